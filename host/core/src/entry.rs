@@ -1,0 +1,332 @@
+//! The entries of a journal (the table at the head of the rules).
+//!
+//! A persisted form: entries are only ever extended, by members that may be absent.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::budget::Cost;
+use crate::calls::CallOptions;
+use crate::effect::{Class, Function};
+use crate::id::{Digest, LaunchId, Number, RunId, Seq, SkillName};
+use crate::outcome::{Fault, Outcome};
+use crate::payload::Payload;
+use crate::time::Timestamp;
+
+/// The version of the rules that a run was started under (rule G8). This host keeps every version that an unfinished run may have.
+pub const SEMANTICS: u32 = 1;
+
+/// An entry with its place and the time at which it was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its position in the run's journal, dense from 0.
+    pub seq: Seq,
+    /// The wall clock, or for an outcome the time that the guest is to see (rules G6, G7).
+    pub at: Timestamp,
+    /// What happened.
+    pub entry: Entry,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// The run begins.
+    Started(Box<Started>),
+    /// The guest started a call.
+    Called(Box<Called>),
+    /// What had to be measured before a call could be performed was measured.
+    Prepared {
+        /// Which call.
+        number: Number,
+        /// What was found, in the shape the function gives it.
+        measured: Payload,
+    },
+    /// A call is performed once more.
+    Retried(Retried),
+    /// A call was answered.
+    Returned(Returned),
+    /// The run is cancelled.
+    Cancelled {
+        /// Why, in the words of whoever did it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The time for cleaning up is over.
+    Expired,
+    /// The run goes on with another bundle, whose replay was identical.
+    Repinned {
+        /// The new bundle.
+        bundle: Digest,
+        /// Its component.
+        component: Digest,
+    },
+    /// The run is over.
+    Finished(Finished),
+}
+
+impl Entry {
+    /// Returns the name of its kind, as journals spell it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Started(_) => "started",
+            Self::Called(_) => "called",
+            Self::Prepared { .. } => "prepared",
+            Self::Retried(_) => "retried",
+            Self::Returned(_) => "returned",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Expired => "expired",
+            Self::Repinned { .. } => "repinned",
+            Self::Finished(_) => "finished",
+        }
+    }
+
+    /// Returns the call it is about, if it is about one.
+    pub fn number(&self) -> Option<Number> {
+        match self {
+            Self::Called(called) => Some(called.number),
+            Self::Retried(retried) => Some(retried.number),
+            Self::Returned(returned) => Some(returned.number),
+            Self::Prepared { number, .. } => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the guest consumes it, in its turn.
+    pub fn is_outcome(&self) -> bool {
+        matches!(self, Self::Returned(_) | Self::Cancelled { .. } | Self::Expired)
+    }
+}
+
+/// Everything that a guest can observe without a call (rule G8), and what the host needs to drive it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    /// The run.
+    pub run: RunId,
+    /// What the launch is known by.
+    pub launch: LaunchId,
+    /// The skill.
+    pub skill: SkillName,
+    /// What `run` is called with.
+    pub input: Payload,
+    /// The bundle that the run is pinned to.
+    pub bundle: Digest,
+    /// The component in it.
+    pub component: Digest,
+    /// Where the guest's randomness comes from: 32 bytes in hexadecimal.
+    pub seed: Digest,
+    /// The user's time zone, as an IANA name.
+    pub zone: String,
+    /// The folders the guest may use.
+    pub mounts: Vec<Mount>,
+    /// What the run may spend and hold.
+    pub limits: Limits,
+    /// The model provider that the run keeps.
+    pub provider: Provider,
+    /// Names the engine configuration that the guest was first run under.
+    pub engine: String,
+    /// The version of the rules ([`SEMANTICS`]).
+    pub semantics: u32,
+    /// The run that this one begins with a copy of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+}
+
+/// A folder the guest may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// The first part of its paths.
+    pub name: String,
+    /// Whether it may be written.
+    pub writable: bool,
+}
+
+/// What a run may spend and hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Model calls and tokens.
+    pub budget: Cost,
+    /// How long a cancelled run may clean up, in milliseconds of time driven (rule C3).
+    pub grace_ms: u64,
+    /// The most memory that the guest may have, in bytes.
+    pub memory_bytes_max: u64,
+}
+
+impl Limits {
+    /// Returns how long a cancelled run may clean up.
+    pub fn grace(&self) -> Duration {
+        Duration::from_millis(self.grace_ms)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            budget: Cost {
+                calls: 1_000,
+                tokens: 5_000_000,
+            },
+            grace_ms: 30_000,
+            memory_bytes_max: 512 << 20,
+        }
+    }
+}
+
+/// The model provider that a run keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provider {
+    /// `anthropic`, `openai`, `claude-cli` or `offline`.
+    pub name: String,
+    /// The model id of each tier.
+    #[serde(default)]
+    pub models: BTreeMap<String, String>,
+    /// What it can do: `tools`, `web-search`, `schema`.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Whether it answers from a script.
+    #[serde(default)]
+    pub simulated: bool,
+    /// Whether it acts by itself, which makes its calls at-most-once.
+    #[serde(default)]
+    pub acts: bool,
+}
+
+/// Where a retry or a fork begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The run that was copied.
+    pub run: RunId,
+    /// How many of its outcome entries were (rule F2).
+    pub cut: u64,
+}
+
+/// The guest started a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Called {
+    /// Which (rule G1).
+    pub number: Number,
+    /// What is asked of the host.
+    pub function: Function,
+    /// With what, in the shape of [`crate::calls`].
+    pub request: Payload,
+    /// How it is to be made: recorded, not compared.
+    #[serde(default)]
+    pub options: CallOptions,
+    /// How it is recovered.
+    pub class: Class,
+    /// How many outcome entries the guest had consumed when it started the call (rule G2).
+    pub after: u64,
+    /// The upper bound of its first performance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<Cost>,
+    /// When a timer or a wait is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Due>,
+}
+
+/// When a timer or a wait is over (rule G7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// In real time.
+    pub deadline: Timestamp,
+    /// The guest's time at the start plus the duration, which its outcome's time is not before.
+    pub guest: Timestamp,
+}
+
+/// Why a call is performed once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// A crash left it in doubt.
+    Recovery,
+    /// It failed in a way that may pass.
+    Failure,
+    /// A person said so (rule R4).
+    Redo,
+}
+
+/// A call is performed once more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retried {
+    /// Which.
+    pub number: Number,
+    /// Why.
+    pub why: Why,
+    /// The fault that made it necessary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+    /// The upper bound of this performance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<Cost>,
+}
+
+/// Who answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum By {
+    /// The effect itself.
+    #[default]
+    Effect,
+    /// A person, by name if it is known.
+    Person(Option<String>),
+}
+
+/// A call was answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Returned {
+    /// Which.
+    pub number: Number,
+    /// With what.
+    pub outcome: Outcome,
+    /// What its last performance spent, which replaces what was reserved for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<Cost>,
+    /// Who answered.
+    #[serde(default, skip_serializing_if = "is_effect")]
+    pub by: By,
+}
+
+fn is_effect(by: &By) -> bool {
+    *by == By::Effect
+}
+
+/// The run is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    /// How.
+    pub how: How,
+    /// What was spent, or reserved and never settled.
+    #[serde(default)]
+    pub spent: Cost,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// With a result.
+    Done(Payload),
+    /// With a failure: the skill's own, or a trap.
+    Failed(Failure),
+    /// It was cancelled; what the skill returned then, if it did.
+    Cancelled(Option<Payload>),
+    /// Another run goes on in its place.
+    Continued(RunId),
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// A short word; `trap` if the guest stopped abnormally.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// What the skill said further, as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Payload>,
+    /// Where in the guest, one frame a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backtrace: Option<String>,
+}

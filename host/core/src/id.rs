@@ -1,0 +1,226 @@
+//! The names of things, each a type of its own, so that two cannot be swapped.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// A text that is not the id it was taken for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not {expected}")]
+pub struct IdError {
+    text: String,
+    expected: &'static str,
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Parses the text, which stays as it is.
+            pub fn parse(text: &str) -> Result<Self, IdError> {
+                let valid: fn(&str) -> bool = $valid;
+                match valid(text) {
+                    true => Ok(Self(text.into())),
+                    false => Err(IdError { text: text.chars().take(200).collect(), expected: $expected }),
+                }
+            }
+
+            /// Returns the id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Self::parse(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0.as_ref().to_owned()
+            }
+        }
+    };
+}
+
+fn is_word(text: &str, bytes_max: usize) -> bool {
+    !text.is_empty()
+        && text.len() <= bytes_max
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+text_id! {
+    /// Names one journal. 26 characters of Crockford's base 32 in lower case (a ULID), so run ids sort by the time of their making.
+    RunId, "a run id (26 letters and digits, as `skillhost list` shows them)",
+    |t| t.len() == 26 && t.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
+}
+
+text_id! {
+    /// Names a launch, and follows it through retries to its newest run. Given by whoever launches (`--id`), else the first run's id.
+    LaunchId, "a launch id (1 to 100 letters, digits, `-`, `_`, `.`)", |t| is_word(t, 100)
+}
+
+text_id! {
+    /// The name of a skill, which is the name of its folder.
+    SkillName, "a skill's name (1 to 64 lower-case letters, digits and hyphens)",
+    |t| {
+        !t.is_empty()
+            && t.len() <= 64
+            && !t.starts_with('-')
+            && t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    }
+}
+
+text_id! {
+    /// Names a process that drives runs. The operating-system lock that shows whether it lives is a file of this name.
+    WorkerId, "a worker id (1 to 100 letters, digits, `-`, `_`, `.`)", |t| is_word(t, 100)
+}
+
+text_id! {
+    /// The name of an event or a question.
+    SignalName, "a signal's name (1 to 100 letters, digits, `-`, `_`, `.`)", |t| is_word(t, 100)
+}
+
+macro_rules! counter {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// Returns the next one.
+            #[must_use]
+            pub fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+counter! {
+    /// The number of a call: it is the n-th that the guest starts, from 0 (rule G1).
+    Number
+}
+
+counter! {
+    /// The position of an entry in its run's journal, dense from 0.
+    Seq
+}
+
+counter! {
+    /// How often a run's lease has passed to a worker. Appends carry it, so that a former holder's are refused.
+    Epoch
+}
+
+counter! {
+    /// A row of a run's mailbox.
+    MailId
+}
+
+/// The SHA-256 of some content.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Returns the digest of `content`.
+    pub fn of(content: &[u8]) -> Self {
+        Self(Sha256::digest(content).into())
+    }
+
+    /// Parses 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Result<Self, IdError> {
+        let mut bytes = [0; 32];
+        match hex::decode_to_slice(text, &mut bytes) {
+            Ok(()) => Ok(Self(bytes)),
+            Err(_) => Err(IdError {
+                text: text.chars().take(200).collect(),
+                expected: "a SHA-256 in hexadecimal",
+            }),
+        }
+    }
+
+    /// Returns the 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Returns the first 12 hexadecimal digits, for people.
+    pub fn short(&self) -> String {
+        hex::encode(&self.0[..6])
+    }
+}
+
+impl From<[u8; 32]> for Digest {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.short())
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> String {
+        digest.to_string()
+    }
+}
+
+/// Returns the key under which a call's effect is performed, however often: `<run>/<number>` (rule G1).
+pub fn idempotency_key(run: &RunId, number: Number) -> String {
+    format!("{run}/{number}")
+}

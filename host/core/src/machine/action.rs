@@ -1,0 +1,261 @@
+//! What the machine wants done.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::Line;
+use crate::calls::CallOptions;
+use crate::effect::{Class, Function};
+use crate::entry::{Finished, Record};
+use crate::id::{MailId, Number, RunId, Seq, SignalName, idempotency_key};
+use crate::outcome::Outcome;
+use crate::payload::Payload;
+use crate::time::Timestamp;
+
+use super::mismatch::Mismatch;
+
+/// Something to carry out, in the order given.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    /// Queue these for the journal, all or nothing; no need to wait.
+    Write(Vec<Write>),
+    /// Tell the machine when everything up to this entry is durable ([`super::Event::Durable`]).
+    Barrier(Seq),
+    /// Give the blocked guest an outcome and let it run ([`super::Event::Guest`]).
+    Deliver(Delivery),
+    /// Measure what has to be known before this can be performed ([`super::Event::Measured`]).
+    Measure(Ticket),
+    /// Perform this ([`super::Event::Ended`]).
+    Perform(Ticket),
+    /// End this performance if it can be ended; [`super::Event::Ended`] follows in any case.
+    Abort(Number),
+    /// Send [`super::Event::Alarm`] at this time, and forget the earlier one.
+    Alarm(Timestamp),
+    /// Nothing is in flight: the run only waits. Whether it stays in memory is the shell's choice; dropping machine and guest now loses nothing.
+    Idle(Idle),
+    /// The attempt is over. Nothing follows.
+    Stop(Stop),
+}
+
+/// Something for the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// An entry.
+    Entry(Record),
+    /// A line of the log, inserted if its key is absent (rule J5).
+    Line {
+        /// How many outcome entries the guest had consumed.
+        after: u64,
+        /// The how-many-th line since.
+        ordinal: u64,
+        /// When it was said, as the wall clock has it.
+        at: Timestamp,
+        /// What was said.
+        line: Line,
+    },
+    /// A change that belongs to the entries beside it.
+    Local(Local),
+}
+
+/// A change to what the journal's database holds beside entries. Each may be repeated.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Local {
+    /// Puts a message into the inbox, once for each source.
+    Post {
+        /// Where it comes from.
+        source: Source,
+        /// When.
+        at: Timestamp,
+        /// One line.
+        title: String,
+        /// Markdown.
+        body: String,
+        /// Files that belong to it, with their mounts.
+        attachments: Vec<String>,
+    },
+    /// Notes that the run waits.
+    OpenWait {
+        /// Which call.
+        number: Number,
+        /// For what.
+        wait: Wait,
+        /// Until when.
+        deadline: Option<Timestamp>,
+    },
+    /// Notes that a wait is over, if it was open; its question leaves the inbox.
+    CloseWait {
+        /// Which call.
+        number: Number,
+    },
+    /// Deletes a row of the mailbox that became an entry or has nothing left to say.
+    TakeMail(MailId),
+    /// Says how the run stands.
+    SetStatus(Status),
+}
+
+/// What a call waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// A time.
+    Timer,
+    /// An event.
+    Event(SignalName),
+    /// An answer.
+    Question(SignalName),
+    /// A person's decision (rule R4).
+    Decision,
+}
+
+/// Where an inbox entry comes from: each source posts once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// `inbox.post`.
+    Message(Number),
+    /// A question; answered or closed, it goes away.
+    Question(Number),
+    /// A call in doubt, for a person to decide.
+    Decision(Number),
+    /// The end of the run.
+    Finished,
+}
+
+/// How a run stands, for lists. The journal is the truth; this is derived from it, in the same transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Something is being done, or would be if a worker held it.
+    Running,
+    /// It waits for a time, an event or an answer.
+    Waiting,
+    /// It waits for a decision about a call in doubt.
+    Parked,
+    /// A person paused it.
+    Paused,
+    /// It ended with a result.
+    Done,
+    /// It ended with a failure.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+    /// Another run goes on in its place.
+    Continued,
+}
+
+impl Status {
+    /// Returns the word that journals and commands use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Parked => "parked",
+            Self::Paused => "paused",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Continued => "continued",
+        }
+    }
+
+    /// Returns whether the run is over.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled | Self::Continued)
+    }
+}
+
+/// An outcome for the blocked guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The call it answers, which the guest has started and not dropped.
+    pub number: Number,
+    /// The answer.
+    pub outcome: Outcome,
+    /// The time of the last outcome entry consumed, this one included; the guest's clock is not before it (rule G6).
+    pub time: Timestamp,
+}
+
+/// Leave to perform a call once. Only the machine makes tickets, and only behind the call's barrier (rule J1), so a replay cannot cause an effect.
+#[derive(Debug, PartialEq)]
+pub struct Ticket {
+    pub(super) run: RunId,
+    pub(super) number: Number,
+    pub(super) function: Function,
+    pub(super) class: Class,
+    pub(super) request: Payload,
+    pub(super) options: CallOptions,
+    pub(super) measured: Option<Payload>,
+    pub(super) attempt: u32,
+    pub(super) in_doubt: bool,
+}
+
+impl Ticket {
+    /// Returns the run.
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// Returns the call.
+    pub fn number(&self) -> Number {
+        self.number
+    }
+
+    /// Returns what is asked.
+    pub fn function(&self) -> Function {
+        self.function
+    }
+
+    /// Returns how it is recovered.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Returns with what.
+    pub fn request(&self) -> &Payload {
+        &self.request
+    }
+
+    /// Returns how it is to be made.
+    pub fn options(&self) -> &CallOptions {
+        &self.options
+    }
+
+    /// Returns what was measured before, for functions that need it.
+    pub fn measured(&self) -> Option<&Payload> {
+        self.measured.as_ref()
+    }
+
+    /// Returns the how-many-th performance of the call this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Returns whether an earlier performance may have taken place, wholly or in part.
+    pub fn in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// Returns the key that is the same for every performance of the call.
+    pub fn key(&self) -> String {
+        idempotency_key(&self.run, self.number)
+    }
+}
+
+/// What an idle run waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// The next timer or timeout.
+    pub deadline: Option<Timestamp>,
+    /// The calls it waits for.
+    pub waits: Vec<(Number, Wait)>,
+}
+
+/// Why an attempt is over.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stop {
+    /// The run is, and its last entry is durable.
+    Finished(Finished),
+    /// The guest asked for something else than the journal holds. Nothing was written.
+    Mismatch(Box<Mismatch>),
+    /// The attempt failed for a reason that lies in the host: another may go further.
+    Broken(String),
+}

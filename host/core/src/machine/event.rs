@@ -1,0 +1,220 @@
+//! What the machine is told.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::budget::Cost;
+use crate::calls::CallOptions;
+use crate::effect::{Class, Function};
+use crate::entry::Failure;
+use crate::id::{MailId, Number, Seq, SignalName};
+use crate::outcome::{Fault, Outcome};
+use crate::payload::Payload;
+use crate::retry::FaultKind;
+use crate::time::Timestamp;
+
+/// Something that happened to a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The guest ran until it blocked, finished or trapped.
+    Guest(Slice),
+    /// Everything up to this entry is durable.
+    Durable(Seq),
+    /// What had to be measured for a call was measured, in answer to [`super::Action::Measure`].
+    Measured(Number, Result<Payload, Fault>),
+    /// A performance ended.
+    Ended(Number, Ended),
+    /// The time that the last [`super::Action::Alarm`] named has come.
+    Alarm,
+    /// What the run's mailbox holds; rows that the machine was already shown may be among it.
+    Mail(Vec<Mail>),
+}
+
+/// What the guest did between two deliveries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slice {
+    /// In order.
+    pub acts: Vec<Act>,
+    /// Why it does nothing more.
+    pub end: End,
+}
+
+/// Something the guest did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// It started a call.
+    Start(Box<Call>),
+    /// It dropped a pending whose outcome it had not taken. It may have been delivered.
+    Drop(Number),
+    /// It said something.
+    Log(Line),
+}
+
+/// A call as the guest starts it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The n-th of the run, from 0, without a gap.
+    pub number: Number,
+    /// What is asked.
+    pub function: Function,
+    /// With what.
+    pub request: Payload,
+    /// How.
+    pub options: CallOptions,
+    /// How it is recovered: the function's class, or what options and provider make of it.
+    pub class: Class,
+    /// The upper bound of one performance, for metered functions.
+    pub bound: Option<Cost>,
+    /// How long a timer runs or a wait lasts at most.
+    pub lasts: Option<Duration>,
+    /// The name of the event that is waited for, or of the question.
+    pub signal: Option<SignalName>,
+    /// The guest's time when it started the call (rule G6).
+    pub guest_time: Timestamp,
+    /// Why it cannot be carried out at all: a malformed request is answered with this, and recorded like any other.
+    pub refused: Option<Fault>,
+}
+
+/// A line of the run's log, or a progress mark.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// Something said through `log.write`.
+    Message {
+        /// How important.
+        level: Level,
+        /// What.
+        message: String,
+    },
+    /// Something printed.
+    Printed {
+        /// Whether on standard error.
+        stderr: bool,
+        /// One line, without its end.
+        text: String,
+    },
+    /// How far something is.
+    Progress {
+        /// What.
+        label: String,
+        /// So much is done.
+        done: u64,
+        /// Of so much.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
+    },
+}
+
+/// How important a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// For the author.
+    Debug,
+    /// For whoever watches.
+    Info,
+    /// Something is off.
+    Warn,
+    /// Something went wrong.
+    Error,
+}
+
+/// Why the guest does nothing more.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// It waits for an outcome.
+    Blocked,
+    /// `run` returned.
+    Finished(Result<Payload, Failure>),
+    /// It stopped abnormally, for a reason that lies in itself; it would do so again.
+    Trapped(Failure),
+    /// The attempt failed for a reason that lies in the host (memory, a bug): another attempt may go further.
+    Broken(String),
+}
+
+/// How a performance ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    /// With an answer.
+    Returned {
+        /// The answer.
+        outcome: Outcome,
+        /// What it spent.
+        spent: Option<Cost>,
+        /// Whether trying again may help, and how.
+        again: Option<Again>,
+    },
+    /// Nobody can say whether it took place: the call parks (rules R3, R4).
+    InDoubt(String),
+    /// It was ended at the machine's request, with no answer.
+    Aborted,
+}
+
+/// What is known about trying again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// What kind of fault it was.
+    pub kind: FaultKind,
+    /// Not before this long, as the other side asked.
+    pub after: Option<Duration>,
+}
+
+/// A row of the run's mailbox (rule P1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mail {
+    /// Which row.
+    pub id: MailId,
+    /// What is wanted.
+    pub command: Command,
+}
+
+/// What somebody else wants of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// End it.
+    Cancel {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// An event came.
+    Event {
+        /// What it is called.
+        name: SignalName,
+        /// What it carries.
+        value: Payload,
+        /// Who sent it.
+        by: Option<String>,
+    },
+    /// A person answers a question; the value was checked against its schema.
+    Answer {
+        /// The question (rule P2).
+        number: Number,
+        /// The answer.
+        value: Payload,
+        /// Who.
+        by: Option<String>,
+    },
+    /// A person decides about a parked call (rule R4).
+    Decide {
+        /// The call.
+        number: Number,
+        /// What to do.
+        decision: Decision,
+        /// Who.
+        by: Option<String>,
+    },
+}
+
+/// What a person decides about a call in doubt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Perform it once more.
+    Redo,
+    /// Answer it with the fault `skipped`.
+    Skip,
+    /// Answer it with this, in the shape of the function's answer.
+    Answer(Payload),
+}

@@ -1,0 +1,1 @@
+//! Fixture skills, one behaviour a file in `examples/`.
