@@ -257,6 +257,9 @@ pub struct Retried {
     /// The fault that made it necessary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+    /// What the performance before it spent, if that is known; it replaces what was reserved for that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<Cost>,
     /// The upper bound of this performance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved: Option<Cost>,

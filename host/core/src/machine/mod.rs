@@ -1,9 +1,285 @@
 //! The run machine: events in, actions out.
+//!
+//! One [`Machine`] is one attempt at advancing one run. It is told what happened ([`Event`]) and says what to do ([`Action`]); it performs nothing itself,
+//! and everything that it knows of time and chance stands in what it is told. Its files, in the order in which a call meets them:
+//!
+//! - `history`: the journal as it was when the attempt began;
+//! - `guest`: what the guest did, compared with the journal;
+//! - `turns`: outcome entries, one at a time, in order; between them, going live;
+//! - `effects`: calls that are performed: barriers, attempts, doubt;
+//! - `line`: changes to files, which stand in line;
+//! - `waits`: timers, events, questions, decisions, and the mailbox they come from;
+//! - `ending`: cancelling, and the end of the run.
+//!
+//! Invariants: an entry is written before anything that follows from it is done; nothing is performed while replaying; a ticket is made only behind its
+//! barrier; only a blocked guest is given anything.
 
 mod action;
+mod effects;
+mod ending;
 mod event;
+mod flight;
+mod guest;
+mod history;
+mod line;
 mod mismatch;
+mod turns;
+mod waits;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::budget::{Account, Cost};
+use crate::entry::{Entry, Finished, Limits, Record, Started};
+use crate::id::{MailId, Number, RunId, Seq};
+use crate::time::Timestamp;
 
 pub use action::{Action, Delivery, Idle, Local, Source, Status, Stop, Ticket, Wait, Write};
 pub use event::{Act, Again, Call, Command, Decision, End, Ended, Event, Level, Line, Mail, Slice};
+pub use history::LoadError;
 pub use mismatch::{Brief, Mismatch};
+
+use ending::{Cancel, Ending};
+use flight::{Flight, Phase};
+use history::Recorded;
+
+/// What the guest is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guest {
+    /// It has not been heard of since it was started or last given something.
+    Running,
+    /// It waits for an outcome.
+    Blocked,
+    /// It is over.
+    Over,
+}
+
+/// One attempt at advancing one run.
+#[derive(Debug)]
+pub struct Machine {
+    run: RunId,
+    limits: Limits,
+    skill: String,
+
+    /// The first head: calls as the journal held them, for comparison.
+    recorded: BTreeMap<Number, Recorded>,
+    /// The second head: outcome entries whose turn has not come, those of the journal and those that arrived since.
+    waiting: VecDeque<Record>,
+    /// Calls that cancelling answers, without an entry, before anything else (rules C1, C2).
+    refusals: VecDeque<Number>,
+
+    guest: Guest,
+    live: bool,
+    number_next: Number,
+    flights: BTreeMap<Number, Flight>,
+    consumed: u64,
+    ordinal: u64,
+    time: Timestamp,
+
+    line: line::Line,
+    account: Account,
+    mail: BTreeMap<MailId, Command>,
+    mail_taken: BTreeSet<MailId>,
+    cancel: Cancel,
+    ending: Option<Ending>,
+
+    seq_next: Seq,
+    durable: Seq,
+    barrier: Seq,
+    alarm: Option<Timestamp>,
+    idle: bool,
+    status: Option<Status>,
+    stopped: bool,
+    now: Timestamp,
+    writes: Vec<Write>,
+    actions: Vec<Action>,
+}
+
+impl Machine {
+    /// Begins an attempt on a journal, of which every entry is durable.
+    ///
+    /// The shell then starts the guest, and tells the machine about it; the run's mailbox it tells before that (rule R4).
+    ///
+    /// # Errors
+    /// If the journal cannot be replayed, or says that the run is over.
+    pub fn new(records: Vec<Record>) -> Result<Self, LoadError> {
+        let history = history::History::read(records)?;
+        if history.finished {
+            return Err(LoadError::Over);
+        }
+        let durable = Seq(history.seq_next.0 - 1);
+        Ok(Self {
+            run: history.started.run.clone(),
+            limits: history.started.limits.clone(),
+            skill: history.started.skill.to_string(),
+            recorded: history.calls,
+            waiting: history.outcomes,
+            refusals: VecDeque::new(),
+            guest: Guest::Running,
+            live: false,
+            number_next: Number(0),
+            flights: BTreeMap::new(),
+            consumed: 0,
+            ordinal: 0,
+            time: Timestamp(0),
+            line: line::Line::default(),
+            account: history.account,
+            mail: BTreeMap::new(),
+            mail_taken: BTreeSet::new(),
+            cancel: Cancel::new(history.cancelled),
+            ending: None,
+            seq_next: history.seq_next,
+            durable,
+            barrier: durable,
+            alarm: None,
+            idle: false,
+            status: None,
+            stopped: false,
+            now: Timestamp(0),
+            writes: Vec::new(),
+            actions: Vec::new(),
+        })
+    }
+
+    /// Reads the `started` entry that a journal begins with.
+    pub fn started(records: &[Record]) -> Result<&Started, LoadError> {
+        match records.first() {
+            Some(Record { seq: Seq(0), entry: Entry::Started(started), .. }) => Ok(started),
+            _ => Err(LoadError::NotStarted),
+        }
+    }
+
+    /// Returns how the run ended, if the journal says so; then there is nothing to drive.
+    pub fn finished(records: &[Record]) -> Option<&Finished> {
+        match records.last() {
+            Some(Record { entry: Entry::Finished(finished), .. }) => Some(finished),
+            _ => None,
+        }
+    }
+
+    /// Takes in what happened, at this time by the wall clock, and says what to do, in order.
+    pub fn handle(&mut self, now: Timestamp, event: Event) -> Vec<Action> {
+        self.now = now;
+        if self.stopped {
+            return Vec::new();
+        }
+        match event {
+            Event::Guest(slice) => self.take_slice(slice),
+            Event::Durable(seq) => self.durable = self.durable.max(seq),
+            Event::Measured(number, result) => self.measured(number, result),
+            Event::Ended(number, ended) => self.ended(number, ended),
+            Event::Alarm => self.alarm = None,
+            Event::Mail(mail) => self.take_in_mail(mail),
+        }
+        if !self.stopped {
+            self.pass_deadlines();
+            self.take_turns();
+        }
+        if !self.stopped {
+            self.start_grace();
+            self.release();
+            self.end_if_over();
+        }
+        if !self.stopped {
+            self.rest();
+        }
+        self.flush();
+        std::mem::take(&mut self.actions)
+    }
+
+    /// Returns whether the guest does something for the first time, not again.
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// Returns what is spent or reserved.
+    pub fn spent(&self) -> Cost {
+        self.account.spent()
+    }
+
+    /// Queues an entry and returns its place.
+    fn append(&mut self, entry: Entry) -> Seq {
+        self.append_at(self.now, entry)
+    }
+
+    fn append_at(&mut self, at: Timestamp, entry: Entry) -> Seq {
+        let seq = self.seq_next;
+        self.seq_next = seq.next();
+        let record = Record { seq, at, entry };
+        if record.entry.is_outcome() {
+            self.waiting.push_back(record.clone());
+        }
+        self.writes.push(Write::Entry(record));
+        seq
+    }
+
+    fn local(&mut self, local: Local) {
+        self.writes.push(Write::Local(local));
+    }
+
+    /// Puts an action behind everything that is written so far.
+    fn act(&mut self, action: Action) {
+        self.flush();
+        self.actions.push(action);
+    }
+
+    fn flush(&mut self) {
+        if !self.writes.is_empty() {
+            self.actions.push(Action::Write(std::mem::take(&mut self.writes)));
+        }
+    }
+
+    fn set_status(&mut self, status: Status) {
+        if self.status != Some(status) {
+            self.status = Some(status);
+            self.local(Local::SetStatus(status));
+        }
+    }
+
+    /// Returns the last entry queued so far.
+    fn last(&self) -> Seq {
+        Seq(self.seq_next.0 - 1)
+    }
+
+    /// Leaves the machine: asks for the barrier that something waits for, sets the alarm, and says so if the run only waits.
+    fn rest(&mut self) {
+        let wanted = self.flights.values().filter(|f| f.open || f.in_flight()).filter_map(|f| match f.phase {
+            Phase::Behind(seq) => Some(seq),
+            _ => None,
+        });
+        let wanted = wanted.chain(self.ending.as_ref().and_then(|ending| ending.written)).max();
+        if let Some(seq) = wanted.filter(|seq| *seq > self.barrier.max(self.durable)) {
+            self.barrier = seq;
+            self.act(Action::Barrier(seq));
+        }
+        let deadline = self.next_deadline();
+        if let Some(at) = deadline.filter(|at| self.alarm != Some(*at)) {
+            self.alarm = Some(at);
+            self.act(Action::Alarm(at));
+        }
+        self.rest_if_idle();
+    }
+
+    fn rest_if_idle(&mut self) {
+        let idle = self.live
+            && self.guest == Guest::Blocked
+            && self.waiting.is_empty()
+            && self.refusals.is_empty()
+            && !self.flights.values().any(Flight::is_busy);
+        if !idle {
+            self.idle = false;
+            if self.live && self.ending.is_none() {
+                self.set_status(Status::Running);
+            }
+            return;
+        }
+        if std::mem::replace(&mut self.idle, true) {
+            return;
+        }
+        let waits: Vec<_> = self.flights.iter().filter_map(|(n, f)| f.wait().map(|wait| (*n, wait))).collect();
+        let parked = waits.iter().any(|(_, wait)| *wait == Wait::Decision);
+        self.set_status(if parked { Status::Parked } else { Status::Waiting });
+        let deadline = self.next_deadline();
+        self.act(Action::Idle(Idle { deadline, waits }));
+    }
+}
+

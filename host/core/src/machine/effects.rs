@@ -1,0 +1,223 @@
+//! Calls that are performed: what has to be durable first, how often, and what becomes of one in doubt (rules J1, R1, R2).
+
+use super::event::{Again, Ended};
+use super::flight::Phase;
+use super::{Action, Local, Machine, Source};
+use crate::budget::Cost;
+use crate::calls::inbox;
+use crate::effect::{Class, Kind};
+use crate::entry::{By, Entry, Retried, Returned, Why};
+use crate::id::Number;
+use crate::outcome::{Fault, Outcome};
+use crate::retry;
+use crate::time::Timestamp;
+
+impl Machine {
+    /// Begins every call that the guest has started and still wants; the run is live and the guest blocked.
+    pub(super) fn begin_started(&mut self) {
+        let started: Vec<Number> = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| flight.phase == Phase::Started && flight.open)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in started {
+            self.begin(number);
+        }
+        self.advance_line();
+    }
+
+    fn begin(&mut self, number: Number) {
+        let Some(flight) = self.flights.get_mut(&number) else { return };
+        if let Some(fault) = flight.refused.take() {
+            return self.answer(number, Outcome::Err(fault), Some(Cost::ZERO), By::Effect);
+        }
+        match (flight.function.kind(), flight.class) {
+            (Kind::FileChange { .. }, _) => {
+                flight.phase = Phase::InLine;
+                self.line.join(number);
+            }
+            (Kind::Post, _) => self.post(number),
+            (Kind::Tick, _) => self.answer(number, Outcome::done(), None, By::Effect),
+            (Kind::Timer | Kind::Event | Kind::Question, _) => self.open_wait(number),
+            (Kind::Effect, Class::AtMostOnce) if flight.in_doubt => {
+                self.park(number, "the host ended while this was being done, and nobody can say whether it was".to_owned());
+            }
+            (Kind::Effect, _) if flight.in_doubt => self.perform_again(number, Why::Recovery, None, None),
+            (Kind::Effect, _) => flight.phase = Phase::Behind(flight.seq),
+        }
+    }
+
+    fn post(&mut self, number: Number) {
+        let Some(flight) = self.flights.get(&number) else { return };
+        match flight.request.read::<inbox::Message>() {
+            Err(error) => {
+                let fault = Fault::new(Fault::INVALID, format!("not a message for the inbox: {error}"));
+                self.answer(number, Outcome::Err(fault), None, By::Effect);
+            }
+            Ok(message) => {
+                self.answer(number, Outcome::done(), None, By::Effect);
+                self.local(Local::Post {
+                    source: Source::Message(number),
+                    at: self.now,
+                    title: message.title,
+                    body: message.body,
+                    attachments: message.attachments,
+                });
+            }
+        }
+    }
+
+    /// Records a further performance of a call; it takes place once that is durable (rule R2). `spent` is what the one before spent, if known.
+    pub(super) fn perform_again(&mut self, number: Number, why: Why, fault: Option<Fault>, spent: Option<Cost>) {
+        let Some(flight) = self.flights.get_mut(&number) else { return };
+        let bound = flight.bound;
+        if let (Some(reserved), Some(spent)) = (flight.reserved.take(), spent) {
+            self.account.settle(reserved, spent);
+        }
+        match self.reserve(bound, false) {
+            Err(over) => self.answer(number, Outcome::fault(Fault::BUDGET, over), None, By::Effect),
+            Ok(reserved) => {
+                let seq = self.append(Entry::Retried(Retried { number, why, fault, spent, reserved }));
+                let flight = self.flights.get_mut(&number).expect("it was there a moment ago");
+                flight.in_doubt = false;
+                flight.reserved = reserved;
+                flight.seq = seq;
+                flight.phase = Phase::Behind(self.line.behind(number, seq));
+            }
+        }
+    }
+
+    /// Performs what is no longer behind its barrier. Looking at the world needs none (rule J1).
+    pub(super) fn release(&mut self) {
+        if self.ending.is_some() || !self.live {
+            return;
+        }
+        let durable = self.durable;
+        let free: Vec<Number> = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| match flight.phase {
+                Phase::Behind(seq) => flight.open && (seq <= durable || flight.class == Class::Observe),
+                _ => false,
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        for number in free {
+            let run = self.run.clone();
+            let flight = self.flights.get_mut(&number).expect("it was just found");
+            let ticket = flight.ticket(&run, number);
+            if flight.wants_measuring() {
+                flight.phase = Phase::Measuring;
+                self.act(Action::Measure(ticket));
+            } else {
+                flight.phase = Phase::Performing;
+                flight.performances += 1;
+                self.act(Action::Perform(ticket));
+            }
+        }
+    }
+
+    pub(super) fn ended(&mut self, number: Number, ended: Ended) {
+        let Some(flight) = self.flights.get_mut(&number) else { return };
+        assert!(flight.phase == Phase::Performing, "only what is being performed ends: the machine wrote its ticket");
+        match ended {
+            Ended::Returned { outcome, spent, again } => self.returned(number, outcome, spent, again),
+            Ended::InDoubt(reason) if flight.open && !flight.cancelled => self.park(number, reason),
+            Ended::InDoubt(_) | Ended::Aborted => self.close(number),
+        }
+    }
+
+    fn returned(&mut self, number: Number, outcome: Outcome, spent: Option<Cost>, again: Option<Again>) {
+        let Some(flight) = self.flights.get_mut(&number) else { return };
+        let wanted = flight.open && !flight.cancelled && self.ending.is_none();
+        if let (Outcome::Err(fault), Some(again), true) = (&outcome, again, wanted && flight.class != Class::AtMostOnce) {
+            let key = crate::id::idempotency_key(&self.run, number);
+            let attempt = flight.performances;
+            let chance = retry::chance(&key, attempt);
+            let policy = retry::RetryPolicy::of(again.kind);
+            if let Some(pause) = policy.pause(attempt, flight.options.attempts, again.after, chance) {
+                flight.phase = Phase::Pausing { until: self.now.after(pause), fault: fault.clone(), spent };
+                return;
+            }
+        }
+        self.answer(number, outcome, spent, By::Effect);
+    }
+
+    /// Performs again what has paused long enough.
+    pub(super) fn end_pauses(&mut self) {
+        let now = self.now;
+        let due: Vec<(Number, Fault, Option<Cost>)> = self
+            .flights
+            .iter()
+            .filter_map(|(number, flight)| match &flight.phase {
+                Phase::Pausing { until, fault, spent } if flight.open && *until <= now => {
+                    Some((*number, fault.clone(), *spent))
+                }
+                _ => None,
+            })
+            .collect();
+        for (number, fault, spent) in due {
+            self.perform_again(number, Why::Failure, Some(fault), spent);
+        }
+    }
+
+    /// Records the outcome of a call; its turn comes when those before it have had theirs.
+    pub(super) fn answer(&mut self, number: Number, outcome: Outcome, spent: Option<Cost>, by: By) {
+        self.answer_at(self.now, number, outcome, spent, by);
+    }
+
+    pub(super) fn answer_at(&mut self, at: Timestamp, number: Number, outcome: Outcome, spent: Option<Cost>, by: By) {
+        let Some(flight) = self.flights.get_mut(&number) else { return };
+        let was_waiting = flight.wait().is_some();
+        flight.phase = Phase::Answered;
+        if let (Some(reserved), Some(spent)) = (flight.reserved.take(), spent) {
+            self.account.settle(reserved, spent);
+        }
+        let seq = self.append_at(at, Entry::Returned(Returned { number, outcome, spent, by }));
+        if was_waiting {
+            self.local(Local::CloseWait { number });
+        }
+        self.leave_line(number, Some(seq));
+    }
+
+    /// The guest dropped a pending (rule G5): its call is cancelled, as far as it can be.
+    pub(super) fn drop_call(&mut self, number: Number) {
+        let Some(flight) = self.flights.get_mut(&number) else { return };
+        if flight.open {
+            flight.open = false;
+            self.abandon(number);
+        }
+    }
+
+    /// Ends what is still going on about a call that nobody wants the outcome of any more.
+    pub(super) fn abandon(&mut self, number: Number) {
+        let Some(flight) = self.flights.get_mut(&number) else { return };
+        match flight.phase {
+            // A change to files is not cut short: the next one waits until it has really ended (rule R3).
+            Phase::Measuring | Phase::Performing if flight.changes_files() => {}
+            Phase::Measuring | Phase::Performing => self.act(Action::Abort(number)),
+            // Its entry stands; its turn will pass it over.
+            Phase::Answered => self.forget(number),
+            Phase::Parked | Phase::Waiting => {
+                self.local(Local::CloseWait { number });
+                self.close(number);
+            }
+            // Begun in an earlier attempt, whose changes to stored state are repeated if they are missing (rule G5).
+            Phase::Started if flight.in_doubt => {
+                self.local(Local::CloseWait { number });
+                self.close(number);
+            }
+            _ => self.close(number),
+        }
+    }
+
+    /// Nothing happens to this call any more.
+    pub(super) fn close(&mut self, number: Number) {
+        if let Some(flight) = self.flights.get_mut(&number) {
+            flight.phase = Phase::Closed;
+        }
+        self.leave_line(number, None);
+        self.forget(number);
+    }
+}

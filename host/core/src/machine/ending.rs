@@ -1,0 +1,186 @@
+//! Cancelling (rules C1-C4), and the end of a run.
+
+use super::flight::Flight;
+use super::{Guest, Local, Machine, Source, Status, Stop};
+use crate::effect::Kind;
+use crate::entry::{Entry, Failure, Finished, How};
+use crate::id::{Number, Seq};
+use crate::payload::Payload;
+use crate::time::Timestamp;
+
+/// How far a cancellation is.
+#[derive(Debug)]
+pub(super) struct Cancel {
+    /// Its entry is in the journal, or queued.
+    noted: bool,
+    /// The guest has consumed it: calls are refused, but for cleaning up.
+    consumed: bool,
+    /// The `expired` entry is in the journal, or queued.
+    expiry_noted: bool,
+    /// The guest has consumed that: cleaning up is refused as well.
+    expired: bool,
+    /// When the time for cleaning up is over; after that, when the host ends the run itself (rule C3).
+    deadline: Option<Timestamp>,
+}
+
+/// The end of a run, on its way into the journal.
+#[derive(Debug)]
+pub(super) struct Ending {
+    how: How,
+    /// Its entry, once it is queued.
+    pub(super) written: Option<Seq>,
+}
+
+/// What a cancelled run does with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Refused,
+    Allowed,
+}
+
+impl Cancel {
+    pub(super) fn new(noted: bool) -> Self {
+        Self { noted, consumed: false, expiry_noted: false, expired: false, deadline: None }
+    }
+
+    /// Notes that the run is to be cancelled, and returns whether that is new.
+    pub(super) fn note(&mut self) -> bool {
+        !std::mem::replace(&mut self.noted, true)
+    }
+
+    /// Returns when something is to happen next.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        self.deadline
+    }
+
+    /// Decides about a call that the guest starts now (rule C2). A reading of the clock is always answered (rule G6).
+    pub(super) fn refuses(&self, flight: &Flight) -> Refusal {
+        let refused = self.expired || (self.consumed && !flight.options.cleanup);
+        match refused && flight.function.kind() != Kind::Tick {
+            true => Refusal::Refused,
+            false => Refusal::Allowed,
+        }
+    }
+}
+
+impl Machine {
+    /// Every call then open returns `cancelled`, in the order started (rule C1).
+    pub(super) fn consume_cancelled(&mut self) {
+        self.cancel.consumed = true;
+        self.refuse_open();
+    }
+
+    /// The time for cleaning up is over (rule C3).
+    pub(super) fn consume_expired(&mut self) {
+        self.cancel.expired = true;
+        self.cancel.expiry_noted = true;
+        self.refuse_open();
+    }
+
+    fn refuse_open(&mut self) {
+        let open: Vec<Number> = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| flight.open && !flight.cancelled && flight.function.kind() != Kind::Tick)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in open {
+            self.refuse(number);
+        }
+    }
+
+    /// Answers a call with `cancelled`, without an entry.
+    pub(super) fn refuse(&mut self, number: Number) {
+        if let Some(flight) = self.flights.get_mut(&number) {
+            flight.cancelled = true;
+            self.refusals.push_back(number);
+            self.abandon(number);
+        }
+    }
+
+    /// Lets the time for cleaning up begin. It counts time driven, so it begins when the run is live (rule C3).
+    pub(super) fn start_grace(&mut self) {
+        if self.live && self.cancel.consumed && self.cancel.deadline.is_none() && self.ending.is_none() {
+            self.cancel.deadline = Some(self.now.after(self.limits.grace()));
+        }
+    }
+
+    /// Ends the time for cleaning up; the second time, the run.
+    pub(super) fn end_grace(&mut self) {
+        if self.cancel.deadline.is_none_or(|deadline| deadline > self.now) {
+            return;
+        }
+        if self.cancel.expiry_noted {
+            // It was told that the time is over and is still not done: the host ends the run itself.
+            self.guest = Guest::Over;
+            return self.finish(How::Cancelled(None));
+        }
+        self.cancel.expiry_noted = true;
+        self.cancel.deadline = Some(self.now.after(self.limits.grace()));
+        self.append(Entry::Expired);
+    }
+
+    pub(super) fn guest_finished(&mut self, result: Result<Payload, Failure>) {
+        let how = match (result, self.cancel.consumed) {
+            (Ok(result), false) => How::Done(result),
+            (Ok(result), true) => How::Cancelled(Some(result)),
+            (Err(failure), false) => How::Failed(failure),
+            (Err(_), true) => How::Cancelled(None),
+        };
+        self.finish(how);
+    }
+
+    pub(super) fn guest_failed(&mut self, failure: Failure) {
+        self.finish(How::Failed(failure));
+    }
+
+    /// Ends the run once nothing is under way any more: a change to files is not cut short.
+    fn finish(&mut self, how: How) {
+        self.cancel.deadline = None;
+        self.ending = Some(Ending { how, written: None });
+        let flights: Vec<Number> = self.flights.keys().copied().collect();
+        for number in flights {
+            self.drop_call(number);
+        }
+    }
+
+    /// Writes the last entry when nothing is under way, and stops when it is durable (rule J2).
+    pub(super) fn end_if_over(&mut self) {
+        let Some(ending) = &self.ending else { return };
+        if self.flights.values().any(Flight::in_flight) {
+            return;
+        }
+        let finished = Finished { how: ending.how.clone(), spent: self.account.spent() };
+        match ending.written {
+            None => self.write_end(finished),
+            Some(seq) if self.durable >= seq => self.stop(Stop::Finished(finished)),
+            Some(_) => {}
+        }
+    }
+
+    fn write_end(&mut self, finished: Finished) {
+        let (status, title, body) = self.announce(&finished.how);
+        let seq = self.append(Entry::Finished(finished));
+        self.set_status(status);
+        self.local(Local::Post { source: Source::Finished, at: self.now, title, body, attachments: Vec::new() });
+        if let Some(ending) = &mut self.ending {
+            ending.written = Some(seq);
+        }
+    }
+
+    /// Puts the end of a run into words for the inbox.
+    fn announce(&self, how: &How) -> (Status, String, String) {
+        let skill = &self.skill;
+        match how {
+            How::Done(result) => (Status::Done, format!("{skill} is done"), result.as_str().to_owned()),
+            How::Failed(failure) => {
+                (Status::Failed, format!("{skill} failed: {}", failure.code), failure.message.clone())
+            }
+            How::Cancelled(result) => {
+                let body = result.as_ref().map(|result| result.as_str().to_owned()).unwrap_or_default();
+                (Status::Cancelled, format!("{skill} was cancelled"), body)
+            }
+            How::Continued(run) => (Status::Continued, format!("{skill} goes on"), format!("as run {run}")),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! One call on its way, from its start until nothing about it can happen any more.
+
+use super::action::{Ticket, Wait};
+use super::event::Call;
+use crate::budget::Cost;
+use crate::calls::CallOptions;
+use crate::effect::{Class, Function, Kind};
+use crate::entry::Due;
+use crate::id::{RunId, Seq, SignalName};
+use crate::outcome::Fault;
+use crate::payload::Payload;
+use crate::time::Timestamp;
+
+/// How far a call is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Started by the guest; begins when the guest is blocked and the run is live.
+    Started,
+    /// A change to files that waits for those before it.
+    InLine,
+    /// Waits until this entry is durable (rule J1).
+    Behind(Seq),
+    /// Something is being measured for it.
+    Measuring,
+    /// Its effect is being performed.
+    Performing,
+    /// It failed in a way that may pass; it is performed again at this time.
+    Pausing {
+        until: Timestamp,
+        fault: Fault,
+        spent: Option<Cost>,
+    },
+    /// It waits for a time, an event, an answer.
+    Waiting,
+    /// In doubt; a person decides (rule R4).
+    Parked,
+    /// Its outcome entry waits its turn.
+    Answered,
+    /// Nothing happens to it any more.
+    Closed,
+}
+
+/// One call on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Flight {
+    pub(super) function: Function,
+    pub(super) class: Class,
+    pub(super) request: Payload,
+    pub(super) options: CallOptions,
+    pub(super) bound: Option<Cost>,
+    pub(super) signal: Option<SignalName>,
+    /// Why it is not performed at all: malformed, or over the budget.
+    pub(super) refused: Option<Fault>,
+    pub(super) due: Option<Due>,
+    /// Its `called` entry, or the entry that its next performance is behind.
+    pub(super) seq: Seq,
+    pub(super) phase: Phase,
+    /// Whether the guest still wants the outcome.
+    pub(super) open: bool,
+    /// Whether cancelling answers it, so that what is recorded for it is passed over (rule C1).
+    pub(super) cancelled: bool,
+    /// Whether an earlier attempt may have performed it: recorded, without an outcome, and not begun here (rule R1).
+    pub(super) in_doubt: bool,
+    /// How often it was performed, or may have been.
+    pub(super) performances: u32,
+    pub(super) measured: Option<Payload>,
+    pub(super) reserved: Option<Cost>,
+}
+
+impl Flight {
+    pub(super) fn new(call: Call, seq: Seq, due: Option<Due>) -> Self {
+        Self {
+            function: call.function,
+            class: call.class,
+            request: call.request,
+            options: call.options,
+            bound: call.bound,
+            signal: call.signal,
+            refused: call.refused,
+            due,
+            seq,
+            phase: Phase::Started,
+            open: true,
+            cancelled: false,
+            in_doubt: false,
+            performances: 0,
+            measured: None,
+            reserved: None,
+        }
+    }
+
+    /// Returns whether the shell is doing something for it, whose end will be told.
+    pub(super) fn in_flight(&self) -> bool {
+        matches!(self.phase, Phase::Measuring | Phase::Performing)
+    }
+
+    /// Returns whether something about it goes on without anybody's help, so that the run is not idle.
+    pub(super) fn is_busy(&self) -> bool {
+        match &self.phase {
+            Phase::Started | Phase::Behind(_) | Phase::Pausing { .. } => self.open,
+            Phase::Measuring | Phase::Performing => true,
+            // The first in line is on its way, or parked.
+            Phase::InLine | Phase::Waiting | Phase::Parked | Phase::Answered | Phase::Closed => false,
+        }
+    }
+
+    pub(super) fn changes_files(&self) -> bool {
+        matches!(self.function.kind(), Kind::FileChange { .. })
+    }
+
+    /// Returns whether something has to be measured before its next performance.
+    pub(super) fn wants_measuring(&self) -> bool {
+        self.measured.is_none() && matches!(self.function.kind(), Kind::FileChange { measured: true })
+    }
+
+    /// Returns what it waits for, if it waits.
+    pub(super) fn wait(&self) -> Option<Wait> {
+        let signal = || self.signal.clone().expect("a wait for a signal has its name: checked when it was started");
+        match (&self.phase, self.function.kind()) {
+            (Phase::Parked, _) => Some(Wait::Decision),
+            (Phase::Waiting, Kind::Timer) => Some(Wait::Timer),
+            (Phase::Waiting, Kind::Event) => Some(Wait::Event(signal())),
+            (Phase::Waiting, Kind::Question) => Some(Wait::Question(signal())),
+            _ => None,
+        }
+    }
+
+    /// Writes the ticket for its next performance.
+    pub(super) fn ticket(&self, run: &RunId, number: crate::id::Number) -> Ticket {
+        Ticket {
+            run: run.clone(),
+            number,
+            function: self.function,
+            class: self.class,
+            request: self.request.clone(),
+            options: self.options.clone(),
+            measured: self.measured.clone(),
+            attempt: self.performances + 1,
+            in_doubt: self.performances > 0,
+        }
+    }
+}

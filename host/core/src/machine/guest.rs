@@ -1,0 +1,164 @@
+//! What the guest did since it was last given something, compared with the journal (rule G2).
+
+use super::ending::Refusal;
+use super::event::{Act, Call, End, Slice};
+use super::flight::{Flight, Phase};
+use super::history::Recorded;
+use super::mismatch::{Brief, Mismatch};
+use super::{Action, Guest, Machine, Stop, Write};
+use crate::budget::Cost;
+use crate::entry::{Called, Due, Entry};
+use crate::id::{Number, Seq};
+use crate::outcome::Fault;
+
+impl Machine {
+    pub(super) fn take_slice(&mut self, slice: Slice) {
+        if self.ending.is_some() {
+            return;
+        }
+        assert!(self.guest == Guest::Running, "a guest that was given nothing does nothing");
+        for act in slice.acts {
+            match act {
+                Act::Log(line) => {
+                    let write = Write::Line { after: self.consumed, ordinal: self.ordinal, at: self.now, line };
+                    self.ordinal += 1;
+                    self.writes.push(write);
+                }
+                Act::Drop(number) => self.drop_call(number),
+                Act::Start(call) => {
+                    if let Err(mismatch) = self.start_call(*call) {
+                        return self.stop_at(mismatch);
+                    }
+                }
+            }
+        }
+        match slice.end {
+            End::Blocked => self.guest = Guest::Blocked,
+            End::Finished(result) => self.guest_ended("it returned its result", |machine| machine.guest_finished(result)),
+            End::Trapped(failure) => {
+                let how = format!("it stopped abnormally: {}", failure.message);
+                self.guest_ended(&how, |machine| machine.guest_failed(failure));
+            }
+            End::Broken(reason) => self.stop(Stop::Broken(reason)),
+        }
+    }
+
+    /// Takes the end of the guest, unless the journal holds calls that it did not make.
+    fn guest_ended(&mut self, how: &str, end: impl FnOnce(&mut Self)) {
+        self.guest = Guest::Over;
+        match self.recorded.range(self.number_next..).next() {
+            None => end(self),
+            Some((number, recorded)) => {
+                let mismatch =
+                    Mismatch::EndedEarly { number: *number, recorded: brief(recorded), how: how.to_owned() };
+                self.stop_at(mismatch);
+            }
+        }
+    }
+
+    fn start_call(&mut self, call: Call) -> Result<(), Mismatch> {
+        assert!(call.number == self.number_next, "calls are numbered without a gap: the guest's host counts them");
+        let number = call.number;
+        self.number_next = number.next();
+        let flight = match self.recorded.get(&number) {
+            Some(recorded) => {
+                compare(recorded, &call, self.consumed)?;
+                again(recorded, call)
+            }
+            None => self.start_new(call),
+        };
+        let refusal = self.cancel.refuses(&flight);
+        self.flights.insert(number, flight);
+        if refusal == Refusal::Refused {
+            self.refuse(number);
+        }
+        Ok(())
+    }
+
+    /// Records a call that the journal does not hold.
+    fn start_new(&mut self, call: Call) -> Flight {
+        let due = call.lasts.map(|lasts| Due { deadline: self.now.after(lasts), guest: call.guest_time.after(lasts) });
+        let reservation = self.reserve(call.bound, call.refused.is_some());
+        let called = Called {
+            number: call.number,
+            function: call.function,
+            request: call.request.clone(),
+            options: call.options.clone(),
+            class: call.class,
+            after: self.consumed,
+            reserved: reservation.as_ref().ok().copied().flatten(),
+            due,
+        };
+        let seq = self.append(Entry::Called(Box::new(called)));
+        let mut flight = Flight::new(call, seq, due);
+        match reservation {
+            Ok(reserved) => flight.reserved = reserved,
+            Err(over) => flight.refused = Some(Fault::new(Fault::BUDGET, over)),
+        }
+        flight
+    }
+
+    /// Reserves the upper bound of a performance, if it has one and is going to take place.
+    pub(super) fn reserve(&mut self, bound: Option<Cost>, refused: bool) -> Result<Option<Cost>, String> {
+        match bound.filter(|_| !refused) {
+            Some(bound) => self.account.reserve(bound).map(|()| Some(bound)),
+            None => Ok(None),
+        }
+    }
+
+    /// Stops the attempt before anything of this slice is written.
+    pub(super) fn stop_at(&mut self, mismatch: Mismatch) {
+        self.writes.clear();
+        self.actions.clear();
+        self.stop(Stop::Mismatch(Box::new(mismatch)));
+    }
+
+    pub(super) fn stop(&mut self, stop: Stop) {
+        self.act(Action::Stop(stop));
+        self.stopped = true;
+    }
+
+    /// Returns a recorded call for an error that shows it.
+    pub(super) fn brief_of(&self, number: Number) -> Option<Brief> {
+        self.recorded.get(&number).map(brief)
+    }
+}
+
+/// A call that the journal holds: started again by a replayed guest.
+fn again(recorded: &Recorded, call: Call) -> Flight {
+    let mut flight = Flight::new(call, recorded.seq, recorded.called.due);
+    // Recovery goes by what was recorded, not by what the options say today (rule G2).
+    flight.class = recorded.called.class;
+    flight.options = recorded.called.options.clone();
+    flight.measured = recorded.measured.clone();
+    flight.reserved = recorded.reserved;
+    flight.performances = 1 + recorded.retried;
+    flight.in_doubt = !recorded.answered;
+    if recorded.answered {
+        flight.phase = Phase::Answered;
+    }
+    flight
+}
+
+fn compare(recorded: &Recorded, call: &Call, after: u64) -> Result<(), Mismatch> {
+    let called = &recorded.called;
+    if called.function == call.function && called.request == call.request && called.after == after {
+        return Ok(());
+    }
+    Err(Mismatch::Call {
+        seq: recorded.seq,
+        number: call.number,
+        recorded: brief(recorded),
+        attempted: Brief { function: call.function, request: call.request.clone(), after },
+    })
+}
+
+fn brief(recorded: &Recorded) -> Brief {
+    let called = &recorded.called;
+    Brief { function: called.function, request: called.request.clone(), after: called.after }
+}
+
+/// Returns the greater of a place and an optional one.
+pub(super) fn later(seq: Seq, other: Option<Seq>) -> Seq {
+    other.map_or(seq, |other| seq.max(other))
+}

@@ -1,0 +1,162 @@
+//! What the journal held when an attempt began: the two heads that a replay reads (rule G2).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::budget::{Account, Cost};
+use crate::entry::{Called, Entry, Record, Started};
+use crate::id::{Number, Seq};
+use crate::payload::Payload;
+
+/// A journal that cannot be replayed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum LoadError {
+    /// There is nothing in it, or it does not begin with `started`.
+    #[error("the journal does not begin with a `started` entry")]
+    NotStarted,
+    /// An entry is missing or stands twice.
+    #[error("the journal has entry {found} where entry {expected} belongs")]
+    NotDense {
+        /// The position that was expected.
+        expected: Seq,
+        /// The one that was found.
+        found: Seq,
+    },
+    /// An entry contradicts those before it.
+    #[error("entry {seq} of the journal does not fit those before it: {reason}")]
+    Inconsistent {
+        /// The entry.
+        seq: Seq,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The run has finished.
+    #[error("the run is over")]
+    Over,
+    /// The run was started under rules that this host does not have.
+    #[error("the run was started under version {found} of the rules; this host has version {ours}")]
+    Semantics {
+        /// The version in `started`.
+        found: u32,
+        /// The version of this host.
+        ours: u32,
+    },
+}
+
+/// A call as the journal holds it.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    pub(super) seq: Seq,
+    pub(super) called: Called,
+    pub(super) answered: bool,
+    pub(super) measured: Option<Payload>,
+    pub(super) retried: u32,
+    /// What is reserved for its last performance and not settled.
+    pub(super) reserved: Option<Cost>,
+}
+
+/// A journal, sorted for replay.
+#[derive(Debug)]
+pub(super) struct History {
+    pub(super) started: Started,
+    pub(super) calls: BTreeMap<Number, Recorded>,
+    /// The outcome entries, in order.
+    pub(super) outcomes: VecDeque<Record>,
+    pub(super) cancelled: bool,
+    pub(super) account: Account,
+    pub(super) finished: bool,
+    pub(super) seq_next: Seq,
+}
+
+impl History {
+    /// Sorts a whole journal, which has to be dense and consistent.
+    pub(super) fn read(records: Vec<Record>) -> Result<Self, LoadError> {
+        let mut records = records.into_iter();
+        let Some(Record { seq: Seq(0), entry: Entry::Started(started), .. }) = records.next() else {
+            return Err(LoadError::NotStarted);
+        };
+        if started.semantics != crate::entry::SEMANTICS {
+            return Err(LoadError::Semantics { found: started.semantics, ours: crate::entry::SEMANTICS });
+        }
+        let account = Account::new(started.limits.budget);
+        let mut history = Self {
+            started: *started,
+            calls: BTreeMap::new(),
+            outcomes: VecDeque::new(),
+            cancelled: false,
+            account,
+            finished: false,
+            seq_next: Seq(1),
+        };
+        for record in records {
+            if record.seq != history.seq_next {
+                return Err(LoadError::NotDense { expected: history.seq_next, found: record.seq });
+            }
+            history.seq_next = record.seq.next();
+            let seq = record.seq;
+            history.add(record).map_err(|reason| LoadError::Inconsistent { seq, reason })?;
+        }
+        Ok(history)
+    }
+
+    fn add(&mut self, record: Record) -> Result<(), String> {
+        if self.finished {
+            return Err("the run had finished".to_owned());
+        }
+        match &record.entry {
+            Entry::Started(_) => return Err("the run had started".to_owned()),
+            Entry::Called(called) => self.add_call(record.seq, called)?,
+            Entry::Prepared { number, measured } => self.call(*number)?.measured = Some(measured.clone()),
+            Entry::Retried(retried) => {
+                let call = self.call(retried.number)?;
+                call.retried += 1;
+                let before = std::mem::replace(&mut call.reserved, retried.reserved);
+                if let (Some(before), Some(spent)) = (before, retried.spent) {
+                    self.account.settle(before, spent);
+                }
+                self.account.replay(retried.reserved.unwrap_or_default());
+            }
+            Entry::Returned(returned) => {
+                let call = self.call(returned.number)?;
+                if std::mem::replace(&mut call.answered, true) {
+                    return Err(format!("call #{} was answered before", returned.number));
+                }
+                if let (Some(reserved), Some(spent)) = (call.reserved.take(), returned.spent) {
+                    self.account.settle(reserved, spent);
+                }
+            }
+            Entry::Cancelled { .. } => {
+                if std::mem::replace(&mut self.cancelled, true) {
+                    return Err("the run was cancelled before".to_owned());
+                }
+            }
+            Entry::Expired | Entry::Repinned { .. } => {}
+            Entry::Finished(_) => self.finished = true,
+        }
+        if record.entry.is_outcome() {
+            self.outcomes.push_back(record);
+        }
+        Ok(())
+    }
+
+    fn add_call(&mut self, seq: Seq, called: &Called) -> Result<(), String> {
+        let expected = Number(self.calls.len() as u64);
+        if called.number != expected {
+            return Err(format!("call #{} stands where call #{expected} belongs", called.number));
+        }
+        self.account.replay(called.reserved.unwrap_or_default());
+        let recorded = Recorded {
+            seq,
+            called: called.clone(),
+            answered: false,
+            measured: None,
+            retried: 0,
+            reserved: called.reserved,
+        };
+        self.calls.insert(called.number, recorded);
+        Ok(())
+    }
+
+    fn call(&mut self, number: Number) -> Result<&mut Recorded, String> {
+        self.calls.get_mut(&number).ok_or_else(|| format!("call #{number} was not started"))
+    }
+}

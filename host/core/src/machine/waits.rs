@@ -1,0 +1,189 @@
+//! What a run waits for: times, events, answers, decisions; and the mailbox (rules G7, P1-P3, R4).
+
+use super::event::{Command, Decision, Mail};
+use super::flight::Phase;
+use super::{Guest, Local, Machine, Source, Wait};
+use crate::calls::signals::{Answer, Question};
+use crate::effect::Kind;
+use crate::entry::{By, Entry, Why};
+use crate::id::{MailId, Number, SignalName};
+use crate::outcome::{Fault, Outcome};
+use crate::payload::Payload;
+use crate::time::Timestamp;
+
+impl Machine {
+    pub(super) fn open_wait(&mut self, number: Number) {
+        let Some(flight) = self.flights.get_mut(&number) else { return };
+        flight.phase = Phase::Waiting;
+        let wait = flight.wait().expect("a wait waits for something");
+        let deadline = flight.due.map(|due| due.deadline);
+        let question = match flight.function.kind() {
+            Kind::Question => flight.request.read::<Question>().ok(),
+            _ => None,
+        };
+        self.local(Local::OpenWait { number, wait, deadline });
+        if let Some(question) = question {
+            self.local(Local::Post {
+                source: Source::Question(number),
+                at: self.now,
+                title: question.prompt,
+                body: question.details.unwrap_or_default(),
+                attachments: question.attachments,
+            });
+        }
+    }
+
+    /// Leaves a call in doubt to a person; other calls go on (rule R4). A decision that is in the mailbox already is taken when nothing waits its turn.
+    pub(super) fn park(&mut self, number: Number, reason: String) {
+        let Some(flight) = self.flights.get_mut(&number) else { return };
+        flight.phase = Phase::Parked;
+        let what = flight.options.label.clone().unwrap_or_else(|| flight.function.name().to_owned());
+        let decided = self.mail.values().any(|command| matches!(command, Command::Decide { number: n, .. } if *n == number));
+        if decided {
+            return;
+        }
+        self.local(Local::OpenWait { number, wait: Wait::Decision, deadline: None });
+        self.local(Local::Post {
+            source: Source::Decision(number),
+            at: self.now,
+            title: format!("{what} is in doubt"),
+            body: reason,
+            attachments: Vec::new(),
+        });
+    }
+
+    /// Answers what is due.
+    pub(super) fn pass_deadlines(&mut self) {
+        if !self.live || self.ending.is_some() {
+            return;
+        }
+        self.end_pauses();
+        self.end_grace();
+        let now = self.now;
+        let due: Vec<(Number, Timestamp)> = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| flight.phase == Phase::Waiting && flight.open && !flight.cancelled)
+            .filter_map(|(number, flight)| flight.due.map(|due| (*number, due)))
+            .filter(|(_, due)| due.deadline <= now)
+            .map(|(number, due)| (number, now.max(due.guest)))
+            .collect();
+        for (number, at) in due {
+            let timer = self.flights.get(&number).is_some_and(|flight| flight.function.kind() == Kind::Timer);
+            let outcome = match timer {
+                true => Outcome::done(),
+                false => Outcome::fault(Fault::TIMEOUT, "nothing came in time"),
+            };
+            self.answer_at(at, number, outcome, None, By::Effect);
+        }
+    }
+
+    /// Returns when something is due next without anybody's help.
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        if !self.live {
+            return None;
+        }
+        let calls = self.flights.values().filter(|flight| flight.open && !flight.cancelled).filter_map(|flight| match &flight.phase {
+            Phase::Waiting => flight.due.map(|due| due.deadline),
+            Phase::Pausing { until, .. } => Some(*until),
+            _ => None,
+        });
+        calls.chain(self.cancel.deadline()).min()
+    }
+
+    /// Notes what the mailbox holds. A cancellation becomes an entry at once; everything else waits until nothing waits its turn (rule P3).
+    pub(super) fn take_in_mail(&mut self, mail: Vec<Mail>) {
+        for Mail { id, command } in mail {
+            if self.mail_taken.contains(&id) {
+                continue;
+            }
+            match command {
+                Command::Cancel { reason } => {
+                    self.take(id);
+                    self.note_cancel(reason);
+                }
+                other => {
+                    self.mail.insert(id, other);
+                }
+            }
+        }
+    }
+
+    /// Takes the first piece of mail that is for a call of this run as it stands, and returns whether there was one.
+    pub(super) fn take_one_mail(&mut self) -> bool {
+        if self.ending.is_some() || self.guest != Guest::Blocked {
+            return false;
+        }
+        let next = self.mail.iter().find_map(|(id, command)| match command {
+            Command::Event { name, .. } => self.waits_for_event(name).map(|number| (*id, number)),
+            Command::Answer { number, .. } | Command::Decide { number, .. } => Some((*id, *number)),
+            Command::Cancel { .. } => None,
+        });
+        let Some((id, number)) = next else { return false };
+        let command = self.mail.remove(&id).expect("it was just found");
+        self.take(id);
+        match command {
+            Command::Event { value, by, .. } => self.answer_wait(number, &value, by, By::Effect),
+            Command::Answer { value, by, .. } => {
+                // An answer names its question, and one that is closed takes none (rule P2).
+                if self.wait_of(number).is_some_and(|wait| matches!(wait, Wait::Question(_))) {
+                    self.answer_wait(number, &value, by.clone(), By::Person(by));
+                }
+            }
+            Command::Decide { decision, by, .. } => {
+                if self.wait_of(number) == Some(Wait::Decision) {
+                    self.decide(number, decision, by);
+                }
+            }
+            Command::Cancel { .. } => unreachable!("a cancellation is not kept"),
+        }
+        true
+    }
+
+    fn take(&mut self, id: MailId) {
+        self.mail_taken.insert(id);
+        self.local(Local::TakeMail(id));
+    }
+
+    fn wait_of(&self, number: Number) -> Option<Wait> {
+        let flight = self.flights.get(&number)?;
+        flight.wait().filter(|_| flight.open && !flight.cancelled)
+    }
+
+    fn waits_for_event(&self, name: &SignalName) -> Option<Number> {
+        let mut waits = self.flights.keys().copied();
+        waits.find(|number| matches!(self.wait_of(*number), Some(Wait::Event(wanted)) if wanted == *name))
+    }
+
+    fn answer_wait(&mut self, number: Number, value: &Payload, by: Option<String>, who: By) {
+        let outcome = match value.read() {
+            Ok(value) => Outcome::Ok(Payload::of(&Answer { value, by })),
+            Err(error) => Outcome::fault(Fault::FAILED, format!("what was sent is not JSON: {error}")),
+        };
+        self.answer(number, outcome, None, who);
+    }
+
+    fn decide(&mut self, number: Number, decision: Decision, by: Option<String>) {
+        match decision {
+            Decision::Redo => {
+                self.local(Local::CloseWait { number });
+                if let Some(flight) = self.flights.get_mut(&number) {
+                    // Measured anew: the file is not as it was (rule R3).
+                    flight.measured = None;
+                }
+                self.perform_again(number, Why::Redo, None, None);
+            }
+            Decision::Skip => {
+                let fault = Fault::new(Fault::SKIPPED, "a person decided that this is not to be done");
+                self.answer(number, Outcome::Err(fault), None, By::Person(by));
+            }
+            Decision::Answer(value) => self.answer(number, Outcome::Ok(value), None, By::Person(by)),
+        }
+    }
+
+    pub(super) fn note_cancel(&mut self, reason: Option<String>) {
+        if self.ending.is_none() && self.cancel.note() {
+            self.append(Entry::Cancelled { reason });
+        }
+    }
+}
