@@ -1,1 +1,35 @@
-//! placeholder
+//! Keeps what runs have done: their journals, and all that is derived from them, in one SQLite database.
+//!
+//! [`Journal`] is what a host sees: runs, leases, mailboxes, the inbox, bundles. A run that is being driven is written through a [`RunWriter`], which never
+//! blocks; [`RunWriter::barrier`] tells when an entry is durable. Two things implement it: one on disk, and [`MemoryJournal`], which a simulation can
+//! crash. Both pass one suite (`tests/conformance`).
+//!
+//! ```text
+//! let journal = MemoryJournal::new();
+//! journal.create_run(NewRun { .. })?;                                  // the run, its launch and its `started` entry: one durable commit
+//! let mut writer = journal.writer(&run, epoch, Seq(1));
+//! writer.append(vec![Write::Entry(called), Write::Local(..)])?;        // queued, all or nothing
+//! writer.barrier(seq).await?;                                          // durable, with everything before it
+//! ```
+//!
+//! This crate knows entries, not WebAssembly, and decides nothing about a run: what is appended is `core`'s decision. It reads no clock but to pause; every
+//! time that is stored comes from the caller.
+
+mod bundle;
+mod error;
+pub mod failpoint;
+mod find;
+mod journal;
+mod memory;
+mod rows;
+mod writer;
+
+pub use bundle::{Bundle, BundleError, BundleFile};
+pub use error::{AppendError, FindError, JournalError, OpenError};
+pub use journal::{Contents, Journal};
+pub use memory::MemoryJournal;
+pub use rows::{
+    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
+    Taken, WaitRow,
+};
+pub use writer::{QUEUED_BYTES_MAX, RunWriter};

@@ -1,0 +1,84 @@
+//! Named places at which a test has the process killed, as by a power cut.
+//!
+//! Without the feature `failpoints` every [`hit`] is an empty function. With it:
+//! - `SKILLHOST_FAILPOINT=<name>` kills the process with SIGKILL where that place is reached first, `<name>:<n>` where it is reached for the n-th time;
+//! - `SKILLHOST_FAILPOINT_LOG=<file>` appends a line for each place reached, so that a test can list where an undisturbed run passes, and then be killed at
+//!   every one of them.
+//!
+//! Other crates use the same facility for places of their own: `skillhost_journal::failpoint::hit("driver.before-perform")`.
+
+/// The places of this crate.
+pub const POINTS: &[&str] = &[
+    BEFORE_COMMIT,
+    IN_TRANSACTION,
+    AFTER_COMMIT,
+    BEFORE_ANSWER,
+    BETWEEN_BATCHES,
+];
+
+/// Something was taken from the queue, and no transaction has begun.
+pub const BEFORE_COMMIT: &str = "journal.before-commit";
+/// A transaction holds everything and is not committed.
+pub const IN_TRANSACTION: &str = "journal.in-transaction";
+/// A transaction was committed, and nobody knows yet.
+pub const AFTER_COMMIT: &str = "journal.after-commit";
+/// An append's fate is about to be told to its run; of a batch, some may know already.
+pub const BEFORE_ANSWER: &str = "journal.before-answer";
+/// Everybody knows of the last commit, and the next has not begun.
+pub const BETWEEN_BATCHES: &str = "journal.between-batches";
+
+/// Marks a place.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn hit(_name: &str) {}
+
+#[cfg(feature = "failpoints")]
+pub use enabled::hit;
+
+#[cfg(feature = "failpoints")]
+mod enabled {
+    use std::io::Write as _;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    struct Aim {
+        name: String,
+        hits_left: AtomicU64,
+    }
+
+    static AIM: OnceLock<Option<Aim>> = OnceLock::new();
+    static LOG: OnceLock<Option<std::fs::File>> = OnceLock::new();
+
+    /// Marks a place: kills the process if the environment says so.
+    pub fn hit(name: &str) {
+        if let Some(mut log) = LOG.get_or_init(open_log).as_ref() {
+            // One write each, so that lines of several threads and processes do not mix.
+            log.write_all(format!("{name}\n").as_bytes())
+                .expect("the file named by SKILLHOST_FAILPOINT_LOG takes a line");
+        }
+        let Some(aim) = AIM.get_or_init(read_aim) else { return };
+        if aim.name == name && aim.hits_left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            // Nothing of this process runs after that: no destructor, no flush.
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
+                .expect("a process may kill itself");
+        }
+    }
+
+    fn read_aim() -> Option<Aim> {
+        let text = std::env::var("SKILLHOST_FAILPOINT").ok()?;
+        let (name, hits) = match text.rsplit_once(':') {
+            Some((name, count)) => (name, count.parse().expect("SKILLHOST_FAILPOINT is `name` or `name:n`")),
+            None => (text.as_str(), 1),
+        };
+        Some(Aim {
+            name: name.to_owned(),
+            hits_left: AtomicU64::new(hits),
+        })
+    }
+
+    fn open_log() -> Option<std::fs::File> {
+        let path = std::env::var_os("SKILLHOST_FAILPOINT_LOG")?;
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        Some(file.expect("the file named by SKILLHOST_FAILPOINT_LOG can be written"))
+    }
+}

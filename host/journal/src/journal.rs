@@ -1,0 +1,118 @@
+//! What a host sees of a journal.
+
+use skillhost_core::entry::Record;
+use skillhost_core::id::{Digest, Epoch, MailId, RunId, Seq, WorkerId};
+use skillhost_core::lease::Lease;
+use skillhost_core::machine::{Command, Mail};
+use skillhost_core::time::Timestamp;
+use tokio::sync::watch;
+
+use crate::bundle::{Bundle, BundleError, BundleFile};
+use crate::error::{FindError, JournalError};
+use crate::rows::{
+    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
+    Taken, WaitRow,
+};
+use crate::writer::RunWriter;
+
+/// Reads a file of a bundle, when the journal has to have its content.
+pub type Contents<'a> = dyn Fn(&BundleFile) -> std::io::Result<Vec<u8>> + 'a;
+
+/// All journals of one host. Methods block for as long as the disk needs; those that change something return when the change is durable.
+pub trait Journal: Send + Sync + 'static {
+    // Driving a run.
+
+    /// Returns the handle through which the holder of the lease at `epoch` writes, beginning with the entry at `next`.
+    fn writer(&self, run: &RunId, epoch: Epoch, next: Seq) -> RunWriter;
+
+    /// Returns the entries from `from` on, `most` at most, in order. An end that is still queued is not among them.
+    fn records(&self, run: &RunId, from: Seq, most: usize) -> Result<Vec<Record>, JournalError>;
+
+    /// Returns every entry. For a journal that may be long, [`Journal::records`] in parts needs less memory.
+    fn all_records(&self, run: &RunId) -> Result<Vec<Record>, JournalError> {
+        self.records(run, Seq(0), usize::MAX)
+    }
+
+    /// Returns how storage fares (rule J4): appends are kept while it fails.
+    fn health(&self) -> watch::Receiver<Health>;
+
+    // Runs.
+
+    /// Makes a run: its row, its launch and its first entries, in one durable commit. A launch that exists is left as it is and returned.
+    fn create_run(&self, new: NewRun) -> Result<Created, JournalError>;
+
+    /// Returns what is known of a run.
+    fn run(&self, run: &RunId) -> Result<RunRow, JournalError>;
+
+    /// Returns the runs that pass, newest first.
+    fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, JournalError>;
+
+    /// Returns the run that a person means: by run id, launch id, or the beginning or end of one, of at least [`FindError::LENGTH_MIN`] characters.
+    fn find_run(&self, text: &str) -> Result<RunId, FindError>;
+
+    /// Returns lines of the run's log after `after` in the order in which they were said, `most` at most.
+    fn lines(&self, run: &RunId, after: Option<LineKey>, most: usize) -> Result<Vec<LineRow>, JournalError>;
+
+    /// Returns what the run waits for, in the order of the calls.
+    fn waits(&self, run: &RunId) -> Result<Vec<WaitRow>, JournalError>;
+
+    /// Returns the runs that wait for a time not after `until`, the most overdue first.
+    fn due(&self, until: Timestamp) -> Result<Vec<DueRun>, JournalError>;
+
+    /// Returns the earliest time that a run waits for.
+    fn next_deadline(&self) -> Result<Option<Timestamp>, JournalError>;
+
+    /// Forgets a run that is over. What it alone needed goes with the next [`Journal::collect`].
+    fn remove_run(&self, run: &RunId) -> Result<(), JournalError>;
+
+    // Leases (rule L1): `core::lease` decides, here the decision is carried out if nothing changed in between.
+
+    /// Returns the lease as it stands.
+    fn lease(&self, run: &RunId) -> Result<Lease, JournalError>;
+
+    /// Takes the lease for `worker` at the epoch after `seen`, provided that it still stands as it was seen.
+    fn claim(&self, run: &RunId, worker: &WorkerId, seen: &Lease) -> Result<Taken, JournalError>;
+
+    /// Gives the lease back, if it is still held at `epoch`. What was appended before is durable first.
+    fn release(&self, run: &RunId, epoch: Epoch) -> Result<(), JournalError>;
+
+    // The mailbox (rule P1).
+
+    /// Leaves a command for the holder of a run that is not over.
+    fn post_mail(&self, run: &RunId, at: Timestamp, command: &Command) -> Result<MailId, JournalError>;
+
+    /// Returns what the run's mailbox holds, oldest first. A row goes away by [`skillhost_core::machine::Local::TakeMail`].
+    fn mail(&self, run: &RunId) -> Result<Vec<Mail>, JournalError>;
+
+    /// Returns a number that differs from the last one if anything was committed in between, by whomever.
+    fn data_version(&self) -> Result<u64, JournalError>;
+
+    // The inbox.
+
+    /// Returns the entries that pass, newest first.
+    fn inbox(&self, filter: &InboxFilter) -> Result<Vec<InboxRow>, JournalError>;
+
+    /// Marks entries as seen to, or with `None` all of them, and returns how many were not yet. They keep their source, so none is posted again.
+    fn dismiss(&self, entries: Option<&[InboxId]>, at: Timestamp) -> Result<u64, JournalError>;
+
+    // Bundles.
+
+    /// Keeps a bundle for the runs that will be pinned to it. `contents` is asked only for what is not there yet.
+    fn put_bundle(&self, bundle: &Bundle, at: Timestamp, contents: &Contents<'_>) -> Result<Digest, BundleError>;
+
+    /// Returns the bundle of this digest, if it is there.
+    fn bundle(&self, digest: &Digest) -> Result<Option<Bundle>, JournalError>;
+
+    /// Returns the content of this digest, if it is there.
+    fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, JournalError>;
+
+    /// Keeps what a component says of itself.
+    fn put_description(&self, component: &Digest, at: Timestamp, description: &str) -> Result<(), JournalError>;
+
+    /// Returns what the component said of itself, if it was kept.
+    fn description(&self, component: &Digest) -> Result<Option<String>, JournalError>;
+
+    /// Removes contents that nothing refers to, bundles put before `before` that no run is pinned to, and descriptions kept before then of components that
+    /// are in no bundle.
+    fn collect(&self, before: Timestamp) -> Result<Collected, JournalError>;
+}

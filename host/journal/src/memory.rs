@@ -1,0 +1,287 @@
+//! A journal in memory, which passes the same suite as the one on disk.
+//!
+//! It is for simulations and tests, so it has no thread and no clock: what is appended stays queued until a barrier, a flush, a change of another kind, or
+//! [`MemoryJournal::commit`]. [`MemoryJournal::crash`] loses what is queued, as a power cut would, and [`MemoryJournal::set_failing`] makes commits fail.
+
+mod state;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use skillhost_core::entry::Record;
+use skillhost_core::id::{Digest, Epoch, MailId, RunId, Seq, WorkerId};
+use skillhost_core::lease::Lease;
+use skillhost_core::machine::{Command, Mail};
+use skillhost_core::time::Timestamp;
+use tokio::sync::watch;
+
+use self::state::State;
+use crate::bundle::{self, Bundle, BundleError};
+use crate::error::{AppendError, FindError, JournalError};
+use crate::find::find;
+use crate::journal::{Contents, Journal};
+use crate::rows::{
+    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
+    Taken, WaitRow,
+};
+use crate::writer::{Append, RunWriter, Sink, WRITES_PILED_MAX};
+
+/// A journal in memory. Clones share it.
+#[derive(Clone)]
+pub struct MemoryJournal {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    inner: Mutex<Inner>,
+    health: watch::Sender<Health>,
+}
+
+#[derive(Default)]
+struct Inner {
+    state: State,
+    queue: Vec<Append>,
+    queued_writes: usize,
+    failing: bool,
+}
+
+impl Default for MemoryJournal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryJournal {
+    /// Makes an empty one.
+    pub fn new() -> Self {
+        let shared = Shared {
+            inner: Mutex::default(),
+            health: watch::Sender::new(Health::Good),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Commits what is queued.
+    pub fn commit(&self) {
+        self.shared.commit(&mut self.shared.lock());
+    }
+
+    /// Loses what is queued: its writers fail, and what was durable stays.
+    pub fn crash(&self) {
+        let mut inner = self.shared.lock();
+        inner.queued_writes = 0;
+        for append in std::mem::take(&mut inner.queue) {
+            let run = append.lane.run.clone();
+            append.receipt().failed(AppendError::Closed { run });
+        }
+    }
+
+    /// Makes commits of appends fail, or go through again. Nothing queued is lost (rule J4).
+    pub fn set_failing(&self, failing: bool) {
+        let mut inner = self.shared.lock();
+        inner.failing = failing;
+        self.shared.commit(&mut inner);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic while the lock is held is a failed assertion of a test; what it left is of no use to anybody.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn commit(&self, inner: &mut Inner) {
+        if inner.failing {
+            self.health.send_modify(|health| {
+                let failures = match health {
+                    Health::Good => 1,
+                    Health::Failing { failures, .. } => *failures + 1,
+                };
+                let message = "a test makes storage fail".into();
+                *health = Health::Failing { failures, message };
+            });
+            return;
+        }
+        self.health
+            .send_if_modified(|health| std::mem::take(health) != Health::Good);
+        inner.queued_writes = 0;
+        for append in std::mem::take(&mut inner.queue) {
+            let receipt = append.receipt();
+            if append.lane.failure().is_some() {
+                continue;
+            }
+            match inner.state.append(append) {
+                Ok(()) => receipt.committed(),
+                Err(error) => receipt.failed(error),
+            }
+        }
+    }
+}
+
+impl Sink for Shared {
+    fn enqueue(&self, append: Append) {
+        let mut inner = self.lock();
+        inner.queued_writes += append.writes.len();
+        inner.queue.push(append);
+        if inner.queued_writes >= WRITES_PILED_MAX {
+            self.commit(&mut inner);
+        }
+    }
+
+    fn wake(&self) {
+        self.commit(&mut self.lock());
+    }
+}
+
+impl MemoryJournal {
+    fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.shared.lock().state)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut inner = self.shared.lock();
+        self.shared.commit(&mut inner);
+        change(&mut inner.state)
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn writer(&self, run: &RunId, epoch: Epoch, next: Seq) -> RunWriter {
+        RunWriter::new(Arc::clone(&self.shared) as Arc<dyn Sink>, run.clone(), epoch, next)
+    }
+
+    fn records(&self, run: &RunId, from: Seq, most: usize) -> Result<Vec<Record>, JournalError> {
+        self.read(|state| {
+            let records = state.run(run)?.records.iter();
+            let from = usize::try_from(from.0).unwrap_or(usize::MAX);
+            Ok(records.skip(from).take(most).cloned().collect())
+        })
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.shared.health.subscribe()
+    }
+
+    fn create_run(&self, new: NewRun) -> Result<Created, JournalError> {
+        self.change(|state| state.create_run(new))
+    }
+
+    fn run(&self, run: &RunId) -> Result<RunRow, JournalError> {
+        self.read(|state| Ok(state.row(state.run(run)?)))
+    }
+
+    fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, JournalError> {
+        Ok(self.read(|state| state.runs(filter)))
+    }
+
+    fn find_run(&self, text: &str) -> Result<RunId, FindError> {
+        find(text, &self.read(State::names))
+    }
+
+    fn lines(&self, run: &RunId, after: Option<LineKey>, most: usize) -> Result<Vec<LineRow>, JournalError> {
+        self.read(|state| {
+            let lines = state.run(run)?.lines.values();
+            Ok(lines
+                .filter(|line| Some(line.key) > after)
+                .take(most)
+                .cloned()
+                .collect())
+        })
+    }
+
+    fn waits(&self, run: &RunId) -> Result<Vec<WaitRow>, JournalError> {
+        self.read(|state| Ok(state.run(run)?.waits.values().cloned().collect()))
+    }
+
+    fn due(&self, until: Timestamp) -> Result<Vec<DueRun>, JournalError> {
+        let mut due = self.read(State::deadlines);
+        due.retain(|run| run.deadline <= until);
+        due.sort_by(|one, other| (one.deadline, &one.run).cmp(&(other.deadline, &other.run)));
+        Ok(due)
+    }
+
+    fn next_deadline(&self) -> Result<Option<Timestamp>, JournalError> {
+        Ok(self.read(State::deadlines).into_iter().map(|run| run.deadline).min())
+    }
+
+    fn remove_run(&self, run: &RunId) -> Result<(), JournalError> {
+        self.change(|state| state.remove_run(run))
+    }
+
+    fn lease(&self, run: &RunId) -> Result<Lease, JournalError> {
+        self.read(|state| Ok(state.run(run)?.lease.clone()))
+    }
+
+    fn claim(&self, run: &RunId, worker: &WorkerId, seen: &Lease) -> Result<Taken, JournalError> {
+        self.change(|state| state.claim(run, worker, seen))
+    }
+
+    fn release(&self, run: &RunId, epoch: Epoch) -> Result<(), JournalError> {
+        self.change(|state| state.release(run, epoch))
+    }
+
+    fn post_mail(&self, run: &RunId, _at: Timestamp, command: &Command) -> Result<MailId, JournalError> {
+        self.change(|state| state.post_mail(run, command))
+    }
+
+    fn mail(&self, run: &RunId) -> Result<Vec<Mail>, JournalError> {
+        self.read(|state| Ok(state.run(run)?.mail.values().cloned().collect()))
+    }
+
+    fn data_version(&self) -> Result<u64, JournalError> {
+        Ok(self.read(|state| state.version))
+    }
+
+    fn inbox(&self, filter: &InboxFilter) -> Result<Vec<InboxRow>, JournalError> {
+        Ok(self.read(|state| state.inbox(filter)))
+    }
+
+    fn dismiss(&self, entries: Option<&[InboxId]>, at: Timestamp) -> Result<u64, JournalError> {
+        Ok(self.change(|state| state.dismiss(entries, at)))
+    }
+
+    fn put_bundle(&self, bundle: &Bundle, at: Timestamp, contents: &Contents<'_>) -> Result<Digest, BundleError> {
+        let mut missing = BTreeMap::new();
+        let known: Vec<Digest> = self.read(|state| state.blobs.keys().copied().collect());
+        for file in bundle.files() {
+            if !known.contains(&file.digest) && !missing.contains_key(&file.digest) {
+                missing.insert(file.digest, bundle::read(file, contents)?);
+            }
+        }
+        self.change(|state| {
+            state.version += 1;
+            state.blobs.extend(missing);
+            state
+                .bundles
+                .entry(bundle.digest())
+                .or_insert_with(|| (bundle.clone(), at));
+        });
+        Ok(bundle.digest())
+    }
+
+    fn bundle(&self, digest: &Digest) -> Result<Option<Bundle>, JournalError> {
+        Ok(self.read(|state| state.bundles.get(digest).map(|(bundle, _)| bundle.clone())))
+    }
+
+    fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, JournalError> {
+        Ok(self.read(|state| state.blobs.get(digest).cloned()))
+    }
+
+    fn put_description(&self, component: &Digest, at: Timestamp, description: &str) -> Result<(), JournalError> {
+        self.change(|state| {
+            state.version += 1;
+            state.descriptions.insert(*component, (description.to_owned(), at));
+        });
+        Ok(())
+    }
+
+    fn description(&self, component: &Digest) -> Result<Option<String>, JournalError> {
+        Ok(self.read(|state| state.descriptions.get(component).map(|(text, _)| text.clone())))
+    }
+
+    fn collect(&self, before: Timestamp) -> Result<Collected, JournalError> {
+        Ok(self.change(|state| state.collect(before)))
+    }
+}

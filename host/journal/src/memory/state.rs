@@ -1,0 +1,374 @@
+//! What a journal in memory holds, and how it changes: each method is one transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use skillhost_core::entry::{Entry, Record, Started};
+use skillhost_core::id::{Digest, Epoch, LaunchId, MailId, Number, RunId, Seq, WorkerId};
+use skillhost_core::lease::Lease;
+use skillhost_core::machine::{Command, Local, Mail, Source, Status, Write};
+use skillhost_core::time::Timestamp;
+
+use crate::bundle::Bundle;
+use crate::error::{AppendError, JournalError};
+use crate::rows::{
+    Collected, Created, DueRun, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow, Taken,
+    WaitRow, check_copy, status_of,
+};
+use crate::writer::Append;
+
+#[derive(Default)]
+pub(super) struct State {
+    runs: BTreeMap<RunId, Run>,
+    launches: BTreeMap<LaunchId, RunId>,
+    inbox: BTreeMap<InboxId, InboxRow>,
+    inbox_last: u64,
+    mail_last: MailId,
+    pub(super) bundles: BTreeMap<Digest, (Bundle, Timestamp)>,
+    pub(super) blobs: BTreeMap<Digest, Vec<u8>>,
+    pub(super) descriptions: BTreeMap<Digest, (String, Timestamp)>,
+    pub(super) version: u64,
+}
+
+pub(super) struct Run {
+    started: Started,
+    status: Status,
+    bundle: Digest,
+    component: Digest,
+    caller_folder: Option<PathBuf>,
+    pub(super) lease: Lease,
+    pub(super) records: Vec<Record>,
+    pub(super) lines: BTreeMap<LineKey, LineRow>,
+    pub(super) waits: BTreeMap<Number, WaitRow>,
+    pub(super) mail: BTreeMap<MailId, Mail>,
+}
+
+impl State {
+    pub(super) fn run(&self, run: &RunId) -> Result<&Run, JournalError> {
+        self.runs
+            .get(run)
+            .ok_or_else(|| JournalError::UnknownRun { run: run.clone() })
+    }
+
+    fn run_mut(&mut self, run: &RunId) -> Result<&mut Run, JournalError> {
+        self.version += 1;
+        self.runs
+            .get_mut(run)
+            .ok_or_else(|| JournalError::UnknownRun { run: run.clone() })
+    }
+
+    pub(super) fn row(&self, run: &Run) -> RunRow {
+        let last = run.records.last().expect("a run has its first entry");
+        RunRow {
+            run: run.started.run.clone(),
+            launch: run.started.launch.clone(),
+            superseded: self.launches.get(&run.started.launch) != Some(&run.started.run),
+            skill: run.started.skill.clone(),
+            status: run.status,
+            bundle: run.bundle,
+            component: run.component,
+            created_at: run.records[0].at,
+            updated_at: last.at,
+            entries: run.records.len() as u64,
+            holder: run.lease.holder.clone(),
+            epoch: run.lease.epoch,
+            simulated: run.started.provider.simulated,
+            caller_folder: run.caller_folder.clone(),
+            parent: run.started.parent.as_ref().map(|parent| parent.run.clone()),
+        }
+    }
+
+    pub(super) fn runs(&self, filter: &RunFilter) -> Vec<RunRow> {
+        let rows = self.runs.values().rev().map(|run| self.row(run));
+        rows.filter(|row| filter.status.is_empty() || filter.status.contains(&row.status))
+            .filter(|row| filter.skill.as_ref().is_none_or(|skill| *skill == row.skill))
+            .filter(|row| filter.caller_folder.is_none() || filter.caller_folder == row.caller_folder)
+            .filter(|row| filter.since.is_none_or(|since| row.created_at >= since))
+            .filter(|row| !(filter.newest_of_launch && row.superseded))
+            .take(filter.most.unwrap_or(usize::MAX))
+            .collect()
+    }
+
+    pub(super) fn names(&self) -> Vec<(RunId, String)> {
+        let runs = self.runs.iter().rev();
+        runs.map(|(run, row)| (run.clone(), row.started.launch.to_string()))
+            .collect()
+    }
+
+    pub(super) fn create_run(&mut self, new: NewRun) -> Result<Created, JournalError> {
+        let started = new.started;
+        check_copy(&started.run, &new.copy)?;
+        match (self.launches.get(&started.launch), &new.follows) {
+            (Some(newest), Some(follows)) if newest == follows => {}
+            (Some(newest), None) => return Ok(Created::Existing(Box::new(self.row(&self.runs[newest])))),
+            (None, None) => {}
+            (newest, Some(follows)) => {
+                return Err(JournalError::LaunchMoved {
+                    launch: started.launch.clone(),
+                    newest: newest.unwrap_or(follows).clone(),
+                });
+            }
+        }
+        if !self.bundles.contains_key(&started.bundle) {
+            return Err(JournalError::NoBundle { bundle: started.bundle });
+        }
+        if let Some(existing) = self.runs.get(&started.run) {
+            return Ok(Created::Existing(Box::new(self.row(existing))));
+        }
+        let first = Record {
+            seq: Seq(0),
+            at: new.at,
+            entry: Entry::Started(Box::new(started.clone())),
+        };
+        self.version += 1;
+        self.launches.insert(started.launch.clone(), started.run.clone());
+        let run = Run {
+            status: Status::Running,
+            bundle: started.bundle,
+            component: started.component,
+            caller_folder: new.caller_folder,
+            lease: Lease {
+                holder: None,
+                epoch: Epoch(0),
+            },
+            records: std::iter::once(first).chain(new.copy).collect(),
+            lines: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            mail: BTreeMap::new(),
+            started,
+        };
+        self.runs.insert(run.started.run.clone(), run);
+        Ok(Created::New)
+    }
+
+    pub(super) fn remove_run(&mut self, run: &RunId) -> Result<(), JournalError> {
+        let row = self.run_mut(run)?;
+        if !row.status.is_final() {
+            return Err(JournalError::NotOver {
+                run: run.clone(),
+                status: row.status,
+            });
+        }
+        let launch = row.started.launch.clone();
+        self.runs.remove(run);
+        self.inbox.retain(|_, entry| entry.run != *run);
+        if self.launches.get(&launch) == Some(run) {
+            // What is left of the launch is known by its newest run.
+            let left = self.runs.values().rev().find(|row| row.started.launch == launch);
+            match left.map(|row| row.started.run.clone()) {
+                Some(newest) => self.launches.insert(launch, newest),
+                None => self.launches.remove(&launch),
+            };
+        }
+        Ok(())
+    }
+
+    pub(super) fn claim(&mut self, run: &RunId, worker: &WorkerId, seen: &Lease) -> Result<Taken, JournalError> {
+        let row = self.run_mut(run)?;
+        if row.lease != *seen {
+            return Ok(Taken::Changed(row.lease.clone()));
+        }
+        row.lease = Lease {
+            holder: Some(worker.clone()),
+            epoch: seen.epoch.next(),
+        };
+        Ok(Taken::At(row.lease.epoch))
+    }
+
+    pub(super) fn release(&mut self, run: &RunId, epoch: Epoch) -> Result<(), JournalError> {
+        let row = self.run_mut(run)?;
+        if row.lease.epoch == epoch {
+            row.lease.holder = None;
+        }
+        Ok(())
+    }
+
+    pub(super) fn post_mail(&mut self, run: &RunId, command: &Command) -> Result<MailId, JournalError> {
+        let id = self.mail_last.next();
+        let row = self.run_mut(run)?;
+        if row.status.is_final() {
+            return Err(JournalError::Over {
+                run: run.clone(),
+                status: row.status,
+            });
+        }
+        let command = command.clone();
+        row.mail.insert(id, Mail { id, command });
+        self.mail_last = id;
+        Ok(id)
+    }
+
+    pub(super) fn deadlines(&self) -> Vec<DueRun> {
+        let runs = self.runs.iter().filter_map(|(run, row)| {
+            let deadline = row.waits.values().filter_map(|wait| wait.deadline).min()?;
+            Some(DueRun {
+                run: run.clone(),
+                deadline,
+                status: row.status,
+            })
+        });
+        runs.collect()
+    }
+
+    pub(super) fn inbox(&self, filter: &InboxFilter) -> Vec<InboxRow> {
+        let rows = self.inbox.values().rev();
+        rows.filter(|row| filter.dismissed || row.dismissed_at.is_none())
+            .filter(|row| filter.run.as_ref().is_none_or(|run| *run == row.run))
+            .take(filter.most.unwrap_or(usize::MAX))
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn dismiss(&mut self, entries: Option<&[InboxId]>, at: Timestamp) -> u64 {
+        self.version += 1;
+        let mut dismissed = 0;
+        for row in self.inbox.values_mut() {
+            if row.dismissed_at.is_none() && entries.is_none_or(|entries| entries.contains(&row.id)) {
+                row.dismissed_at = Some(at);
+                dismissed += 1;
+            }
+        }
+        dismissed
+    }
+
+    pub(super) fn collect(&mut self, before: Timestamp) -> Collected {
+        self.version += 1;
+        let mut collected = Collected::default();
+        let pinned: BTreeSet<Digest> = self.runs.values().map(|run| run.bundle).collect();
+        self.bundles.retain(|digest, (_, at)| {
+            let kept = pinned.contains(digest) || *at >= before;
+            collected.bundles += u64::from(!kept);
+            kept
+        });
+        let files = self.bundles.values().flat_map(|(bundle, _)| bundle.files());
+        let needed: BTreeSet<Digest> = files.map(|file| file.digest).collect();
+        self.blobs.retain(|digest, content| {
+            let kept = needed.contains(digest);
+            if !kept {
+                collected.blobs += 1;
+                collected.bytes += content.len() as u64;
+            }
+            kept
+        });
+        self.descriptions.retain(|component, (_, at)| {
+            let kept = needed.contains(component) || *at >= before;
+            collected.descriptions += u64::from(!kept);
+            kept
+        });
+        collected
+    }
+
+    pub(super) fn append(&mut self, append: Append) -> Result<(), AppendError> {
+        let lane = &append.lane;
+        let Some(run) = self.runs.get(&lane.run) else {
+            return Err(AppendError::UnknownRun { run: lane.run.clone() });
+        };
+        if run.lease.epoch != lane.epoch {
+            return Err(AppendError::Fenced {
+                run: lane.run.clone(),
+                held: lane.epoch,
+                found: run.lease.epoch,
+            });
+        }
+        if let Some(seq) = append.first {
+            let next = Seq(run.records.len() as u64);
+            if seq != next {
+                let run = lane.run.clone();
+                return Err(AppendError::Stale { run, seq, next });
+            }
+            if run.status.is_final() {
+                return Err(AppendError::Over { run: lane.run.clone() });
+            }
+        }
+        self.version += 1;
+        for write in append.writes {
+            self.apply(&lane.run, write);
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, id: &RunId, write: Write) {
+        let run = self.runs.get_mut(id).expect("looked up by `append`");
+        match write {
+            Write::Entry(record) => {
+                match &record.entry {
+                    Entry::Repinned { bundle, component } => (run.bundle, run.component) = (*bundle, *component),
+                    Entry::Finished(finished) => run.status = status_of(&finished.how),
+                    _ => {}
+                }
+                run.records.push(record);
+                if run.status.is_final() {
+                    self.close_all(id);
+                }
+            }
+            Write::Line {
+                after,
+                ordinal,
+                at,
+                line,
+            } => {
+                let key = LineKey { after, ordinal };
+                run.lines.entry(key).or_insert(LineRow { key, at, line });
+            }
+            Write::Local(local) => self.apply_local(id, local),
+        }
+    }
+
+    fn apply_local(&mut self, id: &RunId, local: Local) {
+        let run = self.runs.get_mut(id).expect("looked up by `append`");
+        match local {
+            Local::Post {
+                source,
+                at,
+                title,
+                body,
+                attachments,
+            } => {
+                if self.inbox.values().any(|row| row.run == *id && row.source == source) {
+                    return;
+                }
+                self.inbox_last += 1;
+                let row = InboxRow {
+                    id: InboxId(self.inbox_last),
+                    run: id.clone(),
+                    launch: run.started.launch.clone(),
+                    skill: run.started.skill.clone(),
+                    simulated: run.started.provider.simulated,
+                    source,
+                    at,
+                    title,
+                    body,
+                    attachments,
+                    dismissed_at: None,
+                };
+                self.inbox.insert(row.id, row);
+            }
+            Local::OpenWait { number, wait, deadline } => {
+                run.waits.insert(number, WaitRow { number, wait, deadline });
+            }
+            Local::CloseWait { number } => {
+                run.waits.remove(&number);
+                let closed = [Source::Question(number), Source::Decision(number)];
+                self.inbox
+                    .retain(|_, row| row.run != *id || !closed.contains(&row.source));
+            }
+            Local::TakeMail(mail) => {
+                run.mail.remove(&mail);
+            }
+            // How a run ended is said by its last entry alone.
+            Local::SetStatus(status) => {
+                if !run.status.is_final() && !status.is_final() {
+                    run.status = status;
+                }
+            }
+        }
+    }
+
+    /// Nothing waits for an answer any more.
+    fn close_all(&mut self, id: &RunId) {
+        let run = self.runs.get_mut(id).expect("looked up by `append`");
+        run.waits.clear();
+        let asks = |source: Source| matches!(source, Source::Question(_) | Source::Decision(_));
+        self.inbox.retain(|_, row| row.run != *id || !asks(row.source));
+    }
+}
