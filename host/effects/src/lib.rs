@@ -1,1 +1,92 @@
-//! placeholder
+//! Performs what a run machine's tickets allow: asks language models, reads and changes files beneath mounts.
+//!
+//! Start with [`Effects`]: one for each run, made of the provider that the run keeps and the folders it may use. What runs share (HTTP connections, the limit on
+//! parallel calls) is in a [`model::Hub`], one for each worker.
+//!
+//! This crate knows the recorded shapes of calls ([`skillhost_core::calls`]). It knows no guest, no journal and no rule about when something may be performed or
+//! performed again: the machine decides that, and a [`Ticket`] is its leave for one performance. Here faults are only *classified*, so that the machine can.
+
+#[cfg(feature = "test-capability")]
+mod act;
+pub mod files;
+pub mod model;
+mod watch;
+
+use std::sync::Arc;
+
+use skillhost_core::effect::Function;
+use skillhost_core::entry::Called;
+use skillhost_core::machine::{Ended, Ticket};
+use skillhost_core::outcome::{Fault, Outcome};
+use skillhost_core::payload::Payload;
+
+pub use watch::{Progress, Watch};
+
+/// Performs the effects of one run. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Effects(Arc<Run>);
+
+#[derive(Debug)]
+struct Run {
+    model: model::Provider,
+    mounts: files::Mounts,
+}
+
+impl Effects {
+    /// Makes the effects of a run out of its provider and its folders.
+    pub fn new(model: model::Provider, mounts: files::Mounts) -> Self {
+        Self(Arc::new(Run { model, mounts }))
+    }
+
+    /// Takes note of a call that the journal holds. The shell tells of every one, in the order of their numbers: those it finds when it loads a run, and each that it
+    /// writes, before that call is performed.
+    ///
+    /// A script answers the n-th call that matches with its n-th reply, and which call is the n-th must be the same after a crash, when the calls that were answered
+    /// before it are not performed again.
+    pub fn note(&self, called: &Called) {
+        if called.function == Function::MODEL_COMPLETE {
+            self.0
+                .model
+                .note(called.number, &called.request, called.options.label.as_deref());
+        }
+    }
+
+    /// Measures what has to be known before the call can be performed so that doing it twice is as once.
+    pub async fn measure(&self, ticket: &Ticket) -> Result<Payload, Fault> {
+        self.0.mounts.measure(ticket).await
+    }
+
+    /// Performs the call once. Dropping the future ends the performance, as far as it can be ended.
+    pub async fn perform(&self, ticket: Ticket, watch: &Watch) -> Ended {
+        let Some(timeout) = ticket.options().timeout() else {
+            return self.dispatch(ticket, watch).await;
+        };
+        match tokio::time::timeout(timeout, self.dispatch(ticket, watch)).await {
+            Ok(ended) => ended,
+            Err(_) => returned(Outcome::fault(
+                Fault::TIMEOUT,
+                format!("no answer within {} s, the call's own timeout", timeout.as_secs_f64()),
+            )),
+        }
+    }
+
+    async fn dispatch(&self, ticket: Ticket, watch: &Watch) -> Ended {
+        let function = ticket.function();
+        if function == Function::MODEL_COMPLETE {
+            return self.0.model.perform(&ticket, watch).await;
+        }
+        #[cfg(feature = "test-capability")]
+        if function == Function::TEST_ACT {
+            return act::perform(&ticket).await;
+        }
+        self.0.mounts.perform(ticket).await
+    }
+}
+
+fn returned(outcome: Outcome) -> Ended {
+    Ended::Returned {
+        outcome,
+        spent: None,
+        again: None,
+    }
+}

@@ -1,0 +1,149 @@
+//! `offline`: answers from the script that the skill brings along, `offline.toml`. No model is asked; every reply is marked as simulated.
+
+mod script;
+mod template;
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use skillhost_core::calls::model::{Block, Reply, Request, StopReason, Usage};
+use skillhost_core::id::Number;
+use skillhost_core::outcome::Fault;
+use skillhost_core::payload::Payload;
+use skillhost_core::retry::FaultKind;
+
+use super::{Asked, Miss};
+use script::{Heard, ScriptedError, Turn};
+
+pub use script::{Script, ScriptError, request_digest};
+
+/// The script has no reply for the call.
+pub const UNSCRIPTED: &str = "unscripted";
+
+/// The longest delay that a script may play.
+const DELAY_MAX: Duration = Duration::from_secs(60);
+
+/// Answers the calls of one run from a script.
+#[derive(Debug)]
+pub(super) struct Offline {
+    script: Option<Script>,
+    /// For each reply of the script the calls that it answers, by their numbers, ascending.
+    answered: Mutex<Vec<Vec<Number>>>,
+}
+
+impl Offline {
+    pub(super) fn new(script: Option<Script>) -> Self {
+        let rules = script.as_ref().map_or(0, |script| script.rules.len());
+        Self {
+            script,
+            answered: Mutex::new(vec![Vec::new(); rules]),
+        }
+    }
+
+    pub(super) fn features(&self) -> Vec<String> {
+        self.script.as_ref().map(Script::features).unwrap_or_default()
+    }
+
+    /// Takes note of a call, so that those after it know whether they are the first, second or third of their kind.
+    pub(super) fn note(&self, number: Number, request: &Payload, label: Option<&str>) {
+        let Some(script) = &self.script else { return };
+        // A malformed request is answered with a fault when it is performed; it is no occurrence of anything.
+        let Ok(parsed) = request.read::<Request>() else { return };
+        if let Some((rule, _)) = script.find(&Heard::new(&parsed, request, label)) {
+            self.occurrence(rule, number);
+        }
+    }
+
+    pub(super) async fn complete(&self, asked: &Asked<'_>) -> Result<Reply, Miss> {
+        let Some(script) = &self.script else {
+            return Err(Miss::never(Fault::new(
+                UNSCRIPTED,
+                "no model provider is configured, and the skill has no `offline.toml` to answer from; `export ANTHROPIC_API_KEY=...` and launch again, \
+                 or see `skillhost doctor`",
+            )));
+        };
+        let heard = Heard::new(asked.request, asked.payload, asked.label);
+        let Some((rule, captures)) = script.find(&heard) else {
+            return Err(Miss::never(unscripted(&heard)));
+        };
+        let occurrence = self.occurrence(rule, asked.number);
+        let Some(turn) = script.rules[rule].turn(occurrence) else {
+            let message = format!(
+                "`offline.toml` has {} answers for calls like this one, and this is the call after; add one to its `turns`, or leave out `repeat = false`",
+                script.rules[rule].turns()
+            );
+            return Err(Miss::never(Fault::new(UNSCRIPTED, message)));
+        };
+        if turn.delay_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(turn.delay_ms).min(DELAY_MAX)).await;
+        }
+        match &turn.error {
+            Some(error) if error.times.is_none_or(|times| asked.attempt <= times) => Err(played(error)),
+            _ => {
+                let said = turn.said.as_ref().expect("a turn without an error says something: checked when it was read");
+                Ok(reply(asked, turn, said.blocks(&captures)))
+            }
+        }
+    }
+
+    /// Returns how many calls before this one the rule answers. The number decides, so the order in which calls are performed does not.
+    fn occurrence(&self, rule: usize, number: Number) -> usize {
+        let mut answered = self.answered.lock().expect("nothing panics while it holds the lock");
+        match answered[rule].binary_search(&number) {
+            Ok(place) => place,
+            Err(place) => {
+                answered[rule].insert(place, number);
+                place
+            }
+        }
+    }
+}
+
+fn reply(asked: &Asked<'_>, turn: &Turn, content: Vec<Block>) -> Reply {
+    let asks_for_tools = content.iter().any(|block| matches!(block, Block::ToolCall(_)));
+    let natural = if asks_for_tools { StopReason::ToolUse } else { StopReason::End };
+    Reply {
+        stop_reason: turn.stop_reason.clone().unwrap_or(natural),
+        model: format!("offline/{}", asked.request.model),
+        usage: turn.usage.unwrap_or_else(|| estimate(asked.payload, &content)),
+        content,
+        simulated: true,
+        extra: None,
+    }
+}
+
+/// Estimates tokens at four bytes each, so that budgets and timelines have something to show.
+fn estimate(request: &Payload, content: &[Block]) -> Usage {
+    let written: usize = content.iter().map(|block| Payload::of(block).as_str().len()).sum();
+    Usage {
+        input: request.as_str().len().div_ceil(4) as u64,
+        output: written.div_ceil(4) as u64,
+        ..Usage::default()
+    }
+}
+
+fn played(error: &ScriptedError) -> Miss {
+    let message = error.message.clone().unwrap_or_else(|| format!("`offline.toml` plays the error `{}`", error.code));
+    match error.code.as_str() {
+        Fault::OVERLOADED => Miss::maybe(FaultKind::Overloaded, None, Fault::new(Fault::OVERLOADED, message)),
+        "network" => Miss::maybe(FaultKind::Network, None, Fault::new(Fault::FAILED, message)),
+        code => Miss::never(Fault::new(code, message)),
+    }
+}
+
+fn unscripted(heard: &Heard<'_>) -> Fault {
+    let first_line = heard.last.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
+    let excerpt: String = first_line.trim().chars().take(80).collect();
+    let label = heard.label.map(|label| format!(", labelled `{label}`")).unwrap_or_default();
+    let condition = match heard.label {
+        Some(label) => format!("label = {}", toml::Value::from(label)),
+        None => format!("contains = {}", toml::Value::from(excerpt.replace('$', "").as_str())),
+    };
+    Fault::new(
+        UNSCRIPTED,
+        format!(
+            "`offline.toml` has no reply for a call of `{}`{label}, whose last message begins `{excerpt}`; add one:\n[[reply]]\n{condition}\ntext = \"...\"",
+            heard.request.model
+        ),
+    )
+}
