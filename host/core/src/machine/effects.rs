@@ -28,7 +28,9 @@ impl Machine {
     }
 
     fn begin(&mut self, number: Number) {
-        let Some(flight) = self.flights.get_mut(&number) else { return };
+        let Some(flight) = self.flights.get_mut(&number) else {
+            return;
+        };
         if let Some(fault) = flight.refused.take() {
             return self.answer(number, Outcome::Err(fault), Some(Cost::ZERO), By::Effect);
         }
@@ -41,7 +43,10 @@ impl Machine {
             (Kind::Tick, _) => self.answer(number, Outcome::done(), None, By::Effect),
             (Kind::Timer | Kind::Event | Kind::Question, _) => self.open_wait(number),
             (Kind::Effect, Class::AtMostOnce) if flight.in_doubt => {
-                self.park(number, "the host ended while this was being done, and nobody can say whether it was".to_owned());
+                self.park(
+                    number,
+                    "the host ended while this was being done, and nobody can say whether it was".to_owned(),
+                );
             }
             (Kind::Effect, _) if flight.in_doubt => self.perform_again(number, Why::Recovery, None, None),
             (Kind::Effect, _) => flight.phase = Phase::Behind(flight.seq),
@@ -49,7 +54,9 @@ impl Machine {
     }
 
     fn post(&mut self, number: Number) {
-        let Some(flight) = self.flights.get(&number) else { return };
+        let Some(flight) = self.flights.get(&number) else {
+            return;
+        };
         match flight.request.read::<inbox::Message>() {
             Err(error) => {
                 let fault = Fault::new(Fault::INVALID, format!("not a message for the inbox: {error}"));
@@ -70,7 +77,9 @@ impl Machine {
 
     /// Records a further performance of a call; it takes place once that is durable (rule R2). `spent` is what the one before spent, if known.
     pub(super) fn perform_again(&mut self, number: Number, why: Why, fault: Option<Fault>, spent: Option<Cost>) {
-        let Some(flight) = self.flights.get_mut(&number) else { return };
+        let Some(flight) = self.flights.get_mut(&number) else {
+            return;
+        };
         let bound = flight.bound;
         if let (Some(reserved), Some(spent)) = (flight.reserved.take(), spent) {
             self.account.settle(reserved, spent);
@@ -78,7 +87,13 @@ impl Machine {
         match self.reserve(bound, false) {
             Err(over) => self.answer(number, Outcome::fault(Fault::BUDGET, over), None, By::Effect),
             Ok(reserved) => {
-                let seq = self.append(Entry::Retried(Retried { number, why, fault, spent, reserved }));
+                let seq = self.append(Entry::Retried(Retried {
+                    number,
+                    why,
+                    fault,
+                    spent,
+                    reserved,
+                }));
                 let flight = self.flights.get_mut(&number).expect("it was there a moment ago");
                 flight.in_doubt = false;
                 flight.reserved = reserved;
@@ -119,8 +134,13 @@ impl Machine {
     }
 
     pub(super) fn ended(&mut self, number: Number, ended: Ended) {
-        let Some(flight) = self.flights.get_mut(&number) else { return };
-        assert!(flight.phase == Phase::Performing, "only what is being performed ends: the machine wrote its ticket");
+        let Some(flight) = self.flights.get_mut(&number) else {
+            return;
+        };
+        assert!(
+            flight.phase == Phase::Performing,
+            "only what is being performed ends: the machine wrote its ticket"
+        );
         match ended {
             Ended::Returned { outcome, spent, again } => self.returned(number, outcome, spent, again),
             Ended::InDoubt(reason) if flight.open && !flight.cancelled => self.park(number, reason),
@@ -129,15 +149,22 @@ impl Machine {
     }
 
     fn returned(&mut self, number: Number, outcome: Outcome, spent: Option<Cost>, again: Option<Again>) {
-        let Some(flight) = self.flights.get_mut(&number) else { return };
+        let Some(flight) = self.flights.get_mut(&number) else {
+            return;
+        };
         let wanted = flight.open && !flight.cancelled && self.ending.is_none();
-        if let (Outcome::Err(fault), Some(again), true) = (&outcome, again, wanted && flight.class != Class::AtMostOnce) {
+        if let (Outcome::Err(fault), Some(again), true) = (&outcome, again, wanted && flight.class != Class::AtMostOnce)
+        {
             let key = crate::id::idempotency_key(&self.run, number);
             let attempt = flight.performances;
             let chance = retry::chance(&key, attempt);
             let policy = retry::RetryPolicy::of(again.kind);
             if let Some(pause) = policy.pause(attempt, flight.options.attempts, again.after, chance) {
-                flight.phase = Phase::Pausing { until: self.now.after(pause), fault: fault.clone(), spent };
+                flight.phase = Phase::Pausing {
+                    until: self.now.after(pause),
+                    fault: fault.clone(),
+                    spent,
+                };
                 return;
             }
         }
@@ -168,13 +195,23 @@ impl Machine {
     }
 
     pub(super) fn answer_at(&mut self, at: Timestamp, number: Number, outcome: Outcome, spent: Option<Cost>, by: By) {
-        let Some(flight) = self.flights.get_mut(&number) else { return };
+        let Some(flight) = self.flights.get_mut(&number) else {
+            return;
+        };
         let was_waiting = flight.wait().is_some();
         flight.phase = Phase::Answered;
         if let (Some(reserved), Some(spent)) = (flight.reserved.take(), spent) {
             self.account.settle(reserved, spent);
         }
-        let seq = self.append_at(at, Entry::Returned(Returned { number, outcome, spent, by }));
+        let seq = self.append_at(
+            at,
+            Entry::Returned(Returned {
+                number,
+                outcome,
+                spent,
+                by,
+            }),
+        );
         if was_waiting {
             self.local(Local::CloseWait { number });
         }
@@ -183,7 +220,9 @@ impl Machine {
 
     /// The guest dropped a pending (rule G5): its call is cancelled, as far as it can be.
     pub(super) fn drop_call(&mut self, number: Number) {
-        let Some(flight) = self.flights.get_mut(&number) else { return };
+        let Some(flight) = self.flights.get_mut(&number) else {
+            return;
+        };
         if flight.open {
             flight.open = false;
             self.abandon(number);
@@ -192,7 +231,9 @@ impl Machine {
 
     /// Ends what is still going on about a call that nobody wants the outcome of any more.
     pub(super) fn abandon(&mut self, number: Number) {
-        let Some(flight) = self.flights.get_mut(&number) else { return };
+        let Some(flight) = self.flights.get_mut(&number) else {
+            return;
+        };
         match flight.phase {
             // A change to files is not cut short: the next one waits until it has really ended (rule R3).
             Phase::Measuring | Phase::Performing if flight.changes_files() => {}

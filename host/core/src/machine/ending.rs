@@ -40,7 +40,13 @@ pub(super) enum Refusal {
 
 impl Cancel {
     pub(super) fn new(noted: bool) -> Self {
-        Self { noted, consumed: false, expiry_noted: false, expired: false, deadline: None }
+        Self {
+            noted,
+            consumed: false,
+            expiry_noted: false,
+            expired: false,
+            deadline: None,
+        }
     }
 
     /// Notes that the run is to be cancelled, and returns whether that is new.
@@ -150,7 +156,10 @@ impl Machine {
         if self.flights.values().any(Flight::in_flight) {
             return;
         }
-        let finished = Finished { how: ending.how.clone(), spent: self.account.spent() };
+        let finished = Finished {
+            how: ending.how.clone(),
+            spent: self.account.spent(),
+        };
         match ending.written {
             None => self.write_end(finished),
             Some(seq) if self.durable >= seq => self.stop(Stop::Finished(finished)),
@@ -162,7 +171,13 @@ impl Machine {
         let (status, title, body) = self.announce(&finished.how);
         let seq = self.append(Entry::Finished(finished));
         self.set_status(status);
-        self.local(Local::Post { source: Source::Finished, at: self.now, title, body, attachments: Vec::new() });
+        self.local(Local::Post {
+            source: Source::Finished,
+            at: self.now,
+            title,
+            body,
+            attachments: Vec::new(),
+        });
         if let Some(ending) = &mut self.ending {
             ending.written = Some(seq);
         }
@@ -173,11 +188,16 @@ impl Machine {
         let skill = &self.skill;
         match how {
             How::Done(result) => (Status::Done, format!("{skill} is done"), result.as_str().to_owned()),
-            How::Failed(failure) => {
-                (Status::Failed, format!("{skill} failed: {}", failure.code), failure.message.clone())
-            }
+            How::Failed(failure) => (
+                Status::Failed,
+                format!("{skill} failed: {}", failure.code),
+                failure.message.clone(),
+            ),
             How::Cancelled(result) => {
-                let body = result.as_ref().map(|result| result.as_str().to_owned()).unwrap_or_default();
+                let body = result
+                    .as_ref()
+                    .map(|result| result.as_str().to_owned())
+                    .unwrap_or_default();
                 (Status::Cancelled, format!("{skill} was cancelled"), body)
             }
             How::Continued(run) => (Status::Continued, format!("{skill} goes on"), format!("as run {run}")),

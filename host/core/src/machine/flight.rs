@@ -115,7 +115,11 @@ impl Flight {
 
     /// Returns what it waits for, if it waits.
     pub(super) fn wait(&self) -> Option<Wait> {
-        let signal = || self.signal.clone().expect("a wait for a signal has its name: checked when it was started");
+        let signal = || {
+            self.signal
+                .clone()
+                .expect("a wait for a signal has its name: checked when it was started")
+        };
         match (&self.phase, self.function.kind()) {
             (Phase::Parked, _) => Some(Wait::Decision),
             (Phase::Waiting, Kind::Timer) => Some(Wait::Timer),

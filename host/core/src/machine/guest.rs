@@ -16,11 +16,19 @@ impl Machine {
         if self.ending.is_some() {
             return;
         }
-        assert!(self.guest == Guest::Running, "a guest that was given nothing does nothing");
+        assert!(
+            self.guest == Guest::Running,
+            "a guest that was given nothing does nothing"
+        );
         for act in slice.acts {
             match act {
                 Act::Log(line) => {
-                    let write = Write::Line { after: self.consumed, ordinal: self.ordinal, at: self.now, line };
+                    let write = Write::Line {
+                        after: self.consumed,
+                        ordinal: self.ordinal,
+                        at: self.now,
+                        line,
+                    };
                     self.ordinal += 1;
                     self.writes.push(write);
                 }
@@ -34,7 +42,9 @@ impl Machine {
         }
         match slice.end {
             End::Blocked => self.guest = Guest::Blocked,
-            End::Finished(result) => self.guest_ended("it returned its result", |machine| machine.guest_finished(result)),
+            End::Finished(result) => {
+                self.guest_ended("it returned its result", |machine| machine.guest_finished(result))
+            }
             End::Trapped(failure) => {
                 let how = format!("it stopped abnormally: {}", failure.message);
                 self.guest_ended(&how, |machine| machine.guest_failed(failure));
@@ -49,15 +59,21 @@ impl Machine {
         match self.recorded.range(self.number_next..).next() {
             None => end(self),
             Some((number, recorded)) => {
-                let mismatch =
-                    Mismatch::EndedEarly { number: *number, recorded: brief(recorded), how: how.to_owned() };
+                let mismatch = Mismatch::EndedEarly {
+                    number: *number,
+                    recorded: brief(recorded),
+                    how: how.to_owned(),
+                };
                 self.stop_at(mismatch);
             }
         }
     }
 
     fn start_call(&mut self, call: Call) -> Result<(), Mismatch> {
-        assert!(call.number == self.number_next, "calls are numbered without a gap: the guest's host counts them");
+        assert!(
+            call.number == self.number_next,
+            "calls are numbered without a gap: the guest's host counts them"
+        );
         let number = call.number;
         self.number_next = number.next();
         let flight = match self.recorded.get(&number) {
@@ -77,7 +93,10 @@ impl Machine {
 
     /// Records a call that the journal does not hold.
     fn start_new(&mut self, call: Call) -> Flight {
-        let due = call.lasts.map(|lasts| Due { deadline: self.now.after(lasts), guest: call.guest_time.after(lasts) });
+        let due = call.lasts.map(|lasts| Due {
+            deadline: self.now.after(lasts),
+            guest: call.guest_time.after(lasts),
+        });
         let reservation = self.reserve(call.bound, call.refused.is_some());
         let called = Called {
             number: call.number,
@@ -149,13 +168,21 @@ fn compare(recorded: &Recorded, call: &Call, after: u64) -> Result<(), Mismatch>
         seq: recorded.seq,
         number: call.number,
         recorded: brief(recorded),
-        attempted: Brief { function: call.function, request: call.request.clone(), after },
+        attempted: Brief {
+            function: call.function,
+            request: call.request.clone(),
+            after,
+        },
     })
 }
 
 fn brief(recorded: &Recorded) -> Brief {
     let called = &recorded.called;
-    Brief { function: called.function, request: called.request.clone(), after: called.after }
+    Brief {
+        function: called.function,
+        request: called.request.clone(),
+        after: called.after,
+    }
 }
 
 /// Returns the greater of a place and an optional one.

@@ -71,11 +71,19 @@ impl History {
     /// Sorts a whole journal, which has to be dense and consistent.
     pub(super) fn read(records: Vec<Record>) -> Result<Self, LoadError> {
         let mut records = records.into_iter();
-        let Some(Record { seq: Seq(0), entry: Entry::Started(started), .. }) = records.next() else {
+        let Some(Record {
+            seq: Seq(0),
+            entry: Entry::Started(started),
+            ..
+        }) = records.next()
+        else {
             return Err(LoadError::NotStarted);
         };
         if started.semantics != crate::entry::SEMANTICS {
-            return Err(LoadError::Semantics { found: started.semantics, ours: crate::entry::SEMANTICS });
+            return Err(LoadError::Semantics {
+                found: started.semantics,
+                ours: crate::entry::SEMANTICS,
+            });
         }
         let account = Account::new(started.limits.budget);
         let mut history = Self {
@@ -89,11 +97,16 @@ impl History {
         };
         for record in records {
             if record.seq != history.seq_next {
-                return Err(LoadError::NotDense { expected: history.seq_next, found: record.seq });
+                return Err(LoadError::NotDense {
+                    expected: history.seq_next,
+                    found: record.seq,
+                });
             }
             history.seq_next = record.seq.next();
             let seq = record.seq;
-            history.add(record).map_err(|reason| LoadError::Inconsistent { seq, reason })?;
+            history
+                .add(record)
+                .map_err(|reason| LoadError::Inconsistent { seq, reason })?;
         }
         Ok(history)
     }
@@ -157,6 +170,8 @@ impl History {
     }
 
     fn call(&mut self, number: Number) -> Result<&mut Recorded, String> {
-        self.calls.get_mut(&number).ok_or_else(|| format!("call #{number} was not started"))
+        self.calls
+            .get_mut(&number)
+            .ok_or_else(|| format!("call #{number} was not started"))
     }
 }

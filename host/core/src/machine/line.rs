@@ -21,7 +21,10 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn join(&mut self, number: Number) {
-        debug_assert!(self.waiting.back().is_none_or(|last| *last < number), "calls join in the order started");
+        debug_assert!(
+            self.waiting.back().is_none_or(|last| *last < number),
+            "calls join in the order started"
+        );
         self.waiting.push_back(number);
     }
 
@@ -38,8 +41,12 @@ impl Line {
 impl Machine {
     /// Lets the first in line go behind its barrier.
     pub(super) fn advance_line(&mut self) {
-        let Some(number) = self.line.waiting.front().copied() else { return };
-        let Some(flight) = self.flights.get_mut(&number) else { return };
+        let Some(number) = self.line.waiting.front().copied() else {
+            return;
+        };
+        let Some(flight) = self.flights.get_mut(&number) else {
+            return;
+        };
         if flight.phase != Phase::InLine || !self.live || self.ending.is_some() {
             return;
         }
@@ -50,8 +57,13 @@ impl Machine {
     }
 
     pub(super) fn measured(&mut self, number: Number, result: Result<Payload, Fault>) {
-        let Some(flight) = self.flights.get_mut(&number) else { return };
-        assert!(flight.phase == Phase::Measuring, "only what is being measured was measured");
+        let Some(flight) = self.flights.get_mut(&number) else {
+            return;
+        };
+        assert!(
+            flight.phase == Phase::Measuring,
+            "only what is being measured was measured"
+        );
         if !flight.open || flight.cancelled {
             return self.close(number);
         }

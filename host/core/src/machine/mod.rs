@@ -143,7 +143,11 @@ impl Machine {
     /// Reads the `started` entry that a journal begins with.
     pub fn started(records: &[Record]) -> Result<&Started, LoadError> {
         match records.first() {
-            Some(Record { seq: Seq(0), entry: Entry::Started(started), .. }) => Ok(started),
+            Some(Record {
+                seq: Seq(0),
+                entry: Entry::Started(started),
+                ..
+            }) => Ok(started),
             _ => Err(LoadError::NotStarted),
         }
     }
@@ -151,7 +155,10 @@ impl Machine {
     /// Returns how the run ended, if the journal says so; then there is nothing to drive.
     pub fn finished(records: &[Record]) -> Option<&Finished> {
         match records.last() {
-            Some(Record { entry: Entry::Finished(finished), .. }) => Some(finished),
+            Some(Record {
+                entry: Entry::Finished(finished),
+                ..
+            }) => Some(finished),
             _ => None,
         }
     }
@@ -242,11 +249,17 @@ impl Machine {
 
     /// Leaves the machine: asks for the barrier that something waits for, sets the alarm, and says so if the run only waits.
     fn rest(&mut self) {
-        let wanted = self.flights.values().filter(|f| f.open || f.in_flight()).filter_map(|f| match f.phase {
-            Phase::Behind(seq) => Some(seq),
-            _ => None,
-        });
-        let wanted = wanted.chain(self.ending.as_ref().and_then(|ending| ending.written)).max();
+        let wanted = self
+            .flights
+            .values()
+            .filter(|f| f.open || f.in_flight())
+            .filter_map(|f| match f.phase {
+                Phase::Behind(seq) => Some(seq),
+                _ => None,
+            });
+        let wanted = wanted
+            .chain(self.ending.as_ref().and_then(|ending| ending.written))
+            .max();
         if let Some(seq) = wanted.filter(|seq| *seq > self.barrier.max(self.durable)) {
             self.barrier = seq;
             self.act(Action::Barrier(seq));
@@ -275,11 +288,14 @@ impl Machine {
         if std::mem::replace(&mut self.idle, true) {
             return;
         }
-        let waits: Vec<_> = self.flights.iter().filter_map(|(n, f)| f.wait().map(|wait| (*n, wait))).collect();
+        let waits: Vec<_> = self
+            .flights
+            .iter()
+            .filter_map(|(n, f)| f.wait().map(|wait| (*n, wait)))
+            .collect();
         let parked = waits.iter().any(|(_, wait)| *wait == Wait::Decision);
         self.set_status(if parked { Status::Parked } else { Status::Waiting });
         let deadline = self.next_deadline();
         self.act(Action::Idle(Idle { deadline, waits }));
     }
 }
-

@@ -42,8 +42,8 @@ impl Machine {
             let recorded = self.brief_of(number);
             return self.stop_at(Mismatch::NotStarted { seq, number, recorded });
         }
-        // Dropped, or answered by the cancellation: recorded and passed over; its time counted (rules G5, C1).
-        let wanted = self.flights.get(&number).is_some_and(|flight| flight.open && !flight.cancelled);
+        // Dropped, or answered by the cancellation, whose refusals come first: recorded and passed over; its time counted (rules G5, C1).
+        let wanted = self.flights.get(&number).is_some_and(|flight| flight.open);
         match wanted {
             true => self.deliver(number, returned.outcome),
             false => self.forget(number),
@@ -63,12 +63,18 @@ impl Machine {
         }
         self.forget(number);
         self.guest = Guest::Running;
-        self.act(Action::Deliver(Delivery { number, outcome, time: self.time }));
+        self.act(Action::Deliver(Delivery {
+            number,
+            outcome,
+            time: self.time,
+        }));
     }
 
     /// Forgets a call that the guest no longer wants, unless its effect is still under way or its outcome still waits its turn.
     pub(super) fn forget(&mut self, number: Number) {
-        let Some(flight) = self.flights.get(&number) else { return };
+        let Some(flight) = self.flights.get(&number) else {
+            return;
+        };
         if flight.open || flight.in_flight() {
             return;
         }

@@ -13,7 +13,9 @@ use crate::time::Timestamp;
 
 impl Machine {
     pub(super) fn open_wait(&mut self, number: Number) {
-        let Some(flight) = self.flights.get_mut(&number) else { return };
+        let Some(flight) = self.flights.get_mut(&number) else {
+            return;
+        };
         flight.phase = Phase::Waiting;
         let wait = flight.wait().expect("a wait waits for something");
         let deadline = flight.due.map(|due| due.deadline);
@@ -35,14 +37,27 @@ impl Machine {
 
     /// Leaves a call in doubt to a person; other calls go on (rule R4). A decision that is in the mailbox already is taken when nothing waits its turn.
     pub(super) fn park(&mut self, number: Number, reason: String) {
-        let Some(flight) = self.flights.get_mut(&number) else { return };
+        let Some(flight) = self.flights.get_mut(&number) else {
+            return;
+        };
         flight.phase = Phase::Parked;
-        let what = flight.options.label.clone().unwrap_or_else(|| flight.function.name().to_owned());
-        let decided = self.mail.values().any(|command| matches!(command, Command::Decide { number: n, .. } if *n == number));
+        let what = flight
+            .options
+            .label
+            .clone()
+            .unwrap_or_else(|| flight.function.name().to_owned());
+        let decided = self
+            .mail
+            .values()
+            .any(|command| matches!(command, Command::Decide { number: n, .. } if *n == number));
         if decided {
             return;
         }
-        self.local(Local::OpenWait { number, wait: Wait::Decision, deadline: None });
+        self.local(Local::OpenWait {
+            number,
+            wait: Wait::Decision,
+            deadline: None,
+        });
         self.local(Local::Post {
             source: Source::Decision(number),
             at: self.now,
@@ -69,7 +84,10 @@ impl Machine {
             .map(|(number, due)| (number, now.max(due.guest)))
             .collect();
         for (number, at) in due {
-            let timer = self.flights.get(&number).is_some_and(|flight| flight.function.kind() == Kind::Timer);
+            let timer = self
+                .flights
+                .get(&number)
+                .is_some_and(|flight| flight.function.kind() == Kind::Timer);
             let outcome = match timer {
                 true => Outcome::done(),
                 false => Outcome::fault(Fault::TIMEOUT, "nothing came in time"),
@@ -83,11 +101,15 @@ impl Machine {
         if !self.live {
             return None;
         }
-        let calls = self.flights.values().filter(|flight| flight.open && !flight.cancelled).filter_map(|flight| match &flight.phase {
-            Phase::Waiting => flight.due.map(|due| due.deadline),
-            Phase::Pausing { until, .. } => Some(*until),
-            _ => None,
-        });
+        let calls = self
+            .flights
+            .values()
+            .filter(|flight| flight.open && !flight.cancelled)
+            .filter_map(|flight| match &flight.phase {
+                Phase::Waiting => flight.due.map(|due| due.deadline),
+                Phase::Pausing { until, .. } => Some(*until),
+                _ => None,
+            });
         calls.chain(self.cancel.deadline()).min()
     }
 
@@ -126,7 +148,10 @@ impl Machine {
             Command::Event { value, by, .. } => self.answer_wait(number, &value, by, By::Effect),
             Command::Answer { value, by, .. } => {
                 // An answer names its question, and one that is closed takes none (rule P2).
-                if self.wait_of(number).is_some_and(|wait| matches!(wait, Wait::Question(_))) {
+                if self
+                    .wait_of(number)
+                    .is_some_and(|wait| matches!(wait, Wait::Question(_)))
+                {
                     self.answer_wait(number, &value, by.clone(), By::Person(by));
                 }
             }

@@ -49,12 +49,19 @@ fn sequences(kinds: &[Call], len: usize, sorted: bool) -> Vec<Vec<Call>> {
 
 fn programs(kinds: &[Call], len: usize, sorted: bool) -> Vec<Program> {
     let sequences = sequences(kinds, len, sorted);
-    sequences.iter().flat_map(|calls| Shape::ALL.iter().map(|shape| Program::new(*shape, calls))).collect()
+    sequences
+        .iter()
+        .flat_map(|calls| Shape::ALL.iter().map(|shape| Program::new(*shape, calls)))
+        .collect()
 }
 
 #[test]
 fn every_run_of_one_call_survives_three_crashes() {
-    let limits = Limits { crashes: 3, choose_after_crash: true, cancel: false };
+    let limits = Limits {
+        crashes: 3,
+        choose_after_crash: true,
+        cancel: false,
+    };
     let executions = exhaust_all(programs(&Call::ALL, 1, false), limits);
     println!("{executions} executions");
     assert!(executions > 100);
@@ -62,7 +69,11 @@ fn every_run_of_one_call_survives_three_crashes() {
 
 #[test]
 fn every_run_of_two_calls_survives_two_crashes_in_every_order_of_arrival() {
-    let limits = Limits { crashes: 2, choose_after_crash: true, cancel: false };
+    let limits = Limits {
+        crashes: 2,
+        choose_after_crash: true,
+        cancel: false,
+    };
     let executions = exhaust_all(programs(&Call::ALL, 2, false), limits);
     println!("{executions} executions");
     assert!(executions > 10_000);
@@ -70,7 +81,11 @@ fn every_run_of_two_calls_survives_two_crashes_in_every_order_of_arrival() {
 
 #[test]
 fn every_run_of_three_calls_survives_a_crash_at_every_point() {
-    let limits = Limits { crashes: 1, choose_after_crash: false, cancel: false };
+    let limits = Limits {
+        crashes: 1,
+        choose_after_crash: false,
+        cancel: false,
+    };
     let executions = exhaust_all(programs(&Call::ALL, 3, false), limits);
     println!("{executions} executions");
     assert!(executions > 50_000);
@@ -79,7 +94,11 @@ fn every_run_of_three_calls_survives_a_crash_at_every_point() {
 #[test]
 fn every_run_of_four_calls_survives_a_crash_at_every_point() {
     let kinds = [Call::Read, Call::Ask, Call::Act, Call::Append, Call::Post];
-    let limits = Limits { crashes: 1, choose_after_crash: false, cancel: false };
+    let limits = Limits {
+        crashes: 1,
+        choose_after_crash: false,
+        cancel: false,
+    };
     let executions = exhaust_all(programs(&kinds, 4, true), limits);
     println!("{executions} executions");
     assert!(executions > 50_000);
@@ -87,7 +106,11 @@ fn every_run_of_four_calls_survives_a_crash_at_every_point() {
 
 #[test]
 fn c1_every_run_of_two_calls_can_be_cancelled_at_every_point_and_crash_as_well() {
-    let limits = Limits { crashes: 1, choose_after_crash: false, cancel: true };
+    let limits = Limits {
+        crashes: 1,
+        choose_after_crash: false,
+        cancel: true,
+    };
     let executions = exhaust_all(programs(&Call::ALL, 2, false), limits);
     println!("{executions} executions");
     assert!(executions > 10_000);

@@ -25,8 +25,16 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 8] =
-        [Self::Read, Self::Ask, Self::Act, Self::Write, Self::Append, Self::Post, Self::Sleep, Self::Wait];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Read,
+        Self::Ask,
+        Self::Act,
+        Self::Write,
+        Self::Append,
+        Self::Post,
+        Self::Sleep,
+        Self::Wait,
+    ];
 
     pub(crate) fn function(self) -> Function {
         match self {
@@ -70,8 +78,6 @@ enum Step {
 /// What a guest does.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
-    pub(crate) shape: Shape,
-    pub(crate) calls: Vec<Call>,
     steps: Vec<Step>,
 }
 
@@ -80,16 +86,21 @@ impl Program {
         let count = calls.len() as u64;
         let starts = calls.iter().map(|call| Step::Start(*call));
         let steps = match shape {
-            Shape::Sequence => {
-                calls.iter().zip(0..).flat_map(|(call, n)| [Step::Start(*call), Step::Finish(n)]).collect()
-            }
+            Shape::Sequence => calls
+                .iter()
+                .zip(0..)
+                .flat_map(|(call, n)| [Step::Start(*call), Step::Finish(n)])
+                .collect(),
             Shape::Together => starts.chain((0..count).map(Step::Finish)).collect(),
-            Shape::Race => {
-                starts.chain([Step::First(count), Step::Start(Call::Write), Step::Finish(count)]).collect()
-            }
-            Shape::DropFirst => starts.chain([Step::Drop(0)]).chain((1..count).rev().map(Step::Finish)).collect(),
+            Shape::Race => starts
+                .chain([Step::First(count), Step::Start(Call::Write), Step::Finish(count)])
+                .collect(),
+            Shape::DropFirst => starts
+                .chain([Step::Drop(0)])
+                .chain((1..count).rev().map(Step::Finish))
+                .collect(),
         };
-        Self { shape, calls: calls.to_vec(), steps }
+        Self { steps }
     }
 }
 
@@ -132,16 +143,29 @@ impl<'a> Guest<'a> {
         while let Some(step) = self.program.steps.get(self.at).cloned() {
             match step {
                 Step::Start(call) => {
-                    acts.push(Act::Log(Line::Message { level: Level::Info, message: format!("starts {call:?}") }));
+                    acts.push(Act::Log(Line::Message {
+                        level: Level::Info,
+                        message: format!("starts {call:?}"),
+                    }));
                     acts.push(Act::Start(Box::new(self.call(call))));
                 }
                 Step::Drop(number) => acts.push(Act::Drop(Number(number))),
                 Step::Finish(number) => match self.delivered.remove(&number) {
-                    None => return Slice { acts, end: End::Blocked },
+                    None => {
+                        return Slice {
+                            acts,
+                            end: End::Blocked,
+                        };
+                    }
                     Some(outcome) => self.observe(number, &outcome),
                 },
                 Step::First(count) => {
-                    let Some(first) = self.order.first().copied() else { return Slice { acts, end: End::Blocked } };
+                    let Some(first) = self.order.first().copied() else {
+                        return Slice {
+                            acts,
+                            end: End::Blocked,
+                        };
+                    };
                     let outcome = self.delivered.remove(&first).unwrap();
                     self.observe(first, &outcome);
                     acts.extend((0..count).filter(|n| *n != first).map(|n| Act::Drop(Number(n))));
@@ -149,11 +173,15 @@ impl<'a> Guest<'a> {
             }
             self.at += 1;
         }
-        Slice { acts, end: End::Finished(Ok(Payload::of(&self.transcript))) }
+        Slice {
+            acts,
+            end: End::Finished(Ok(Payload::of(&self.transcript))),
+        }
     }
 
     fn observe(&mut self, number: u64, outcome: &Outcome) {
-        self.transcript.push_str(&format!("[{number} {outcome:?} at {}]", self.time));
+        self.transcript
+            .push_str(&format!("[{number} {outcome:?} at {}]", self.time));
     }
 
     fn call(&mut self, call: Call) -> machine::Call {

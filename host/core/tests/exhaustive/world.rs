@@ -72,7 +72,10 @@ enum Next {
 }
 
 pub(crate) fn execute(program: &Program, choices: &mut Choices, limits: Limits) {
-    let mut lasting = Lasting { records: vec![started()], ..Lasting::default() };
+    let mut lasting = Lasting {
+        records: vec![started()],
+        ..Lasting::default()
+    };
     let mut crashes = limits.crashes;
     let mut clock = 1_000;
     loop {
@@ -112,7 +115,14 @@ impl<'a> Attempt<'a> {
     /// Drives until the run is over (`false`) or the process died (`true`).
     fn drive(&mut self, lasting: &mut Lasting, choices: &mut Choices, limits: Limits, crashes: &mut usize) -> bool {
         let free = *crashes == limits.crashes || limits.choose_after_crash;
-        let mail = lasting.mail.iter().map(|(id, command)| Mail { id: *id, command: command.clone() }).collect();
+        let mail = lasting
+            .mail
+            .iter()
+            .map(|(id, command)| Mail {
+                id: *id,
+                command: command.clone(),
+            })
+            .collect();
         self.tell(lasting, Event::Mail(mail));
         let slice = self.guest.run();
         self.note_drops(&slice);
@@ -122,7 +132,12 @@ impl<'a> Attempt<'a> {
                 return false;
             }
             let mut options = self.options();
-            assert!(!options.is_empty(), "the run is stuck: {:#?}\nchoices {}", self.machine, choices.show());
+            assert!(
+                !options.is_empty(),
+                "the run is stuck: {:#?}\nchoices {}",
+                self.machine,
+                choices.show()
+            );
             if !free {
                 options.truncate(1);
             }
@@ -210,9 +225,17 @@ impl<'a> Attempt<'a> {
                     1 => Decision::Skip,
                     _ => Decision::Answer(Payload::of("by hand")),
                 };
-                Command::Decide { number, decision, by: None }
+                Command::Decide {
+                    number,
+                    decision,
+                    by: None,
+                }
             }
-            _ => Command::Event { name: SignalName::parse("go").unwrap(), value: Payload::of("went"), by: None },
+            _ => Command::Event {
+                name: SignalName::parse("go").unwrap(),
+                value: Payload::of("went"),
+                by: None,
+            },
         };
         self.send(lasting, command);
     }
@@ -238,7 +261,10 @@ impl<'a> Attempt<'a> {
                     Action::Alarm(at) => self.alarm = Some(at),
                     Action::Idle(idle) => self.idle = Some(idle.waits),
                     Action::Abort(number) => {
-                        assert!(self.effects.iter().any(|t| t.number() == number), "only what is in flight is aborted");
+                        assert!(
+                            self.effects.iter().any(|t| t.number() == number),
+                            "only what is in flight is aborted"
+                        );
                         self.aborted.insert(number.0);
                     }
                     Action::Measure(ticket) => {
@@ -278,7 +304,10 @@ impl<'a> Attempt<'a> {
     fn check_allowed(&self, lasting: &Lasting, ticket: &Ticket) {
         let number = ticket.number();
         assert!(self.machine.is_live(), "r1: nothing is performed while replaying");
-        assert!(!self.dropped.contains(&number.0), "r1: a dropped call is never performed");
+        assert!(
+            !self.dropped.contains(&number.0),
+            "r1: a dropped call is never performed"
+        );
         let durable = |wanted: &dyn Fn(&Entry) -> bool| lasting.records.iter().filter(|r| wanted(&r.entry)).count();
         let answered = durable(&|e| matches!(e, Entry::Returned(r) if r.number == number));
         assert_eq!(answered, 0, "r5: a call whose answer was recorded is not made again");
@@ -288,19 +317,44 @@ impl<'a> Attempt<'a> {
                 _ => None,
             });
             let after = called.expect("j1: its own entry is durable") as usize;
-            assert!(durable(&|e| e.is_outcome()) >= after, "j1: what the guest was given before is durable");
+            assert!(
+                durable(&|e| e.is_outcome()) >= after,
+                "j1: what the guest was given before is durable"
+            );
             let retried = durable(&|e| matches!(e, Entry::Retried(r) if r.number == number));
-            assert!(retried as u32 + 1 >= ticket.attempt(), "r2: each further performance is durable first");
+            assert!(
+                retried as u32 + 1 >= ticket.attempt(),
+                "r2: each further performance is durable first"
+            );
         }
         if ticket.class() == Class::AtMostOnce {
             let before = lasting.performed.get(&number.0).copied().unwrap_or(0);
-            assert!(before == 0 || lasting.decided.contains(&number.0), "at most once, unless a person says so");
+            assert!(
+                before == 0 || lasting.decided.contains(&number.0),
+                "at most once, unless a person says so"
+            );
         }
         if matches!(ticket.function().kind(), Kind::FileChange { .. }) {
             let others = self.effects.iter().chain(&self.measures);
             let others = others.filter(|t| matches!(t.function().kind(), Kind::FileChange { .. }));
             assert_eq!(others.count(), 0, "r3: changes to files are performed one at a time");
+            for before in self.changes_before(lasting, number) {
+                let durable = durable(&|e| matches!(e, Entry::Returned(r) if r.number == before));
+                let given_up = self.dropped.contains(&before.0) || lasting.cancelled;
+                assert!(
+                    durable == 1 || given_up,
+                    "r3: the change before has ended, and its outcome is durable"
+                );
+            }
         }
+    }
+
+    fn changes_before(&self, lasting: &Lasting, number: Number) -> Vec<Number> {
+        let calls = lasting.records.iter().filter_map(|record| match &record.entry {
+            Entry::Called(called) if matches!(called.function.kind(), Kind::FileChange { .. }) => Some(called.number),
+            _ => None,
+        });
+        calls.filter(|before| *before < number).collect()
     }
 
     /// An outcome is queued before the guest sees it, or is the cancellation's.
@@ -310,8 +364,12 @@ impl<'a> Attempt<'a> {
             _ => None,
         });
         let mut known = lasting.records.iter().chain(queued);
-        let recorded = known.any(|r| matches!(&r.entry, Entry::Returned(r) if r.number == number && r.outcome == *outcome));
-        assert!(recorded || outcome.code() == Some("cancelled"), "g3: an outcome is recorded before it is given");
+        let recorded =
+            known.any(|r| matches!(&r.entry, Entry::Returned(r) if r.number == number && r.outcome == *outcome));
+        assert!(
+            recorded || outcome.code() == Some("cancelled"),
+            "g3: an outcome is recorded before it is given"
+        );
     }
 
     fn commit(&mut self, lasting: &mut Lasting, appends: usize) {
@@ -321,12 +379,17 @@ impl<'a> Attempt<'a> {
                     assert_eq!(record.seq.0, lasting.records.len() as u64, "a journal is dense");
                     lasting.records.push(record);
                 }
-                Write::Line { after, ordinal, line, .. } => {
+                Write::Line {
+                    after, ordinal, line, ..
+                } => {
                     let line = format!("{line:?}");
                     let there = lasting.lines.entry((after, ordinal)).or_insert_with(|| line.clone());
                     assert_eq!(*there, line, "j5: a line is the same at every replay");
                 }
-                Write::Local(Local::Post { source: Source::Message(number), .. }) => {
+                Write::Local(Local::Post {
+                    source: Source::Message(number),
+                    ..
+                }) => {
                     assert!(lasting.posts.insert(number.0), "a message is posted once");
                 }
                 Write::Local(Local::TakeMail(id)) => {
@@ -365,22 +428,39 @@ fn take_effect(lasting: &mut Lasting, ticket: &Ticket, answers: bool) -> Ended {
     }
     let times = if answers { lasting.performed[&number] } else { 0 };
     let outcome = Outcome::Ok(Payload::of(&format!("{number} performed {times}")));
-    Ended::Returned { outcome, spent: None, again: None }
+    Ended::Returned {
+        outcome,
+        spent: None,
+        again: None,
+    }
 }
 
 /// The result is what was recorded; each append and each post is there exactly once.
 fn check_end(program: &Program, lasting: &Lasting, finished: &Finished, choices: &str) {
     let ended = match &finished.how {
-        How::Done(_) => !lasting.cancelled || !lasting.records.iter().any(|r| matches!(r.entry, Entry::Cancelled { .. })),
+        How::Done(_) => {
+            !lasting.cancelled
+                || !lasting
+                    .records
+                    .iter()
+                    .any(|r| matches!(r.entry, Entry::Cancelled { .. }))
+        }
         How::Cancelled(_) => lasting.cancelled,
         _ => false,
     };
     let consumed_late = matches!(finished.how, How::Done(_)) && lasting.cancelled;
-    assert!(ended || consumed_late, "ended as {:?} {program:?} choices {choices}", finished.how);
+    assert!(
+        ended || consumed_late,
+        "ended as {:?} {program:?} choices {choices}",
+        finished.how
+    );
     let mut answered = BTreeMap::new();
     for record in &lasting.records {
         if let Entry::Returned(returned) = &record.entry {
-            assert!(answered.insert(returned.number.0, returned.outcome.clone()).is_none(), "a call is answered once");
+            assert!(
+                answered.insert(returned.number.0, returned.outcome.clone()).is_none(),
+                "a call is answered once"
+            );
         }
     }
     for record in &lasting.records {
@@ -393,7 +473,11 @@ fn check_end(program: &Program, lasting: &Lasting, finished: &Finished, choices:
                 assert_eq!(times, 1, "an append is there once: {program:?} choices {choices}");
             }
             "inbox.post" => {
-                assert_eq!(lasting.posts.contains(&number), answered.contains_key(&number), "a post is there if it was answered");
+                assert_eq!(
+                    lasting.posts.contains(&number),
+                    answered.contains_key(&number),
+                    "a post is there if it was answered"
+                );
             }
             _ => {}
         }
@@ -412,7 +496,13 @@ fn started() -> Record {
         seed: Digest::of(b"seed"),
         zone: "UTC".to_owned(),
         mounts: Vec::new(),
-        limits: RunLimits { budget: Cost { calls: 100, tokens: 1_000_000 }, ..RunLimits::default() },
+        limits: RunLimits {
+            budget: Cost {
+                calls: 100,
+                tokens: 1_000_000,
+            },
+            ..RunLimits::default()
+        },
         provider: Provider {
             name: "offline".to_owned(),
             models: BTreeMap::new(),
@@ -424,5 +514,9 @@ fn started() -> Record {
         semantics: SEMANTICS,
         parent: None,
     };
-    Record { seq: Seq(0), at: Timestamp(1), entry: Entry::Started(Box::new(started)) }
+    Record {
+        seq: Seq(0),
+        at: Timestamp(1),
+        entry: Entry::Started(Box::new(started)),
+    }
 }
