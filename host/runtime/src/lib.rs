@@ -1,1 +1,22 @@
-//! placeholder
+//! Runs skills as WebAssembly components: deterministic, bounded, and without performing anything.
+//!
+//! A [`Loader`] makes a [`Loaded`] of a component's bytes, and a `Loaded` makes a [`Guest`]: a machine with two inputs, [`Guest::start`] and [`Guest::deliver`],
+//! each of which runs the skill until it blocks, ends or traps and returns what it did as a core [`Slice`](skillhost_core::machine::Slice). What the guest asks of the
+//! world comes out as core calls, and what it is answered goes in as core outcomes; in between this crate performs no effect, reads no clock and draws no
+//! randomness. Only this crate names wasmtime.
+
+mod bindings;
+mod capability;
+mod describe;
+mod engine;
+mod guest;
+mod loader;
+#[cfg(feature = "test-capability")]
+mod test_bindings;
+mod ticker;
+mod wasi;
+
+pub use describe::{CapabilityRequest, DescribeError, Description};
+pub use engine::{Allocation, Engine, EngineConfig, EngineError};
+pub use guest::{BundleFiles, Guest, GuestStart, RunInfo};
+pub use loader::{COMPONENT_BYTES_MAX, LoadError, Loaded, Loader, LoaderConfig, Origin};

@@ -1,0 +1,177 @@
+//! The one configuration that guests are compiled and run under.
+//!
+//! Everything that a guest could observe of the engine is decided here: code generator, NaN patterns, features, the depth of the stack. Its name is
+//! the [profile](Engine::profile), which a run records. Two hosts with the same profile run a guest the same way.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig};
+
+use crate::ticker::{Running, Ticker};
+
+/// The version of wasmtime, which the manifest pins. Part of the key of compiled code: its header alone would let a patch release load what an
+/// earlier one miscompiled.
+const WASMTIME_VERSION: &str = "48.0.8";
+
+/// Raised when the configuration below changes in a way that a guest can observe.
+const PROFILE_REVISION: u32 = 1;
+
+/// The most frames of a backtrace.
+const BACKTRACE_FRAMES_MAX: usize = 60;
+
+/// What may be chosen about an engine without a guest noticing, and the depth of its stack, which it may notice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// How deep a guest may nest, in bytes of stack.
+    pub stack_bytes_max: usize,
+    /// Where instances get their memory from.
+    pub allocation: Allocation,
+}
+
+/// Where instances get their memory from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocation {
+    /// From the operating system, each time. Nothing to set up, so it suits a process that drives one run.
+    OnDemand,
+    /// From slots that are reserved once and used again, which spares a busy host most of the cost of short runs. Reserves address space (not memory) for
+    /// `runs_max` guests; a further one is refused until another has left.
+    Pooled {
+        /// How many guests may be in memory at once.
+        runs_max: u32,
+    },
+}
+
+impl EngineConfig {
+    /// Room for host functions beside the guest's own stack.
+    const HOST_STACK_BYTES: usize = 1536 << 10;
+
+    /// Returns the configuration for a process that drives one run.
+    pub fn one_run() -> Self {
+        Self {
+            stack_bytes_max: 1 << 20,
+            allocation: Allocation::OnDemand,
+        }
+    }
+
+    /// Returns the configuration for a process that drives up to `runs_max` runs in memory at once.
+    pub fn many_runs(runs_max: u32) -> Self {
+        Self {
+            allocation: Allocation::Pooled { runs_max },
+            ..Self::one_run()
+        }
+    }
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self::one_run()
+    }
+}
+
+/// An engine could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("could not set up the WebAssembly engine: {0}")]
+pub struct EngineError(String);
+
+/// Compiles and runs guests. Cheap to clone; a thread that gives long computations their turns lives as long as the last clone.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    engine: wasmtime::Engine,
+    profile: String,
+    ticker: Ticker,
+}
+
+impl Engine {
+    /// Sets up an engine.
+    pub fn new(config: &EngineConfig) -> Result<Self, EngineError> {
+        let engine = configure(config)
+            .and_then(|config| wasmtime::Engine::new(&config))
+            .map_err(|error| EngineError(format!("{error:#}")))?;
+        let profile = format!(
+            "wasmtime-{}/cranelift/stack-{}k/{PROFILE_REVISION}",
+            WASMTIME_VERSION.split('.').next().unwrap_or_default(),
+            config.stack_bytes_max >> 10
+        );
+        let ticker = Ticker::new(engine.weak()).map_err(|error| EngineError(error.to_string()))?;
+        Ok(Self(Arc::new(Inner {
+            engine,
+            profile,
+            ticker,
+        })))
+    }
+
+    /// Returns the name of the configuration, as far as a guest may notice it.
+    pub fn profile(&self) -> &str {
+        &self.0.profile
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0.engine
+    }
+
+    /// Notes that a guest computes, for as long as the answer lives.
+    pub(crate) fn running(&self) -> Running<'_> {
+        self.0.ticker.running()
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Engine").field(&self.0.profile).finish()
+    }
+}
+
+fn configure(chosen: &EngineConfig) -> wasmtime::Result<Config> {
+    let mut config = Config::new();
+    // What could differ between two machines or two executions is fixed or off. Multi-memory stays on, because the adapters between components need it.
+    config
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .wasm_memory64(false)
+        .wasm_tail_call(false)
+        .wasm_wide_arithmetic(false)
+        .wasm_custom_page_sizes(false)
+        // The guest is synchronous; without the bookkeeping for concurrent tasks a call costs half.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(chosen.stack_bytes_max)
+        .async_stack_size(chosen.stack_bytes_max + EngineConfig::HOST_STACK_BYTES)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES_MAX))
+        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Enable)
+        .parallel_compilation(true)
+        .memory_init_cow(true)
+        .module_version(ModuleVersionStrategy::Custom(WASMTIME_VERSION.to_owned()))?;
+    if let Allocation::Pooled { runs_max } = chosen.allocation {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(runs_max)));
+    }
+    Ok(config)
+}
+
+/// Memory stays resident between guests up to these bounds: giving it back and faulting it in again costs a short run more than the run itself.
+fn pool(runs_max: u32) -> PoolingAllocationConfig {
+    const CORE_INSTANCES_EACH: u32 = 8;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(runs_max)
+        .total_core_instances(runs_max.saturating_mul(CORE_INSTANCES_EACH))
+        .total_memories(runs_max.saturating_mul(2))
+        .total_tables(runs_max.saturating_mul(4))
+        .total_stacks(runs_max)
+        .max_memory_size(4 << 30)
+        .max_core_instances_per_component(crate::guest::limits::INSTANCES_MAX as u32)
+        .max_memories_per_component(crate::guest::limits::MEMORIES_MAX as u32)
+        .max_tables_per_component(crate::guest::limits::TABLES_MAX as u32)
+        .max_memories_per_module(4)
+        .max_tables_per_module(8)
+        .table_elements(crate::guest::limits::TABLE_ELEMENTS_MAX)
+        .max_component_instance_size(4 << 20)
+        .max_core_instance_size(4 << 20)
+        .linear_memory_keep_resident(2 << 20)
+        .table_keep_resident(2 << 20)
+        .async_stack_keep_resident(64 << 10)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}

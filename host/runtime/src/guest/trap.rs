@@ -1,0 +1,157 @@
+//! Says in words why a guest stopped abnormally, and whose fault it was.
+
+use skillhost_core::entry::Failure;
+use skillhost_core::machine::End;
+use wasmtime::{Store, Trap, WasmBacktrace};
+
+use super::state::State;
+use super::stop::{Broken, Misuse};
+use crate::engine::Engine;
+
+/// The code of a failure by a trap.
+const CODE: &str = "trap";
+/// How many of the guest's last words are repeated.
+const LAST_LINES_MAX: usize = 12;
+
+/// Returns how a guest ended that did not return.
+pub(crate) fn end(engine: &Engine, store: &Store<State>, error: &wasmtime::Error) -> End {
+    match error.downcast_ref::<Broken>() {
+        Some(broken) => End::Broken(broken.to_string()),
+        None => End::Trapped(failure(engine, store, error)),
+    }
+}
+
+/// Returns how a guest ended that could not be set up: by code of its own that ran then, for want of memory that it may not have, or because the host has no room.
+pub(crate) fn end_of_instantiation(engine: &Engine, store: &Store<State>, error: &wasmtime::Error) -> End {
+    let own = error.is::<Trap>() || error.is::<Misuse>() || error.is::<WasmBacktrace>() || store.data().limiter.refused;
+    if own && !error.is::<Broken>() {
+        return End::Trapped(failure(engine, store, error));
+    }
+    End::Broken(format!("the skill could not be set up in memory: {error:#}"))
+}
+
+/// Says in words why the guest stopped.
+pub(crate) fn failure(engine: &Engine, store: &Store<State>, error: &wasmtime::Error) -> Failure {
+    let state = store.data();
+    let mut desk = state.desk.lock();
+    desk.end_lines();
+    let said: Vec<&str> = desk.lines.tail().collect();
+    let mut message = match (panic_message(&said), error.downcast_ref::<Trap>()) {
+        (Some(panic), Some(Trap::UnreachableCodeReached)) => panic,
+        (_, Some(Trap::StackOverflow)) => format!(
+            "the skill nested too deeply and its stack overflowed (engine `{}`)",
+            engine.profile()
+        ),
+        (_, trap) => {
+            let mut message = match trap {
+                Some(trap) => format!("the skill stopped: {}", in_words(*trap)),
+                None => format!("the skill stopped: {}", cause(error)),
+            };
+            let last = &said[said.len().saturating_sub(LAST_LINES_MAX)..];
+            if !last.is_empty() {
+                message.push_str("\nits last words on standard error:\n  ");
+                message.push_str(&last.join("\n  "));
+            }
+            message
+        }
+    };
+    if state.limiter.refused {
+        message.push_str(&format!(
+            "\nit had been refused memory beyond its limit of {} MiB",
+            state.limiter.memory_bytes_max() >> 20
+        ));
+    }
+    Failure {
+        code: CODE.to_owned(),
+        message,
+        details: None,
+        backtrace: error.downcast_ref::<WasmBacktrace>().and_then(backtrace),
+    }
+}
+
+/// Finds what a Rust guest says when it panics: `thread '..' panicked at <place>:` and then the message.
+fn panic_message(said: &[&str]) -> Option<String> {
+    let at = said
+        .iter()
+        .rposition(|line| line.starts_with("thread '") && line.contains("panicked at "))?;
+    let place = said[at].split_once("panicked at ")?.1.trim_end_matches(':');
+    let words: Vec<&str> = said[at + 1..]
+        .iter()
+        .copied()
+        .take_while(|line| !line.starts_with("note: run with `RUST_BACKTRACE") && !line.starts_with("stack backtrace:"))
+        .collect();
+    let words = words.join("\n");
+    Some(match words.trim() {
+        "" => format!("the skill panicked at {place}"),
+        words => format!("the skill panicked at {place}: {words}"),
+    })
+}
+
+fn in_words(trap: Trap) -> String {
+    match trap {
+        Trap::StackOverflow => "its stack overflowed",
+        Trap::MemoryOutOfBounds => "it accessed memory that it does not have",
+        Trap::TableOutOfBounds | Trap::IndirectCallToNull => "it called a function that is not there",
+        Trap::BadSignature => "it called a function with the wrong signature",
+        Trap::IntegerOverflow => "an integer overflowed",
+        Trap::IntegerDivisionByZero => "it divided an integer by zero",
+        Trap::BadConversionToInteger => "it converted a number to an integer that cannot hold it",
+        Trap::UnreachableCodeReached => "it gave up (`unreachable` instruction)",
+        other => return other.to_string(),
+    }
+    .to_owned()
+}
+
+/// Returns the innermost reasons, without wasmtime's own frame around them.
+fn cause(error: &wasmtime::Error) -> String {
+    match error.downcast_ref::<Misuse>() {
+        Some(misuse) => misuse.to_string(),
+        None => error.root_cause().to_string(),
+    }
+}
+
+/// Writes one frame a line: the function and where it stands in the source, if the component says so.
+fn backtrace(trace: &WasmBacktrace) -> Option<String> {
+    let mut lines = Vec::new();
+    for frame in trace.frames() {
+        let symbols = frame.symbols();
+        if symbols.is_empty() {
+            let name = frame.func_name().map(demangled);
+            lines.push(name.unwrap_or_else(|| format!("function {}", frame.func_index())));
+        }
+        for symbol in symbols {
+            let name = symbol.name().or(frame.func_name()).map(demangled);
+            let name = name.unwrap_or_else(|| format!("function {}", frame.func_index()));
+            lines.push(match (symbol.file(), symbol.line()) {
+                (Some(file), Some(line)) => format!("{name} at {file}:{line}"),
+                _ => name,
+            });
+        }
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn demangled(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_by_its_place_and_message() {
+        let said = [
+            "starting",
+            "thread 'main' (1) panicked at src/lib.rs:7:5:",
+            "no such city",
+            "on two lines",
+            "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+        ];
+        assert_eq!(
+            panic_message(&said).as_deref(),
+            Some("the skill panicked at src/lib.rs:7:5: no such city\non two lines")
+        );
+        assert_eq!(panic_message(&["all is well"]), None);
+    }
+}

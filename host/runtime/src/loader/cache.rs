@@ -1,0 +1,200 @@
+//! Keeps compiled code in a folder, so that a component is compiled once on a machine.
+//!
+//! A file is native code, and is trusted only as far as it can be verified: its name holds the component's digest and a hash of everything that the compiler's
+//! output depends on, and its content begins with a digest of that name and of the code. Whatever does not verify is removed and made anew. The folder is the user's
+//! alone; who can write there can run programs as the user anyway.
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest as _, Sha256};
+use skillhost_core::id::Digest;
+use wasmtime::component::Component;
+
+use crate::engine::Engine;
+
+/// The first bytes of a file. Raised when its layout changes.
+const MAGIC: &[u8; 16] = b"skillhost code 1";
+const DIGEST_BYTES: usize = 32;
+/// No compiled component is larger; what is, was not written here.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+
+pub(super) struct Cache {
+    folder: PathBuf,
+    /// Names what compiled code depends on beside its component.
+    engine_key: String,
+}
+
+impl Cache {
+    /// Opens the folder, and makes it if it is not there. `None` if it cannot be used.
+    pub(super) fn open(folder: &Path, engine: &Engine) -> Option<Self> {
+        match make_private_folder(folder) {
+            Ok(()) => Some(Self {
+                folder: folder.to_owned(),
+                engine_key: engine_key(engine),
+            }),
+            Err(error) => {
+                let folder = folder.display();
+                tracing::warn!(%folder, %error, "compiled code is not kept: the folder for it cannot be used");
+                None
+            }
+        }
+    }
+
+    /// Returns a component's compiled code, if it is there and verifies.
+    pub(super) fn get(&self, engine: &Engine, component: Digest) -> Option<Component> {
+        let path = self.path(component);
+        let loaded = match read(&path) {
+            Ok(file) => self.load(engine, component, &file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => Err(error.to_string()),
+        };
+        match loaded {
+            Ok(component) => Some(component),
+            Err(reason) => {
+                let path = path.display();
+                tracing::warn!(%path, reason, "compiled code in the cache cannot be used and is made anew");
+                self.remove(component);
+                None
+            }
+        }
+    }
+
+    /// Keeps a component's compiled code. That it cannot is no error: it is compiled again next time.
+    pub(super) fn put(&self, digest: Digest, component: &Component) {
+        let kept = component
+            .serialize()
+            .map_err(io::Error::other)
+            .and_then(|code| self.write(digest, &code));
+        if let Err(error) = kept {
+            tracing::warn!(%digest, %error, "compiled code could not be kept");
+        }
+    }
+
+    /// Forgets a component's compiled code.
+    pub(super) fn remove(&self, component: Digest) {
+        let path = self.path(component);
+        if let Err(error) = fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            let path = path.display();
+            tracing::warn!(%path, %error, "could not remove a file of the cache");
+        }
+    }
+
+    fn path(&self, component: Digest) -> PathBuf {
+        self.folder.join(format!("{}.cwasm", self.key(component)))
+    }
+
+    fn key(&self, component: Digest) -> String {
+        format!("{component}-{}", self.engine_key)
+    }
+
+    #[allow(
+        unsafe_code,
+        reason = "loading compiled code is unsafe by nature; see the reason at the block"
+    )]
+    fn load(&self, engine: &Engine, component: Digest, file: &[u8]) -> Result<Component, String> {
+        let head = MAGIC.len() + DIGEST_BYTES;
+        let (Some(magic), Some(digest), Some(code)) =
+            (file.get(..MAGIC.len()), file.get(MAGIC.len()..head), file.get(head..))
+        else {
+            return Err("the file is cut off".to_owned());
+        };
+        if magic != MAGIC {
+            return Err("the file is of another format".to_owned());
+        }
+        if digest != self.digest(component, code).as_slice() {
+            return Err("the digest does not match".to_owned());
+        }
+        // SAFETY: the bytes are native code and must be what `serialize` gave. They lie in a folder that only this user can write, and the digest just verified
+        // covers both them and the key, which names this component and everything that this engine's compiler depends on, its exact version included. They are
+        // loaded from memory, not from the file, so they cannot change between the check and the use.
+        let loaded = unsafe { Component::deserialize(engine.wasmtime(), code) };
+        loaded.map_err(|error| format!("{error:#}"))
+    }
+
+    fn digest(&self, component: Digest, code: &[u8]) -> [u8; DIGEST_BYTES] {
+        let mut hasher = Sha256::new();
+        hasher.update(self.key(component).as_bytes());
+        hasher.update([0]);
+        hasher.update(code);
+        hasher.finalize().into()
+    }
+
+    /// Writes a file whole or not at all: others read it only once it has its name.
+    fn write(&self, component: Digest, code: &[u8]) -> io::Result<()> {
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
+        let ordinal = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let temporary = self
+            .folder
+            .join(format!("{}.{}-{ordinal}.tmp", component.short(), std::process::id()));
+        let written = (|| {
+            let mut file = create_private(&temporary)?;
+            file.write_all(MAGIC)?;
+            file.write_all(&self.digest(component, code))?;
+            file.write_all(code)?;
+            file.sync_all()?;
+            fs::rename(&temporary, self.path(component))
+        })();
+        if written.is_err() {
+            // Best effort: it failed already, and that is what is reported.
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let bytes = fs::metadata(path)?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("the file has {bytes} bytes")));
+    }
+    fs::read(path)
+}
+
+/// Hashes everything that the compiler's output depends on. The hasher is SHA-256, so that the name is the same in every process.
+fn engine_key(engine: &Engine) -> String {
+    struct Hashed(Sha256);
+    impl Hasher for Hashed {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update((bytes.len() as u64).to_le_bytes());
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            // The whole digest is used instead; nothing asks for this.
+            0
+        }
+    }
+    let mut hashed = Hashed(Sha256::new());
+    engine.wasmtime().precompile_compatibility_hash().hash(&mut hashed);
+    engine.profile().hash(&mut hashed);
+    hex::encode(&hashed.0.finalize()[..8])
+}
+
+#[cfg(unix)]
+fn make_private_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let permissions = fs::metadata(folder)?.permissions();
+    if permissions.mode() & 0o077 != 0 {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn make_private_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)
+}
+
+fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}

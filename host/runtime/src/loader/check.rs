@@ -1,0 +1,286 @@
+//! Says in words why a component does not fit, before anything of it runs.
+//!
+//! The engine's own check (`instantiate_pre`) is the authority, and stays the last; this one comes first because it knows what to do about it.
+
+use std::collections::BTreeMap;
+
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+use super::COMPONENT_BYTES_MAX;
+use super::error::LoadError;
+use crate::engine::Engine;
+use crate::wasi;
+
+/// The package that holds the world.
+const PACKAGE: &str = "skillhost:skill";
+/// The version of the world that this host has.
+const VERSION: &str = "0.1.0";
+/// What a skill exports.
+const EXPORTS: &[&str] = &["describe", "run"];
+
+/// The functions of each interface of the world, as components name them. A test compares this with `wit/`.
+pub(super) const WORLD: &[(&str, &[&str])] = &[
+    ("types", &[]),
+    (
+        "tasks",
+        &[
+            "pending",
+            "[method]pending.id",
+            "pending-set",
+            "[constructor]pending-set",
+            "[method]pending-set.add",
+            "[method]pending-set.wait",
+        ],
+    ),
+    ("model", &["complete", "start-complete", "finish-complete"]),
+    (
+        "files",
+        &[
+            "read",
+            "start-read",
+            "finish-read",
+            "read-range",
+            "start-read-range",
+            "finish-read-range",
+            "write",
+            "start-write",
+            "finish-write",
+            "append",
+            "start-append",
+            "finish-append",
+            "list",
+            "start-list",
+            "finish-list",
+            "stat",
+            "start-stat",
+            "finish-stat",
+            "remove",
+            "start-remove",
+            "finish-remove",
+        ],
+    ),
+    ("inbox", &["post", "start-post", "finish-post"]),
+    ("clock", &["now", "sleep", "start-sleep", "finish-sleep"]),
+    ("random", &["next", "bytes"]),
+    (
+        "signals",
+        &["wait", "start-wait", "finish-wait", "ask", "start-ask", "finish-ask"],
+    ),
+    ("run", &["info"]),
+    ("log", &["write", "progress"]),
+];
+
+/// Checks what can be seen of the bytes: size and kind.
+pub(super) fn bytes(bytes: &[u8]) -> Result<(), LoadError> {
+    if bytes.len() as u64 > COMPONENT_BYTES_MAX {
+        return Err(LoadError::TooLarge {
+            bytes: bytes.len() as u64,
+            max: COMPONENT_BYTES_MAX,
+        });
+    }
+    match bytes.get(..8) {
+        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => Err(LoadError::CoreModule),
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
+        _ => Err(LoadError::NotWasm { begins: begins(bytes) }),
+    }
+}
+
+/// Describes the beginning of a file that is something else.
+fn begins(bytes: &[u8]) -> String {
+    let first = &bytes[..bytes.len().min(16)];
+    match std::str::from_utf8(first) {
+        _ if first.is_empty() => "nothing: it is empty".to_owned(),
+        Ok(text) if !text.chars().any(|c| c.is_control() && !c.is_whitespace()) => format!("{text:?}"),
+        _ => format!("the bytes {}", hex::encode(first)),
+    }
+}
+
+/// Says why a component does not compile.
+pub(super) fn uncompilable(error: &wasmtime::Error) -> LoadError {
+    let reason = format!("{error:#}");
+    if reason.contains("component model async") {
+        return LoadError::AsyncAbi { reason };
+    }
+    LoadError::Invalid { reason }
+}
+
+/// Says why a component's functions do not have the types that they have here.
+pub(super) fn unfit(error: &wasmtime::Error) -> LoadError {
+    let reason = format!("{error:#}");
+    if reason.contains("mismatch with async") {
+        return LoadError::AsyncAbi { reason };
+    }
+    LoadError::Unfit { reason }
+}
+
+/// Checks what the component exports and imports.
+pub(super) fn types(engine: &Engine, component: &Component) -> Result<(), LoadError> {
+    let ty = component.component_type();
+    let engine = engine.wasmtime();
+    let exports: Vec<String> = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
+    let missing: Vec<String> = EXPORTS
+        .iter()
+        .filter(|name| !exports.iter().any(|export| export == *name))
+        .map(|name| (*name).to_owned())
+        .collect();
+    if !missing.is_empty() {
+        return Err(LoadError::OtherWorld { missing, exports });
+    }
+    let provided = provided();
+    for (name, item) in ty.imports(engine) {
+        let members: Vec<&str> = match &item.ty {
+            ComponentItem::ComponentInstance(instance) => instance
+                .exports(engine)
+                .filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
+                .map(|(name, _)| name)
+                .collect(),
+            // The types that the world uses (`description`, `failure`) are imports of their own, with nothing behind them.
+            ComponentItem::Type(_) => continue,
+            _ => vec![name],
+        };
+        import(&provided, name, &members)?;
+    }
+    Ok(())
+}
+
+/// What this host provides: interfaces with their version and, for those of the world, their members.
+struct Provided {
+    version: &'static str,
+    members: Option<&'static [&'static str]>,
+}
+
+fn provided() -> BTreeMap<String, Provided> {
+    let world = WORLD.iter().map(|(interface, members)| {
+        let members = Some(*members);
+        (
+            format!("{PACKAGE}/{interface}"),
+            Provided {
+                version: VERSION,
+                members,
+            },
+        )
+    });
+    let wasi = wasi::INTERFACES.iter().map(|interface| {
+        let provided = Provided {
+            version: wasi::clocks::VERSION,
+            members: None,
+        };
+        ((*interface).to_owned(), provided)
+    });
+    #[allow(unused_mut, reason = "extended with the test capability")]
+    let mut all: BTreeMap<_, _> = world.chain(wasi).collect();
+    #[cfg(feature = "test-capability")]
+    all.insert(
+        "skillhost:test/acts".to_owned(),
+        Provided {
+            version: VERSION,
+            members: None,
+        },
+    );
+    all
+}
+
+fn import(all: &BTreeMap<String, Provided>, name: &str, members: &[&str]) -> Result<(), LoadError> {
+    let (interface, version) = name.split_once('@').unwrap_or((name, ""));
+    let Some(here) = all.get(interface) else {
+        // An interface of types alone asks for nothing.
+        if members.is_empty() {
+            return Ok(());
+        }
+        return Err(LoadError::UnknownImport {
+            name: name.to_owned(),
+            provided: format!("the interfaces of `{PACKAGE}@{VERSION}` and WASI 0.2 without `wasi:http`"),
+        });
+    };
+    if track(version) != track(here.version) {
+        return Err(LoadError::OtherVersion {
+            name: name.to_owned(),
+            host: here.version.to_owned(),
+        });
+    }
+    let Some(known) = here.members else {
+        return Ok(());
+    };
+    let functions: Vec<String> = members
+        .iter()
+        .filter(|member| !known.contains(member))
+        .map(|member| (*member).to_owned())
+        .collect();
+    if functions.is_empty() {
+        return Ok(());
+    }
+    Err(LoadError::NewerWorld {
+        name: name.to_owned(),
+        functions,
+        host: here.version.to_owned(),
+    })
+}
+
+/// Returns the part of a version within which versions are compatible: `0.1` of `0.1.7`, `2` of `2.3.4`.
+fn track(version: &str) -> Option<Vec<u64>> {
+    if version.contains(['-', '+']) {
+        // A prerelease is compatible with nothing but itself.
+        return None;
+    }
+    let parts: Option<Vec<u64>> = version.split('.').map(|part| part.parse().ok()).collect();
+    let parts = parts?;
+    match parts.as_slice() {
+        [0, 0, ..] => Some(parts),
+        [0, minor, ..] => Some(vec![0, *minor]),
+        [major, ..] => Some(vec![*major]),
+        [] => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_the_world_is_what_the_wit_says() {
+        let mut resolve = wit_parser::Resolve::default();
+        let (package, _) = resolve.push_path("../../wit").expect("the world parses");
+        let version = resolve.packages[package].name.version.as_ref().expect("a version");
+        assert_eq!(version.to_string(), VERSION);
+        let mut table: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (name, members) in WORLD {
+            table.insert(
+                name,
+                members
+                    .iter()
+                    .copied()
+                    .filter(|m| !matches!(*m, "pending" | "pending-set"))
+                    .collect(),
+            );
+        }
+        let mut wit: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (name, id) in &resolve.packages[package].interfaces {
+            let functions = resolve.interfaces[*id].functions.keys();
+            wit.insert(name, functions.map(String::as_str).collect());
+        }
+        for members in table.values_mut().chain(wit.values_mut()) {
+            members.sort_unstable();
+        }
+        assert_eq!(table, wit);
+    }
+
+    #[test]
+    fn versions_are_compatible_within_their_track() {
+        assert_eq!(track("0.2.0"), track("0.2.12"));
+        assert_ne!(track("0.1.0"), track("0.2.0"));
+        assert_eq!(track("1.0.0"), track("1.9.0"));
+        assert_ne!(track("0.1.0-rc.1"), track("0.1.0"));
+        assert_ne!(track(""), track("0.1.0"));
+    }
+
+    #[test]
+    fn a_file_that_is_no_component_is_told_by_its_beginning() {
+        let said = |bytes: &[u8]| super::bytes(bytes).expect_err("refused").to_string();
+        assert!(said(b"").contains("nothing: it is empty"));
+        assert!(said(b"#!/bin/sh\n").contains(r##""#!/bin/sh\n""##));
+        assert!(said(&[0x7f, b'E', b'L', b'F', 2, 1]).contains("the bytes 7f454c460201"));
+        assert!(said(b"\0asm\x01\0\0\0").starts_with("this is a core WebAssembly module"));
+        assert!(super::bytes(b"\0asm\x0d\0\x01\0").is_ok());
+    }
+}
