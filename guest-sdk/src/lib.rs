@@ -1,1 +1,87 @@
-//! What a skill author uses.
+//! What a skill for skillhost is written with.
+//!
+//! A skill is a plain async function. What it learns about the world it learns through calls, whose answers the host records, so that after a
+//! crash the skill runs again from the start and goes on where it was. There is nothing to register and no step to wrap.
+//!
+//! ```ignore
+//! use skillhost_sdk::prelude::*;
+//!
+//! #[data]
+//! struct Input {
+//!     /// Who is greeted.
+//!     name: String,
+//! }
+//!
+//! #[data]
+//! struct Greeting {
+//!     text: String,
+//! }
+//!
+//! /// Greets somebody.
+//! #[skill]
+//! async fn run(input: Input) -> Result<Greeting> {
+//!     model::haiku(prompt!("greeter.user", name = input.name)).json().await
+//! }
+//! ```
+//!
+//! - [`macro@skill`] makes a function a skill, [`macro@data`] a type its input or output, [`prompt!`] takes a text from `prompts/`.
+//! - [`model`], [`files`], [`inbox`], [`signals`], [`clock`], [`random`], [`run`], [`log`] are what the host offers.
+//! - [`map`], [`join_all`], [`join!`], [`first`], [`either`], [`timeout`] do several things at once, [`cleanup`] tidies up after a cancellation.
+//! - [`Failure`] is what goes wrong.
+
+#[doc(hidden)]
+pub mod bindings;
+mod call;
+pub mod clock;
+#[doc(hidden)]
+pub mod describe;
+mod executor;
+mod failure;
+pub mod files;
+mod host;
+pub mod inbox;
+pub mod log;
+mod map;
+pub mod model;
+mod prompt;
+pub mod random;
+pub mod raw;
+pub mod run;
+pub mod signals;
+mod together;
+
+pub use call::{Call, cleanup};
+pub use failure::{Failure, Result, code};
+pub use map::{Map, Missed, Outcomes, map};
+pub use prompt::Prompt;
+pub use schemars;
+pub use serde;
+pub use serde_json;
+pub use signals::{Approval, Ask, Wait};
+pub use skillhost_sdk_macros::{data, prompt, skill};
+pub use together::{Either, either, first, join_all, timeout};
+
+/// Renders a value as JSON with indentation, for a prompt.
+pub fn json(value: &(impl serde::Serialize + ?Sized)) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("(no JSON: {error})"))
+}
+
+/// What a skill usually needs: `use skillhost_sdk::prelude::*;`.
+pub mod prelude {
+    pub use crate::clock::{days, hours, mins, now, secs, sleep, sleep_until};
+    pub use crate::log::progress;
+    pub use crate::signals::ask;
+    pub use crate::{
+        Approval, Either, Failure, Missed, Outcomes, Prompt, Result, cleanup, clock, code, data, either, files, first,
+        inbox, join, join_all, json, log, map, model, prompt, random, run, signals, skill, timeout,
+    };
+}
+
+/// What the macros' expansions name.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::bindings::Guest;
+    pub use crate::bindings::skillhost::skill::types::{Description, Failure};
+    pub use crate::describe::{About, Input, Nothing, Output, Request, describe, execute};
+    pub use futures::join;
+}

@@ -1,0 +1,289 @@
+//! `#[skill]`: exports a function as the skill that the component is.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned as _;
+use syn::{Error, Expr, ExprLit, FnArg, Ident, ItemFn, Lit, LitStr, Meta, Result, ReturnType, Token, Type};
+
+pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> Result<TokenStream> {
+    let arguments: Arguments = syn::parse2(arguments)?;
+    let function: ItemFn =
+        syn::parse2(function).map_err(|error| Error::new(error.span(), "`#[skill]` stands above an `async fn`"))?;
+    let input = checked(&function)?;
+    let run = &function.sig.ident;
+    let about = about(&arguments, &function)?;
+    let (assertion, call) = match input {
+        Some(input) => {
+            let assertion = quote_spanned! {input.span()=>
+                const fn input<T: ::skillhost_sdk::__private::Input>() {}
+                const _: () = input::<#input>();
+            };
+            (assertion, quote!(#run))
+        }
+        None => (quote!(), quote!(|_: ::skillhost_sdk::__private::Nothing| #run())),
+    };
+    Ok(quote! {
+        #function
+
+        const _: () = {
+            #assertion
+            const ABOUT: ::skillhost_sdk::__private::About = #about;
+
+            struct Skill;
+
+            impl ::skillhost_sdk::__private::Guest for Skill {
+                fn describe() -> ::skillhost_sdk::__private::Description {
+                    ::skillhost_sdk::__private::describe(&ABOUT, #call)
+                }
+
+                fn run(
+                    input: ::std::string::String,
+                ) -> ::core::result::Result<::std::string::String, ::skillhost_sdk::__private::Failure> {
+                    ::skillhost_sdk::__private::execute(&input, #call)
+                }
+            }
+
+            ::skillhost_sdk::bindings::__export_skill!(Skill with_types_in ::skillhost_sdk::bindings);
+        };
+    })
+}
+
+/// Checks the form of the function and returns the type of its input, if it takes one.
+fn checked(function: &ItemFn) -> Result<Option<&Type>> {
+    let signature = &function.sig;
+    if signature.asyncness.is_none() {
+        let place = signature.fn_token;
+        return Err(Error::new_spanned(
+            place,
+            "a skill is an `async fn`: write `async` before `fn`",
+        ));
+    }
+    if !signature.generics.params.is_empty() {
+        return Err(Error::new_spanned(
+            &signature.generics,
+            "a skill has no generic parameters",
+        ));
+    }
+    if let ReturnType::Default = signature.output {
+        return Err(Error::new_spanned(
+            signature,
+            "a skill returns a result: write `-> Result<Output>`, with `#[data]` above `Output`",
+        ));
+    }
+    if signature.inputs.len() > 1 {
+        return Err(Error::new_spanned(
+            &signature.inputs,
+            "a skill takes one input: make a struct of it, with `#[data]` above, and a field for each value",
+        ));
+    }
+    match signature.inputs.first() {
+        None => Ok(None),
+        Some(FnArg::Typed(input)) => Ok(Some(&input.ty)),
+        Some(FnArg::Receiver(receiver)) => Err(Error::new_spanned(receiver, "a skill is a function, not a method")),
+    }
+}
+
+fn about(arguments: &Arguments, function: &ItemFn) -> Result<TokenStream> {
+    let package = |variable: &str| std::env::var(variable).unwrap_or_default();
+    let (name, name_span) = match &arguments.name {
+        Some(name) => (name.value(), name.span()),
+        None => (package("CARGO_PKG_NAME"), Span::call_site()),
+    };
+    let well_formed = (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if !well_formed {
+        return Err(Error::new(
+            name_span,
+            format!(
+                "`{name}` cannot be the name of a skill, which has at most 64 lower-case letters, digits and hyphens; \
+                 `#[skill(name = \"..\")]` gives it another than the package's"
+            ),
+        ));
+    }
+    let version = match &arguments.version {
+        Some(version) => version.value(),
+        None => package("CARGO_PKG_VERSION"),
+    };
+    let summary = match &arguments.summary {
+        Some(summary) => summary.value(),
+        None => documentation(function).unwrap_or_else(|| package("CARGO_PKG_DESCRIPTION")),
+    };
+    let needs = &arguments.needs;
+    let requests = arguments.requests.iter().map(|request| {
+        let Request {
+            capability,
+            target,
+            access,
+            reason,
+        } = request;
+        let access = match access {
+            Some(access) => quote!(::core::option::Option::Some(#access)),
+            None => quote!(::core::option::Option::None),
+        };
+        quote! {
+            ::skillhost_sdk::__private::Request {
+                capability: #capability,
+                target: #target,
+                access: #access,
+                reason: #reason,
+            }
+        }
+    });
+    Ok(quote! {
+        ::skillhost_sdk::__private::About {
+            name: #name,
+            version: #version,
+            summary: #summary,
+            needs: &[#(#needs),*],
+            requests: &[#(#requests),*],
+        }
+    })
+}
+
+/// Returns the first paragraph of a function's documentation as one line.
+fn documentation(function: &ItemFn) -> Option<String> {
+    let mut words = Vec::new();
+    for attribute in &function.attrs {
+        let Meta::NameValue(meta) = &attribute.meta else {
+            continue;
+        };
+        let Expr::Lit(ExprLit {
+            lit: Lit::Str(line), ..
+        }) = &meta.value
+        else {
+            continue;
+        };
+        if !meta.path.is_ident("doc") {
+            continue;
+        }
+        let line = line.value();
+        match line.trim() {
+            "" if words.is_empty() => {}
+            "" => break,
+            line => words.push(line.to_owned()),
+        }
+    }
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// What stands in the brackets of `#[skill(..)]`.
+#[derive(Default)]
+struct Arguments {
+    name: Option<LitStr>,
+    version: Option<LitStr>,
+    summary: Option<LitStr>,
+    needs: Vec<&'static str>,
+    requests: Vec<Request>,
+}
+
+struct Request {
+    capability: &'static str,
+    target: LitStr,
+    access: Option<&'static str>,
+    reason: LitStr,
+}
+
+impl Parse for Arguments {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let mut arguments = Self::default();
+        while !input.is_empty() {
+            let word: Ident = input.parse()?;
+            match word.to_string().as_str() {
+                "name" => arguments.name = Some(text(input)?),
+                "version" => arguments.version = Some(text(input)?),
+                "summary" => arguments.summary = Some(text(input)?),
+                "needs" => arguments.needs.extend(needs(input)?),
+                "files" => arguments.requests.push(request(input, &word, "files")?),
+                "process" => arguments.requests.push(request(input, &word, "process")?),
+                _ => {
+                    return Err(Error::new(
+                        word.span(),
+                        format!(
+                            "`#[skill]` knows no `{word}`; it knows `name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`"
+                        ),
+                    ));
+                }
+            }
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(arguments)
+    }
+}
+
+/// `= ".."`
+fn text(input: ParseStream<'_>) -> Result<LitStr> {
+    input.parse::<Token![=]>()?;
+    input.parse()
+}
+
+/// `(web_search, tools, schema)`
+fn needs(input: ParseStream<'_>) -> Result<Vec<&'static str>> {
+    let content;
+    syn::parenthesized!(content in input);
+    let words: Punctuated<Ident, Token![,]> = content.parse_terminated(Ident::parse, Token![,])?;
+    let need = |word: Ident| match word.to_string().as_str() {
+        "web_search" => Ok("web-search"),
+        "tools" => Ok("tools"),
+        "schema" => Ok("schema"),
+        _ => Err(Error::new(
+            word.span(),
+            format!("a model provider has no feature `{word}`; it may have `web_search`, `tools`, `schema`"),
+        )),
+    };
+    words.into_iter().map(need).collect()
+}
+
+/// `("project", read, reason = "..")`; only files have an access.
+fn request(input: ParseStream<'_>, word: &Ident, capability: &'static str) -> Result<Request> {
+    let content;
+    syn::parenthesized!(content in input);
+    let target: LitStr = content.parse()?;
+    let mut access = None;
+    let mut reason = None;
+    while content.parse::<Option<Token![,]>>()?.is_some() && !content.is_empty() {
+        let member: Ident = content.parse()?;
+        match member.to_string().as_str() {
+            "reason" => reason = Some(text(&content)?),
+            "read" if capability == "files" => access = Some("read"),
+            "read_write" if capability == "files" => access = Some("read-write"),
+            _ => {
+                let known = if capability == "files" {
+                    "`read`, `read_write`, `reason = \"..\"`"
+                } else {
+                    "`reason = \"..\"`"
+                };
+                return Err(Error::new(
+                    member.span(),
+                    format!("`{word}` knows no `{member}`; it knows {known}"),
+                ));
+            }
+        }
+    }
+    if !content.is_empty() {
+        return Err(content.error("expected `,`"));
+    }
+    if capability == "files" && access.is_none() {
+        return Err(Error::new(
+            target.span(),
+            "say how the files are to be used: `read` or `read_write`",
+        ));
+    }
+    let reason = reason.ok_or_else(|| {
+        Error::new(
+            word.span(),
+            "say why, in words for the user, who is asked to allow it: `reason = \"..\"`",
+        )
+    })?;
+    Ok(Request {
+        capability,
+        target,
+        access,
+        reason,
+    })
+}

@@ -1,0 +1,46 @@
+//! Time, as the run's journal knows it. `std::time` shows the same time.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::call::{Call, nanoseconds};
+use crate::failure::IntoFailure as _;
+use crate::host;
+
+/// Returns the time, which never stands still and never goes back.
+pub fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_nanos(host::clock::now())
+}
+
+/// Waits in real time, also while the host is down; at most ten years.
+pub fn sleep(duration: Duration) -> Call<()> {
+    let duration_ns = nanoseconds(duration);
+    Call::new(
+        move |options| host::clock::start_sleep(duration_ns, options),
+        |pending| host::clock::finish_sleep(pending).map_err(|error| error.into_failure()),
+    )
+}
+
+/// Waits until a time; not at all if it is past.
+pub fn sleep_until(time: SystemTime) -> Call<()> {
+    sleep(time.duration_since(now()).unwrap_or_default())
+}
+
+/// So many seconds.
+pub const fn secs(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// So many minutes.
+pub const fn mins(count: u64) -> Duration {
+    Duration::from_secs(count.saturating_mul(60))
+}
+
+/// So many hours.
+pub const fn hours(count: u64) -> Duration {
+    Duration::from_secs(count.saturating_mul(3_600))
+}
+
+/// So many days of 24 hours.
+pub const fn days(count: u64) -> Duration {
+    Duration::from_secs(count.saturating_mul(86_400))
+}

@@ -1,0 +1,239 @@
+//! What goes wrong in a skill.
+//!
+//! There is one error type. Its `code` is what programs compare, its message is for people. Whatever else is an error turns into it with `?`.
+
+use std::any::Any;
+use std::fmt;
+
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
+use serde_json::Value;
+
+use crate::bindings::skillhost::skill::{clock, files, inbox, model, signals, types};
+
+/// The result of whatever can fail in a skill.
+pub type Result<T, E = Failure> = core::result::Result<T, E>;
+
+/// Why something failed: a single call, or the whole run when a skill returns it.
+#[derive(Clone, PartialEq)]
+pub struct Failure {
+    code: String,
+    message: String,
+    details: Option<Value>,
+}
+
+/// The codes of the failures that the SDK itself makes. A skill may use others of its own.
+pub mod code {
+    /// The run was cancelled.
+    pub const CANCELLED: &str = "cancelled";
+    /// It is not allowed.
+    pub const DENIED: &str = "denied";
+    /// What was asked cannot be used as it is.
+    pub const INVALID: &str = "invalid";
+    /// There is nothing of that name.
+    pub const NOT_FOUND: &str = "not-found";
+    /// It is more than may be read or written at once.
+    pub const TOO_LARGE: &str = "too-large";
+    /// The model provider had no room, also after further attempts.
+    pub const OVERLOADED: &str = "overloaded";
+    /// It would exceed the run's budget.
+    pub const BUDGET: &str = "budget";
+    /// It took too long, or nothing came in time.
+    pub const TIMEOUT: &str = "timeout";
+    /// It went wrong in some other way.
+    pub const FAILED: &str = "failed";
+    /// A prompt's file or one of its variables is missing.
+    pub const PROMPT: &str = "prompt";
+    /// The model refused to answer.
+    pub const REFUSED: &str = "refused";
+    /// The conversation is longer than the model can take.
+    pub const CONTEXT_FULL: &str = "context-full";
+    /// The model asks for a tool where a final answer was expected.
+    pub const TOOL_USE: &str = "tool-use";
+    /// The model's reply does not have the form that was asked for, also after it was shown what was wrong.
+    pub const UNUSABLE_REPLY: &str = "unusable-reply";
+    /// JSON that does not parse or does not fit its type.
+    pub const JSON: &str = "json";
+    /// An error of a library that the skill uses.
+    pub const ERROR: &str = "error";
+}
+
+impl Failure {
+    /// Makes a failure of a short code, such as `declined`, and a message for people.
+    pub fn new(code: impl Into<String>, message: impl fmt::Display) -> Self {
+        Self {
+            code: code.into(),
+            message: message.to_string(),
+            details: None,
+        }
+    }
+
+    /// Adds whatever else a program may want to know.
+    #[must_use]
+    pub fn with_details(mut self, details: impl Serialize) -> Self {
+        self.details = serde_json::to_value(details).ok();
+        self
+    }
+
+    /// Puts words in front of the message: what was attempted.
+    #[must_use]
+    pub fn context(mut self, attempted: impl fmt::Display) -> Self {
+        self.message = format!("{attempted}: {}", self.message);
+        self
+    }
+
+    /// Returns the short word that programs compare.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// Returns what happened, for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Returns what else is known.
+    pub fn details(&self) -> Option<&Value> {
+        self.details.as_ref()
+    }
+
+    /// Says whether it failed because the run was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.code == code::CANCELLED
+    }
+
+    fn cancelled() -> Self {
+        Self::new(code::CANCELLED, "the run was cancelled")
+    }
+
+    fn other(error: types::OtherError) -> Self {
+        Self::new(error.code, error.message)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)?;
+        match &self.details {
+            Some(details) => write!(f, " {details}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Serialize for Failure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> core::result::Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Failure", 3)?;
+        fields.serialize_field("code", &self.code)?;
+        fields.serialize_field("message", &self.message)?;
+        match &self.details {
+            Some(details) => fields.serialize_field("details", details)?,
+            None => fields.skip_field("details")?,
+        }
+        fields.end()
+    }
+}
+
+/// Whatever is an error elsewhere becomes a failure with `?`. (For this to be possible, a failure is not itself a `std::error::Error`.)
+impl<E: std::error::Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let code = if (&error as &dyn Any).is::<serde_json::Error>() {
+            code::JSON
+        } else {
+            code::ERROR
+        };
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            message = format!("{message}: {cause}");
+            source = cause.source();
+        }
+        Self::new(code, message)
+    }
+}
+
+/// Turns an error of the world into a failure.
+pub(crate) trait IntoFailure {
+    fn into_failure(self) -> Failure;
+}
+
+impl IntoFailure for model::Error {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Cancelled => Failure::cancelled(),
+            Self::Denied(message) => Failure::new(code::DENIED, message),
+            Self::Invalid(message) => Failure::new(code::INVALID, message),
+            Self::Overloaded(message) => Failure::new(code::OVERLOADED, message),
+            Self::Budget(message) => Failure::new(code::BUDGET, message),
+            Self::Timeout(message) => Failure::new(code::TIMEOUT, message),
+            Self::Failed(message) => Failure::new(code::FAILED, message),
+            Self::Other(error) => Failure::other(error),
+        }
+    }
+}
+
+impl IntoFailure for files::Error {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Cancelled => Failure::cancelled(),
+            Self::Denied(message) => Failure::new(code::DENIED, message),
+            Self::NotFound(message) => Failure::new(code::NOT_FOUND, message),
+            Self::TooLarge(bytes_max) => Failure::new(
+                code::TOO_LARGE,
+                format!("more than the {bytes_max} bytes that one call may move"),
+            ),
+            Self::Invalid(message) => Failure::new(code::INVALID, message),
+            Self::Budget(message) => Failure::new(code::BUDGET, message),
+            Self::Timeout(message) => Failure::new(code::TIMEOUT, message),
+            Self::Failed(message) => Failure::new(code::FAILED, message),
+            Self::Other(error) => Failure::other(error),
+        }
+    }
+}
+
+impl IntoFailure for inbox::Error {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Cancelled => Failure::cancelled(),
+            Self::Invalid(message) => Failure::new(code::INVALID, message),
+            Self::Budget(message) => Failure::new(code::BUDGET, message),
+            Self::Other(error) => Failure::other(error),
+        }
+    }
+}
+
+impl IntoFailure for clock::Error {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Cancelled => Failure::cancelled(),
+            Self::Other(error) => Failure::other(error),
+        }
+    }
+}
+
+impl IntoFailure for signals::Error {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Cancelled => Failure::cancelled(),
+            Self::Timeout => Failure::new(code::TIMEOUT, "nothing came in time"),
+            Self::Invalid(message) => Failure::new(code::INVALID, message),
+            Self::Budget(message) => Failure::new(code::BUDGET, message),
+            Self::Other(error) => Failure::other(error),
+        }
+    }
+}
+
+impl From<Failure> for types::Failure {
+    fn from(failure: Failure) -> Self {
+        Self {
+            code: failure.code,
+            message: failure.message,
+            details: failure.details.map(|details| details.to_string()),
+        }
+    }
+}

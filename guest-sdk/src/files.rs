@@ -1,0 +1,217 @@
+//! Reads and writes files in *mounts*, folders with a name.
+//!
+//! `run/` is the run's own folder, which may be written and stays when the run ends; `skill/` holds what the skill was installed with. Others
+//! are asked for in `#[skill(files("name", read, reason = ".."))]` and granted by the user. Paths are relative to their mount.
+//!
+//! ```ignore
+//! files::run().write("report.md", &text).await?;
+//! let notes = files::mount("notes")?.read_text("today.md").await?;
+//! ```
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::call::Call;
+use crate::failure::{Failure, IntoFailure as _, Result, code};
+use crate::host;
+use crate::run;
+
+pub use crate::bindings::skillhost::skill::files::Kind;
+
+/// A path relative to its mount, with `/` between its parts.
+pub type Path = String;
+
+/// Returns the run's own folder.
+pub fn run() -> Mount {
+    Mount { name: "run".to_owned() }
+}
+
+/// Returns the folder that the skill was installed with, as it was when the run was launched.
+pub fn skill() -> Mount {
+    Mount {
+        name: "skill".to_owned(),
+    }
+}
+
+/// Returns a folder that the user granted under this name.
+pub fn mount(name: &str) -> Result<Mount> {
+    let mounts = run::info().mounts;
+    if mounts.iter().any(|mount| mount.name == name) {
+        return Ok(Mount { name: name.to_owned() });
+    }
+    let known: Vec<String> = mounts.iter().map(|mount| format!("`{}`", mount.name)).collect();
+    let known = known.join(", ");
+    Err(Failure::new(
+        code::DENIED,
+        format!("this run has no mount `{name}`; it has {known}"),
+    ))
+}
+
+/// A folder that the run may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    name: String,
+}
+
+/// A file or folder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Relative to its mount.
+    pub path: Path,
+    /// What it is.
+    pub kind: Kind,
+    /// In bytes; 0 for a folder.
+    pub size: u64,
+    /// When it was last modified, if known.
+    pub modified: Option<SystemTime>,
+}
+
+impl Mount {
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reads a whole file of at most 8 MiB.
+    pub fn read(&self, path: impl AsRef<str>) -> Call<Vec<u8>> {
+        let path = self.path(path);
+        if self.name == "skill" {
+            // The blocking form is answered at once there and leaves no entry in the journal.
+            let options = crate::call::Options::default().render();
+            return Call::known(host::files::read(&path, &options).map_err(|error| error.into_failure()));
+        }
+        Call::new(
+            move |options| host::files::start_read(&path, options),
+            |pending| host::files::finish_read(pending).map_err(|error| error.into_failure()),
+        )
+    }
+
+    /// Reads a whole file of at most 8 MiB as text.
+    pub fn read_text(&self, path: impl AsRef<str>) -> Call<String> {
+        let shown = self.path(&path);
+        self.read(path).and_then(move |bytes| {
+            String::from_utf8(bytes).map_err(|_| Failure::new(code::INVALID, format!("`{shown}` is not UTF-8 text")))
+        })
+    }
+
+    /// Reads at most `length` bytes from `offset`, at most 8 MiB; fewer at the end of the file.
+    pub fn read_range(&self, path: impl AsRef<str>, offset: u64, length: u64) -> Call<Vec<u8>> {
+        let path = self.path(path);
+        Call::new(
+            move |options| host::files::start_read_range(&path, offset, length, options),
+            |pending| host::files::finish_read_range(pending).map_err(|error| error.into_failure()),
+        )
+    }
+
+    /// Replaces a whole file, at most 8 MiB, making the folders it lies in.
+    pub fn write(&self, path: impl AsRef<str>, contents: impl Into<Vec<u8>>) -> Call<()> {
+        let path = self.path(path);
+        let contents = contents.into();
+        Call::new(
+            move |options| host::files::start_write(&path, &contents, options),
+            |pending| host::files::finish_write(pending).map_err(|error| error.into_failure()),
+        )
+    }
+
+    /// Adds to the end of a file, which is made if absent; at most 8 MiB.
+    pub fn append(&self, path: impl AsRef<str>, contents: impl Into<Vec<u8>>) -> Call<()> {
+        let path = self.path(path);
+        let contents = contents.into();
+        Call::new(
+            move |options| host::files::start_append(&path, &contents, options),
+            |pending| host::files::finish_append(pending).map_err(|error| error.into_failure()),
+        )
+    }
+
+    /// Says what is at a path.
+    pub fn stat(&self, path: impl AsRef<str>) -> Call<Entry> {
+        let path = self.path(path);
+        let mount = self.clone();
+        Call::new(
+            move |options| host::files::start_stat(&path, options),
+            move |pending| match host::files::finish_stat(pending) {
+                Ok(entry) => Ok(mount.entry(entry)),
+                Err(error) => Err(error.into_failure()),
+            },
+        )
+    }
+
+    /// Removes a file, or an empty folder.
+    pub fn remove(&self, path: impl AsRef<str>) -> Call<()> {
+        let path = self.path(path);
+        Call::new(
+            move |options| host::files::start_remove(&path, options),
+            |pending| host::files::finish_remove(pending).map_err(|error| error.into_failure()),
+        )
+    }
+
+    /// Lists what is in a folder (`""` for the mount itself), but not in folders within it, in byte order.
+    pub async fn list(&self, folder: impl AsRef<str>) -> Result<Vec<Entry>> {
+        self.everything(folder.as_ref(), None, false).await
+    }
+
+    /// Lists the files whose paths match, such as `**/*.md`, in byte order.
+    pub async fn glob(&self, pattern: impl AsRef<str>) -> Result<Vec<Path>> {
+        let entries = self.everything("", Some(pattern.as_ref()), true).await?;
+        let files = entries.into_iter().filter(|entry| entry.kind == Kind::File);
+        Ok(files.map(|entry| entry.path).collect())
+    }
+
+    /// Lists page by page until there is no more.
+    async fn everything(&self, folder: &str, glob: Option<&str>, recursive: bool) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let mut after = None;
+        loop {
+            let what = host::files::ListOptions {
+                glob: glob.map(str::to_owned),
+                recursive,
+                limit: None,
+                after: after.take(),
+            };
+            let path = self.path(folder);
+            let page = Call::new(
+                move |options| host::files::start_list(&path, &what, options),
+                |pending| host::files::finish_list(pending).map_err(|error| error.into_failure()),
+            )
+            .await?;
+            entries.extend(page.entries.into_iter().map(|entry| self.entry(entry)));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(entries),
+            }
+        }
+    }
+
+    /// Puts the mount in front of a path.
+    fn path(&self, path: impl AsRef<str>) -> String {
+        match path.as_ref() {
+            "" => self.name.clone(),
+            path => format!("{}/{path}", self.name),
+        }
+    }
+
+    fn entry(&self, entry: host::files::Entry) -> Entry {
+        let relative = entry
+            .path
+            .strip_prefix(&self.name)
+            .and_then(|path| path.strip_prefix('/'))
+            .map(str::to_owned);
+        Entry {
+            path: relative.unwrap_or(entry.path),
+            kind: entry.kind,
+            size: entry.size,
+            modified: entry.modified_ns.map(|ns| UNIX_EPOCH + Duration::from_nanos(ns)),
+        }
+    }
+}
+
+/// Returns a path as the world takes it: one that begins with no mount is in `run/`.
+pub(crate) fn with_mount(path: &str) -> String {
+    let first = path.split('/').next().unwrap_or_default();
+    let mounted = first != path
+        && (["run", "skill"].contains(&first) || run::info().mounts.iter().any(|mount| mount.name == first));
+    if mounted {
+        path.to_owned()
+    } else {
+        format!("run/{path}")
+    }
+}
