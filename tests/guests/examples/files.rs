@@ -1,0 +1,74 @@
+//! Does with files whatever it is told, and returns what came of each.
+
+use skillhost_sdk::prelude::*;
+
+#[data]
+#[serde(rename_all = "kebab-case")]
+enum Deed {
+    Read,
+    Write,
+    Append,
+    Remove,
+    Stat,
+    List,
+    Glob,
+}
+
+#[data]
+struct Step {
+    deed: Deed,
+    #[serde(default = "run_folder")]
+    mount: String,
+    #[serde(default)]
+    path: String,
+    #[serde(default)]
+    text: String,
+}
+
+fn run_folder() -> String {
+    "run".to_owned()
+}
+
+#[data]
+struct Input {
+    #[serde(default)]
+    steps: Vec<Step>,
+}
+
+#[data]
+struct Output {
+    came: Vec<String>,
+}
+
+#[skill(name = "files")]
+async fn run(input: Input) -> Result<Output> {
+    let mut came = Vec::new();
+    for step in input.steps {
+        came.push(perform(step).await.unwrap_or_else(|failure| format!("{failure:?}")));
+    }
+    Ok(Output { came })
+}
+
+async fn perform(step: Step) -> Result<String> {
+    let mount = files::mount(&step.mount)?;
+    let path = &step.path;
+    match step.deed {
+        Deed::Read => mount.read_text(path).await,
+        Deed::Write => mount.write(path, step.text).await.map(|()| "written".to_owned()),
+        Deed::Append => mount.append(path, step.text).await.map(|()| "appended".to_owned()),
+        Deed::Remove => mount.remove(path).await.map(|()| "removed".to_owned()),
+        Deed::Stat => {
+            let entry = mount.stat(path).await?;
+            Ok(format!("{:?} {} {}", entry.kind, entry.path, entry.size))
+        }
+        Deed::List => {
+            let entries = mount.list(path).await?;
+            Ok(entries
+                .into_iter()
+                .map(|entry| entry.path)
+                .collect::<Vec<_>>()
+                .join(" "))
+        }
+        Deed::Glob => Ok(mount.glob(path).await?.join(" ")),
+    }
+}
