@@ -1,11 +1,11 @@
 //! Keeps what runs have done: their journals, and all that is derived from them, in one SQLite database.
 //!
 //! [`Journal`] is what a host sees: runs, leases, mailboxes, the inbox, bundles. A run that is being driven is written through a [`RunWriter`], which never
-//! blocks; [`RunWriter::barrier`] tells when an entry is durable. Two things implement it: one on disk, and [`MemoryJournal`], which a simulation can
+//! blocks; [`RunWriter::barrier`] tells when an entry is durable. Two things implement it: [`SqliteJournal`], and [`MemoryJournal`], which a simulation can
 //! crash. Both pass one suite (`tests/conformance`).
 //!
 //! ```text
-//! let journal = MemoryJournal::new();
+//! let journal = SqliteJournal::open(&folder.join("journal.db"))?;
 //! journal.create_run(NewRun { .. })?;                                  // the run, its launch and its `started` entry: one durable commit
 //! let mut writer = journal.writer(&run, epoch, Seq(1));
 //! writer.append(vec![Write::Entry(called), Write::Local(..)])?;        // queued, all or nothing
@@ -22,6 +22,7 @@ mod find;
 mod journal;
 mod memory;
 mod rows;
+mod sqlite;
 mod writer;
 
 pub use bundle::{Bundle, BundleError, BundleFile};
@@ -32,4 +33,5 @@ pub use rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
     Taken, WaitRow,
 };
+pub use sqlite::{Settings, SqliteJournal};
 pub use writer::{QUEUED_BYTES_MAX, RunWriter};

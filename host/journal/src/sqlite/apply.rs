@@ -1,0 +1,211 @@
+//! The rows of an append. Everything here runs in a transaction of the writer.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use skillhost_core::id::Digest;
+use skillhost_core::machine::{Local, Source, Wait};
+use skillhost_core::time::Timestamp;
+
+use super::pack::{Change, Content, EntryRow, Messages, Packed, Squeezed, Stored, Text, squeeze};
+
+/// Returns a time as SQLite's integers hold it. Later ones than they reach become the last.
+pub(super) fn time(at: Timestamp) -> i64 {
+    i64::try_from(at.0).unwrap_or(i64::MAX)
+}
+
+/// Returns a count as SQLite's integers hold it.
+pub(super) fn count(number: u64) -> i64 {
+    i64::try_from(number).expect("calls, entries and lines are counted, and nobody counts that far")
+}
+
+/// Writes the rows of one write of the run with this key.
+pub(super) fn apply(db: &Connection, run: i64, packed: &Packed) -> rusqlite::Result<()> {
+    match packed {
+        Packed::Entry(entry) => insert_entry(db, run, entry),
+        Packed::Line {
+            after,
+            ordinal,
+            at,
+            line,
+        } => {
+            let sql = "insert or ignore into lines (run, after, ordinal, at, line) values (?, ?, ?, ?, ?)";
+            let row = params![run, count(*after), count(*ordinal), time(*at), line];
+            db.prepare_cached(sql)?.execute(row).map(drop)
+        }
+        Packed::Local(local) => apply_local(db, run, local),
+    }
+}
+
+pub(super) fn insert_entry(db: &Connection, run: i64, entry: &EntryRow) -> rusqlite::Result<()> {
+    let mut payload = None;
+    let mut blob = None;
+    let mut message = None;
+    let mut message_at = None;
+    let mut put = |text: &'_ Text| -> rusqlite::Result<Option<String>> {
+        match text {
+            Text::Inline(text) => Ok(Some(text.as_str().to_owned())),
+            Text::Envelope(text) => Ok(Some(text.clone())),
+            Text::Content(content) => {
+                blob = Some(put_blob(db, content)?);
+                Ok(None)
+            }
+        }
+    };
+    match &entry.payload {
+        Stored::None => {}
+        Stored::Whole(text) => payload = put(text)?,
+        Stored::Conversation { envelope, messages } => {
+            payload = put(envelope)?;
+            message = Some(put_messages(db, messages)?);
+            message_at = Some(count(messages.at() as u64));
+        }
+    }
+    let sql = "insert into entries (run, seq, at, kind, number, function, class, label, resource, after, body, payload, blob, message, message_at)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    db.prepare_cached(sql)?.execute(params![
+        run,
+        count(entry.seq.0),
+        time(entry.at),
+        entry.kind,
+        entry.number.map(count),
+        entry.function,
+        entry.class,
+        entry.label,
+        entry.resource,
+        entry.after.map(count),
+        entry.body,
+        payload,
+        blob,
+        message,
+        message_at,
+    ])?;
+    match &entry.change {
+        None => Ok(()),
+        Some(Change::Repinned { bundle, component }) => {
+            let sql = "update runs set bundle = ?, component = ? where key = ?";
+            db.prepare_cached(sql)?
+                .execute(params![bundle.to_string(), component.to_string(), run])
+                .map(drop)
+        }
+        Some(Change::Finished(status)) => {
+            let sql = "update runs set status = ? where key = ?";
+            db.prepare_cached(sql)?.execute(params![status.as_str(), run])?;
+            // Nothing waits for an answer any more.
+            db.prepare_cached("delete from waits where run = ?")?.execute([run])?;
+            let sql = "delete from inbox where run = ? and (source like 'question %' or source like 'decision %')";
+            db.prepare_cached(sql)?.execute([run]).map(drop)
+        }
+    }
+}
+
+/// Keeps a content, if it is not there, and returns its row.
+pub(super) fn put_blob(db: &Connection, content: &Content) -> rusqlite::Result<i64> {
+    let mut find = db.prepare_cached("select key from blobs where digest = ?")?;
+    if let Some(key) = find
+        .query_row([content.digest.as_bytes()], |row| row.get(0))
+        .optional()?
+    {
+        return Ok(key);
+    }
+    let Squeezed {
+        bytes,
+        form,
+        content: squeezed,
+    } = &content.squeezed;
+    let sql = "insert into blobs (digest, bytes, form, content) values (?, ?, ?, ?)";
+    db.prepare_cached(sql)?
+        .insert(params![content.digest.as_bytes(), count(*bytes as u64), form, squeezed])
+}
+
+/// Keeps the messages that are not there, and returns the row of the last.
+fn put_messages(db: &Connection, messages: &Messages) -> rusqlite::Result<i64> {
+    // A message that is there has all before it: so the search begins at the end, and in a conversation that goes on it ends soon.
+    let mut find = db.prepare_cached("select key from messages where digest = ?")?;
+    let mut found = None;
+    let mut next = messages.len();
+    while found.is_none() && next > 0 {
+        next -= 1;
+        let digest: &Digest = messages.digest(next);
+        found = find
+            .query_row([digest.as_bytes()], |row| row.get::<_, i64>(0))
+            .optional()?;
+    }
+    let first_absent = if found.is_some() { next + 1 } else { 0 };
+    let sql = "insert into messages (digest, previous, bytes, form, content) values (?, ?, ?, ?, ?)";
+    let mut insert = db.prepare_cached(sql)?;
+    for index in first_absent..messages.len() {
+        let Squeezed { bytes, form, content } = squeeze(messages.text(index).as_bytes());
+        let row = params![
+            messages.digest(index).as_bytes(),
+            found,
+            count(bytes as u64),
+            form,
+            content
+        ];
+        found = Some(insert.insert(row)?);
+    }
+    Ok(found.expect("a conversation is split only if it has a message"))
+}
+
+fn apply_local(db: &Connection, run: i64, local: &Local) -> rusqlite::Result<()> {
+    match local {
+        Local::Post {
+            source,
+            at,
+            title,
+            body,
+            attachments,
+        } => {
+            let sql =
+                "insert or ignore into inbox (run, source, at, title, body, attachments) values (?, ?, ?, ?, ?, ?)";
+            let attachments = serde_json::to_string(attachments).expect("paths serialise");
+            let row = params![run, source_to_text(*source), time(*at), title, body, attachments];
+            db.prepare_cached(sql)?.execute(row).map(drop)
+        }
+        Local::OpenWait { number, wait, deadline } => {
+            let sql = "insert or replace into waits (run, number, kind, name, deadline) values (?, ?, ?, ?, ?)";
+            let (kind, name) = wait_to_text(wait);
+            let row = params![run, count(number.0), kind, name, deadline.map(time)];
+            db.prepare_cached(sql)?.execute(row).map(drop)
+        }
+        Local::CloseWait { number } => {
+            let sql = "delete from waits where run = ? and number = ?";
+            db.prepare_cached(sql)?.execute(params![run, count(number.0)])?;
+            let sql = "delete from inbox where run = ? and source in (?, ?)";
+            let question = source_to_text(Source::Question(*number));
+            let decision = source_to_text(Source::Decision(*number));
+            db.prepare_cached(sql)?
+                .execute(params![run, question, decision])
+                .map(drop)
+        }
+        Local::TakeMail(mail) => {
+            let sql = "delete from mail where id = ? and run = ?";
+            db.prepare_cached(sql)?.execute(params![count(mail.0), run]).map(drop)
+        }
+        // How a run ended is said by its last entry alone.
+        Local::SetStatus(status) if status.is_final() => Ok(()),
+        Local::SetStatus(status) => {
+            let sql =
+                "update runs set status = ? where key = ? and status in ('running', 'waiting', 'parked', 'paused')";
+            db.prepare_cached(sql)?.execute(params![status.as_str(), run]).map(drop)
+        }
+    }
+}
+
+/// Returns a source as the table spells it.
+pub(super) fn source_to_text(source: Source) -> String {
+    match source {
+        Source::Message(number) => format!("message {number}"),
+        Source::Question(number) => format!("question {number}"),
+        Source::Decision(number) => format!("decision {number}"),
+        Source::Finished => "finished".to_owned(),
+    }
+}
+
+fn wait_to_text(wait: &Wait) -> (&'static str, Option<&str>) {
+    match wait {
+        Wait::Timer => ("timer", None),
+        Wait::Event(name) => ("event", Some(name.as_str())),
+        Wait::Question(name) => ("question", Some(name.as_str())),
+        Wait::Decision => ("decision", None),
+    }
+}

@@ -1,0 +1,368 @@
+//! A journal in an SQLite database.
+//!
+//! One thread writes ([`committer`]); everybody else queues ([`queue`]) or reads through a connection of his own. No transaction, reading or writing, spans
+//! anything but its own statements (rule J6).
+
+mod apply;
+mod bundles;
+mod committer;
+mod pack;
+mod people;
+mod queue;
+mod read;
+mod runs;
+mod schema;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use skillhost_core::entry::Record;
+use skillhost_core::id::{Digest, Epoch, MailId, RunId, Seq, WorkerId};
+use skillhost_core::lease::Lease;
+use skillhost_core::machine::{Command, Mail};
+use skillhost_core::time::Timestamp;
+use tokio::sync::watch;
+
+use self::committer::Committer;
+use self::queue::{Job, Queue};
+use crate::bundle::{Bundle, BundleError};
+use crate::error::{FindError, JournalError, OpenError};
+use crate::find::find;
+use crate::journal::{Contents, Journal};
+use crate::rows::{
+    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
+    Taken, WaitRow,
+};
+use crate::writer::{RunWriter, Sink};
+
+/// How many reading connections are kept for the next who needs one: opening takes a quarter of a millisecond.
+const READERS_KEPT_MAX: usize = 4;
+
+/// What can be set about a journal.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long to wait for other processes that write, before that counts as a failure.
+    pub busy: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            busy: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A journal in an SQLite database. Clones share it; the last one to go commits what is queued. Other processes may have the same database open.
+#[derive(Clone)]
+pub struct SqliteJournal {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    settings: Settings,
+    queue: Arc<Queue>,
+    health: watch::Receiver<Health>,
+    readers: Mutex<Vec<Connection>>,
+    /// Always the same connection, because versions are compared.
+    version: Mutex<Option<Connection>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl SqliteJournal {
+    /// Opens the database at `path`, and makes it and its folder if they are not there.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_with(path, Settings::default())
+    }
+
+    /// Opens with settings.
+    pub fn open_with(path: &Path, settings: Settings) -> Result<Self, OpenError> {
+        let db = schema::open_writer(path, settings.busy)?;
+        let queue = Arc::new(Queue::default());
+        let (health_sender, health) = watch::channel(Health::Good);
+        let committer = Committer::new(db, path, Arc::clone(&queue), health_sender);
+        let writer = std::thread::Builder::new().name("journal".to_owned());
+        let writer = writer
+            .spawn(|| committer.run())
+            .expect("the system gives a process one more thread");
+        let shared = Shared {
+            path: path.to_owned(),
+            settings,
+            queue,
+            health,
+            readers: Mutex::default(),
+            version: Mutex::default(),
+            writer: Some(writer),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Returns where the database is.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Bounds the size of the database as far as this process makes it grow. A commit that would exceed it fails like a full disk (rule J4).
+    pub fn limit_bytes(&self, bytes: u64) -> Result<(), JournalError> {
+        self.shared.write(move |db| {
+            let page: i64 = db.pragma_query_value(None, "page_size", |row| row.get(0))?;
+            let pages = bytes / page.unsigned_abs().max(1);
+            db.pragma_update_and_check(None, "max_page_count", apply::count(pages), |_| Ok(()))?;
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(writer) = self.writer.take() {
+            // Its panic, if that is how it ended, was reported where it happened.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// Why something was not done, before it is known where.
+pub(crate) enum Trouble {
+    Journal(JournalError),
+    Sql(Arc<rusqlite::Error>),
+}
+
+impl From<JournalError> for Trouble {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(Arc::new(error))
+    }
+}
+
+impl Trouble {
+    fn at(self, path: &Path, doing: &'static str) -> JournalError {
+        match self {
+            Self::Journal(error) => error,
+            Self::Sql(source) => JournalError::Storage {
+                doing,
+                path: path.to_owned(),
+                source,
+            },
+        }
+    }
+}
+
+struct Change<T, F> {
+    change: F,
+    value: Option<T>,
+    answer: mpsc::SyncSender<Result<T, Trouble>>,
+}
+
+impl<T, F> Job for Change<T, F>
+where
+    T: Send,
+    F: FnMut(&Connection) -> Result<T, Trouble> + Send,
+{
+    fn run(&mut self, db: &Connection) -> Result<(), Trouble> {
+        self.value = Some((self.change)(db)?);
+        Ok(())
+    }
+
+    fn settle(mut self: Box<Self>, fate: Result<(), Trouble>) {
+        let value = fate.map(|()| self.value.take().expect("a job that held has run"));
+        // If nobody waits any more, nobody wants to know.
+        let _ = self.answer.send(value);
+    }
+}
+
+impl Shared {
+    fn write<T, F>(&self, change: F) -> Result<T, JournalError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, Trouble> + Send + 'static,
+    {
+        let (answer, fate) = mpsc::sync_channel(1);
+        let job = Change {
+            change,
+            value: None,
+            answer,
+        };
+        let queued = self.queue.submit(Box::new(job));
+        let fate = queued
+            .map_err(|_| JournalError::Closed)
+            .and_then(|()| fate.recv().map_err(|_| JournalError::Closed))?;
+        fate.map_err(|trouble| trouble.at(&self.path, "write to"))
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, JournalError> {
+        let kept = lock(&self.readers).pop();
+        let db = match kept {
+            Some(db) => Ok(db),
+            None => schema::open_reader(&self.path, self.settings.busy).map_err(Trouble::from),
+        };
+        let db = db.map_err(|trouble| trouble.at(&self.path, "read"))?;
+        let value = read(&db);
+        let mut readers = lock(&self.readers);
+        // One that met an error may be unusable.
+        if !matches!(value, Err(Trouble::Sql(_))) && readers.len() < READERS_KEPT_MAX {
+            readers.push(db);
+        }
+        drop(readers);
+        value.map_err(|trouble| trouble.at(&self.path, "read"))
+    }
+
+    fn data_version(&self) -> Result<u64, Trouble> {
+        let mut version = lock(&self.version);
+        let db = match version.take() {
+            Some(db) => db,
+            None => schema::open_reader(&self.path, self.settings.busy)?,
+        };
+        let number: i64 = db
+            .prepare_cached("pragma data_version")?
+            .query_row([], |row| row.get(0))?;
+        *version = Some(db);
+        Ok(number.unsigned_abs())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each holder only takes or puts whole values.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Journal for SqliteJournal {
+    fn writer(&self, run: &RunId, epoch: Epoch, next: Seq) -> RunWriter {
+        let sink = Arc::clone(&self.shared.queue) as Arc<dyn Sink>;
+        RunWriter::new(sink, run.clone(), epoch, next)
+    }
+
+    fn records(&self, run: &RunId, from: Seq, most: usize) -> Result<Vec<Record>, JournalError> {
+        self.shared.read(|db| read::records(db, run, from, most))
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.shared.health.clone()
+    }
+
+    fn create_run(&self, new: NewRun) -> Result<Created, JournalError> {
+        let new = runs::prepare(new)?;
+        self.shared.write(move |db| runs::create(db, &new))
+    }
+
+    fn run(&self, run: &RunId) -> Result<RunRow, JournalError> {
+        self.shared.read(|db| runs::row(db, run))
+    }
+
+    fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, JournalError> {
+        self.shared.read(|db| runs::rows(db, filter))
+    }
+
+    fn find_run(&self, text: &str) -> Result<RunId, FindError> {
+        find(text, &self.shared.read(runs::names)?)
+    }
+
+    fn lines(&self, run: &RunId, after: Option<LineKey>, most: usize) -> Result<Vec<LineRow>, JournalError> {
+        self.shared.read(|db| read::lines(db, run, after, most))
+    }
+
+    fn waits(&self, run: &RunId) -> Result<Vec<WaitRow>, JournalError> {
+        self.shared.read(|db| people::waits(db, run))
+    }
+
+    fn due(&self, until: Timestamp) -> Result<Vec<DueRun>, JournalError> {
+        self.shared.read(|db| people::due(db, until))
+    }
+
+    fn next_deadline(&self) -> Result<Option<Timestamp>, JournalError> {
+        self.shared.read(people::next_deadline)
+    }
+
+    fn remove_run(&self, run: &RunId) -> Result<(), JournalError> {
+        let run = run.clone();
+        self.shared.write(move |db| runs::remove(db, &run))
+    }
+
+    fn lease(&self, run: &RunId) -> Result<Lease, JournalError> {
+        self.shared.read(|db| runs::lease(db, run))
+    }
+
+    fn claim(&self, run: &RunId, worker: &WorkerId, seen: &Lease) -> Result<Taken, JournalError> {
+        let (run, worker, seen) = (run.clone(), worker.clone(), seen.clone());
+        self.shared.write(move |db| runs::claim(db, &run, &worker, &seen))
+    }
+
+    fn release(&self, run: &RunId, epoch: Epoch) -> Result<(), JournalError> {
+        let run = run.clone();
+        self.shared.write(move |db| runs::release(db, &run, epoch))
+    }
+
+    fn post_mail(&self, run: &RunId, at: Timestamp, command: &Command) -> Result<MailId, JournalError> {
+        let (run, command) = (run.clone(), people::command_to_json(command));
+        self.shared.write(move |db| people::post_mail(db, &run, at, &command))
+    }
+
+    fn mail(&self, run: &RunId) -> Result<Vec<Mail>, JournalError> {
+        self.shared.read(|db| people::mail(db, run))
+    }
+
+    fn data_version(&self) -> Result<u64, JournalError> {
+        self.shared
+            .data_version()
+            .map_err(|trouble| trouble.at(&self.shared.path, "read"))
+    }
+
+    fn inbox(&self, filter: &InboxFilter) -> Result<Vec<InboxRow>, JournalError> {
+        self.shared.read(|db| people::inbox(db, filter))
+    }
+
+    fn dismiss(&self, entries: Option<&[InboxId]>, at: Timestamp) -> Result<u64, JournalError> {
+        let entries = entries.map(<[InboxId]>::to_vec);
+        self.shared.write(move |db| people::dismiss(db, entries.as_deref(), at))
+    }
+
+    fn put_bundle(&self, bundle: &Bundle, at: Timestamp, contents: &Contents<'_>) -> Result<Digest, BundleError> {
+        let digest = bundle.digest();
+        if self.shared.read(|db| bundles::is_there(db, &digest))? {
+            return Ok(digest);
+        }
+        loop {
+            let absent = self.shared.read(|db| bundles::absent(db, bundle))?;
+            let contents = bundles::pack(&absent, contents)?;
+            let bundle = bundle.clone();
+            if self.shared.write(move |db| bundles::put(db, &bundle, at, &contents))? {
+                return Ok(digest);
+            }
+            // A collection came between; there are few, so one of the next rounds succeeds.
+        }
+    }
+
+    fn bundle(&self, digest: &Digest) -> Result<Option<Bundle>, JournalError> {
+        self.shared.read(|db| bundles::get(db, digest))
+    }
+
+    fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, JournalError> {
+        self.shared.read(|db| bundles::blob(db, digest))
+    }
+
+    fn put_description(&self, component: &Digest, at: Timestamp, description: &str) -> Result<(), JournalError> {
+        let (component, description) = (*component, description.to_owned());
+        self.shared
+            .write(move |db| bundles::put_description(db, &component, at, &description))
+    }
+
+    fn description(&self, component: &Digest) -> Result<Option<String>, JournalError> {
+        self.shared.read(|db| bundles::description(db, component))
+    }
+
+    fn collect(&self, before: Timestamp) -> Result<Collected, JournalError> {
+        self.shared.collect(before)
+    }
+}

@@ -1,0 +1,167 @@
+//! What people and other processes see and leave: waits, the mailbox, the inbox.
+
+use rusqlite::{Connection, params};
+use skillhost_core::id::{LaunchId, MailId, Number, RunId, SignalName, SkillName};
+use skillhost_core::machine::{Command, Mail, Source, Wait};
+use skillhost_core::time::Timestamp;
+
+use super::Trouble;
+use super::apply::{count, time};
+use super::runs::{key, limit, parse, row, stamp, status_from_text};
+use crate::error::JournalError;
+use crate::rows::{DueRun, InboxFilter, InboxId, InboxRow, WaitRow};
+
+pub(super) fn waits(db: &Connection, run: &RunId) -> Result<Vec<WaitRow>, Trouble> {
+    let key = key(db, run)?;
+    let mut find = db.prepare_cached("select number, kind, name, deadline from waits where run = ? order by number")?;
+    let mut rows = find.query([key])?;
+    let mut waits = Vec::new();
+    while let Some(row) = rows.next()? {
+        let number = Number(row.get::<_, i64>(0)?.unsigned_abs());
+        let kind: String = row.get(1)?;
+        let name: Option<String> = row.get(2)?;
+        let damaged = || {
+            damaged(
+                format!("the wait of call {number} of run `{run}`"),
+                format!("it is for `{kind}` {name:?}"),
+            )
+        };
+        let signal = name.as_deref().and_then(|name| SignalName::parse(name).ok());
+        let wait = match (kind.as_str(), signal) {
+            ("timer", None) => Wait::Timer,
+            ("event", Some(name)) => Wait::Event(name),
+            ("question", Some(name)) => Wait::Question(name),
+            ("decision", None) => Wait::Decision,
+            _ => return Err(damaged()),
+        };
+        let deadline = row.get::<_, Option<i64>>(3)?.map(stamp);
+        waits.push(WaitRow { number, wait, deadline });
+    }
+    Ok(waits)
+}
+
+pub(super) fn due(db: &Connection, until: Timestamp) -> Result<Vec<DueRun>, Trouble> {
+    let sql = "select runs.id, min(deadline), status from waits join runs on runs.key = waits.run
+        where deadline <= ? group by runs.key order by min(deadline), runs.id";
+    let mut find = db.prepare_cached(sql)?;
+    let mut rows = find.query([time(until)])?;
+    let mut due = Vec::new();
+    while let Some(row) = rows.next()? {
+        let run = parse("a run", RunId::parse(&row.get::<_, String>(0)?))?;
+        let status: String = row.get(2)?;
+        let status = status_from_text(&status)
+            .ok_or_else(|| damaged(format!("the row of run `{run}`"), format!("its status is `{status}`")))?;
+        let deadline = stamp(row.get(1)?);
+        due.push(DueRun { run, deadline, status });
+    }
+    Ok(due)
+}
+
+pub(super) fn next_deadline(db: &Connection) -> Result<Option<Timestamp>, Trouble> {
+    let sql = "select min(deadline) from waits where deadline is not null";
+    let earliest = db
+        .prepare_cached(sql)?
+        .query_row([], |row| row.get::<_, Option<i64>>(0))?;
+    Ok(earliest.map(stamp))
+}
+
+pub(super) fn command_to_json(command: &Command) -> String {
+    serde_json::to_string(command).expect("a command serialises")
+}
+
+pub(super) fn post_mail(db: &Connection, run: &RunId, at: Timestamp, command: &str) -> Result<MailId, Trouble> {
+    let status = row(db, run)?.status;
+    if status.is_final() {
+        let run = run.clone();
+        return Err(Trouble::Journal(JournalError::Over { run, status }));
+    }
+    let sql = "insert into mail (run, at, command) values (?, ?, ?)";
+    let id = db
+        .prepare_cached(sql)?
+        .insert(params![key(db, run)?, time(at), command])?;
+    Ok(MailId(id.unsigned_abs()))
+}
+
+pub(super) fn mail(db: &Connection, run: &RunId) -> Result<Vec<Mail>, Trouble> {
+    let key = key(db, run)?;
+    let mut find = db.prepare_cached("select id, command from mail where run = ? order by id")?;
+    let mut rows = find.query([key])?;
+    let mut mail = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = MailId(row.get::<_, i64>(0)?.unsigned_abs());
+        let command: String = row.get(1)?;
+        let command = serde_json::from_str(&command)
+            .map_err(|error| damaged(format!("row {id} of the mailbox of run `{run}`"), error.to_string()))?;
+        mail.push(Mail { id, command });
+    }
+    Ok(mail)
+}
+
+pub(super) fn inbox(db: &Connection, filter: &InboxFilter) -> Result<Vec<InboxRow>, Trouble> {
+    // Two statements, because one with `or` would not use the index of unseen entries.
+    let which = if filter.dismissed {
+        "true"
+    } else {
+        "dismissed_at is null"
+    };
+    let mut find = db.prepare_cached(&format!(
+        "select inbox.id, runs.id, launch, skill, simulated, source, at, title, body, attachments, dismissed_at
+        from inbox join runs on runs.key = inbox.run where {which} and (?1 is null or runs.id = ?1) order by inbox.id desc limit ?2"
+    ))?;
+    let run = filter.run.as_ref().map(RunId::as_str);
+    let mut rows = find.query(params![run, limit(filter.most.unwrap_or(usize::MAX))])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = InboxId(row.get::<_, i64>(0)?.unsigned_abs());
+        let what = format!("inbox entry {id}");
+        let source: String = row.get(5)?;
+        let attachments: String = row.get(9)?;
+        found.push(InboxRow {
+            id,
+            run: parse(&what, RunId::parse(&row.get::<_, String>(1)?))?,
+            launch: parse(&what, LaunchId::parse(&row.get::<_, String>(2)?))?,
+            skill: parse(&what, SkillName::parse(&row.get::<_, String>(3)?))?,
+            simulated: row.get(4)?,
+            source: source_from_text(&source)
+                .ok_or_else(|| damaged(what.clone(), format!("its source is `{source}`")))?,
+            at: stamp(row.get(6)?),
+            title: row.get(7)?,
+            body: row.get(8)?,
+            attachments: serde_json::from_str(&attachments)
+                .map_err(|error| damaged(what.clone(), error.to_string()))?,
+            dismissed_at: row.get::<_, Option<i64>>(10)?.map(stamp),
+        });
+    }
+    Ok(found)
+}
+
+fn source_from_text(text: &str) -> Option<Source> {
+    if text == "finished" {
+        return Some(Source::Finished);
+    }
+    let (kind, number) = text.split_once(' ')?;
+    let number = Number(number.parse().ok()?);
+    match kind {
+        "message" => Some(Source::Message(number)),
+        "question" => Some(Source::Question(number)),
+        "decision" => Some(Source::Decision(number)),
+        _ => None,
+    }
+}
+
+pub(super) fn dismiss(db: &Connection, entries: Option<&[InboxId]>, at: Timestamp) -> Result<u64, Trouble> {
+    let Some(entries) = entries else {
+        let sql = "update inbox set dismissed_at = ? where dismissed_at is null";
+        return Ok(db.prepare_cached(sql)?.execute([time(at)])? as u64);
+    };
+    let mut update = db.prepare_cached("update inbox set dismissed_at = ? where id = ? and dismissed_at is null")?;
+    let mut dismissed = 0;
+    for entry in entries {
+        dismissed += update.execute(params![time(at), count(entry.0)])? as u64;
+    }
+    Ok(dismissed)
+}
+
+fn damaged(what: String, why: String) -> Trouble {
+    Trouble::Journal(JournalError::DamagedRow { what, why })
+}

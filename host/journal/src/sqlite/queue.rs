@@ -1,0 +1,212 @@
+//! What waits for the writer's thread.
+//!
+//! An append does not wake it: the outcome that a run was given and the calls that it led to are to be one commit (rule J1), so it is the barrier that does. Writes
+//! that nobody waits for are taken along, or after a while.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::Trouble;
+use super::pack::{Packed, pack};
+use crate::error::{AppendError, JournalError};
+use crate::writer::{Append, Receipt, Sink, WRITES_PILED_MAX};
+
+/// How long writes wait at most if nobody asks for a commit.
+const LINGER: Duration = Duration::from_millis(5);
+
+/// After so many turns with nothing to do the thread sleeps until it is woken.
+const IDLE_TURNS_MAX: u32 = 20;
+
+/// The most writes of one transaction, so that it does not keep other processes waiting for long (rule J6).
+const BATCH_WRITES_MAX: usize = 8_192;
+
+/// An append in the form of its rows.
+pub(super) struct Pending {
+    pub(super) receipt: Receipt,
+    pub(super) first: Option<u64>,
+    pub(super) rows: Vec<Packed>,
+}
+
+/// A change of another kind, made in a transaction of the writer.
+pub(super) trait Job: Send {
+    /// Makes the change. May be asked again if the transaction did not hold; an error is of this change alone.
+    fn run(&mut self, db: &Connection) -> Result<(), Trouble>;
+    /// Takes the fate of the transaction.
+    fn settle(self: Box<Self>, fate: Result<(), Trouble>);
+}
+
+/// What one transaction takes.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) appends: VecDeque<Pending>,
+    pub(super) jobs: Vec<Box<dyn Job>>,
+}
+
+#[derive(Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    ready: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    appends: VecDeque<Pending>,
+    jobs: Vec<Box<dyn Job>>,
+    writes: usize,
+    wanted: bool,
+    asleep: bool,
+    closed: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that runs under the lock leaves it half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a change, or gives it back if the journal is closed.
+    pub(super) fn submit(&self, job: Box<dyn Job>) -> Result<(), Box<dyn Job>> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(job);
+        }
+        state.jobs.push(job);
+        drop(state);
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// Has the thread commit what is queued and end.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.ready.notify_one();
+    }
+
+    /// Waits until there is something to commit. `None` when the journal is closed and nothing is left.
+    pub(super) fn take(&self) -> Option<Batch> {
+        let mut state = self.lock();
+        let mut idle_turns = 0;
+        loop {
+            let asked = state.wanted || state.closed || !state.jobs.is_empty() || state.writes >= WRITES_PILED_MAX;
+            if asked && !state.is_empty() {
+                return Some(state.take());
+            }
+            if state.closed {
+                return None;
+            }
+            state.wanted = false;
+            if idle_turns < IDLE_TURNS_MAX {
+                let (woken, turn) = self
+                    .ready
+                    .wait_timeout(state, LINGER)
+                    .unwrap_or_else(PoisonError::into_inner);
+                state = woken;
+                if turn.timed_out() && !state.is_empty() {
+                    return Some(state.take());
+                }
+                idle_turns += u32::from(turn.timed_out());
+            } else {
+                state.asleep = true;
+                state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.asleep = false;
+                idle_turns = 0;
+            }
+        }
+    }
+
+    /// Adds what has come since to a batch that could not be committed, after waiting for `pause` or until somebody wants a change of another kind.
+    pub(super) fn pause(&self, batch: &mut Batch, pause: Duration) -> bool {
+        let quiet = |state: &mut State| state.jobs.is_empty() && !state.closed;
+        let waited = self.ready.wait_timeout_while(self.lock(), pause, quiet);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        batch.jobs.append(&mut state.jobs);
+        !state.closed
+    }
+
+    /// Returns whether more is asked for already.
+    pub(super) fn is_pressed(&self) -> bool {
+        let state = self.lock();
+        state.wanted || !state.jobs.is_empty()
+    }
+
+    /// Tells everybody who still waits that nothing more is written.
+    pub(super) fn abandon(&self, batch: Batch) {
+        let mut state = self.lock();
+        state.closed = true;
+        let queued = std::mem::take(&mut state.appends);
+        let jobs = std::mem::take(&mut state.jobs);
+        drop(state);
+        for pending in batch.appends.into_iter().chain(queued) {
+            let run = pending.receipt.lane.run.clone();
+            pending.receipt.failed(AppendError::Closed { run });
+        }
+        for job in batch.jobs.into_iter().chain(jobs) {
+            job.settle(Err(JournalError::Closed.into()));
+        }
+    }
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.appends.is_empty() && self.jobs.is_empty()
+    }
+
+    fn take(&mut self) -> Batch {
+        let mut batch = Batch {
+            appends: VecDeque::new(),
+            jobs: std::mem::take(&mut self.jobs),
+        };
+        if self.writes <= BATCH_WRITES_MAX {
+            batch.appends = std::mem::take(&mut self.appends);
+            self.writes = 0;
+            self.wanted = false;
+            return batch;
+        }
+        let mut taken = 0;
+        while let Some(pending) = self
+            .appends
+            .pop_front_if(|pending| taken == 0 || taken + pending.rows.len() <= BATCH_WRITES_MAX)
+        {
+            taken += pending.rows.len();
+            batch.appends.push_back(pending);
+        }
+        // What is left is asked for as before, and a job may count on what was appended before it.
+        self.writes -= taken;
+        self.wanted = true;
+        self.jobs = std::mem::take(&mut batch.jobs);
+        batch
+    }
+}
+
+impl Sink for Queue {
+    fn enqueue(&self, append: Append) {
+        let receipt = append.receipt();
+        let pending = Pending {
+            receipt,
+            first: append.first.map(|seq| seq.0),
+            // Here and not by the writer: runs share the work of it that way.
+            rows: append.writes.into_iter().map(pack).collect(),
+        };
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            let run = pending.receipt.lane.run.clone();
+            return pending.receipt.failed(AppendError::Closed { run });
+        }
+        state.writes += pending.rows.len();
+        state.appends.push_back(pending);
+        let wake = state.asleep || state.writes >= WRITES_PILED_MAX;
+        drop(state);
+        if wake {
+            self.ready.notify_one();
+        }
+    }
+
+    fn wake(&self) {
+        self.lock().wanted = true;
+        self.ready.notify_one();
+    }
+}

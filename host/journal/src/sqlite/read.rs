@@ -1,0 +1,261 @@
+//! Reads entries and lines back, and believes nothing that it reads.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, Row, params};
+use skillhost_core::entry::{Entry, Record};
+use skillhost_core::id::{Digest, RunId, Seq};
+use skillhost_core::payload::Payload;
+
+use super::Trouble;
+use super::apply::count;
+use super::pack::{expand, join, link, payload_mut};
+use super::runs::{key, limit, stamp};
+use crate::error::JournalError;
+use crate::rows::{LineKey, LineRow};
+
+/// How many entries are read in one go: a longer transaction would keep the log from being written back (rule J6).
+const PAGE: usize = 1_000;
+
+pub(super) fn records(db: &Connection, run: &RunId, from: Seq, most: usize) -> Result<Vec<Record>, Trouble> {
+    let key = key(db, run)?;
+    let mut conversations = Conversations::default();
+    let mut records: Vec<Record> = Vec::new();
+    loop {
+        let wanted = PAGE.min(most - records.len());
+        let next = Seq(from.0.saturating_add(records.len() as u64));
+        let found = read_page(db, run, key, next, wanted, &mut conversations, &mut records)?;
+        if found < wanted || records.len() == most {
+            return Ok(records);
+        }
+    }
+}
+
+fn read_page(
+    db: &Connection,
+    run: &RunId,
+    key: i64,
+    from: Seq,
+    most: usize,
+    conversations: &mut Conversations,
+    records: &mut Vec<Record>,
+) -> Result<usize, Trouble> {
+    let sql = "select seq, at, kind, number, body, payload, blob, digest, bytes, form, content, message, message_at
+        from entries left join blobs on blobs.key = entries.blob where run = ? and seq >= ? order by seq limit ?";
+    let mut find = db.prepare_cached(sql)?;
+    let mut rows = find.query(params![key, i64::try_from(from.0).unwrap_or(i64::MAX), limit(most)])?;
+    let mut seq = from;
+    let mut found = 0;
+    while let Some(row) = rows.next()? {
+        let record = read_entry(db, row, seq, run, conversations);
+        records.push(record.map_err(|error| match error {
+            Bad::Trouble(trouble) => trouble,
+            Bad::Entry(what) => Trouble::Journal(JournalError::Damaged {
+                run: run.clone(),
+                seq,
+                what,
+            }),
+        })?);
+        seq = seq.next();
+        found += 1;
+    }
+    Ok(found)
+}
+
+/// What is wrong with an entry, or with reading at all.
+enum Bad {
+    Entry(String),
+    Trouble(Trouble),
+}
+
+impl From<rusqlite::Error> for Bad {
+    fn from(error: rusqlite::Error) -> Self {
+        match error {
+            rusqlite::Error::SqliteFailure(..) => Self::Trouble(error.into()),
+            // The value is not of the column's type, or no UTF-8.
+            other => Self::Entry(other.to_string()),
+        }
+    }
+}
+
+impl From<String> for Bad {
+    fn from(what: String) -> Self {
+        Self::Entry(what)
+    }
+}
+
+fn read_entry(
+    db: &Connection,
+    row: &Row<'_>,
+    expected: Seq,
+    run: &RunId,
+    conversations: &mut Conversations,
+) -> Result<Record, Bad> {
+    let seq: i64 = row.get(0)?;
+    if seq != count(expected.0) {
+        return Err(Bad::Entry("it is missing".to_owned()));
+    }
+    let body = row.get_ref(4)?.as_str().map_err(|error| error.to_string())?;
+    let mut entry: Entry = serde_json::from_str(body).map_err(|error| format!("its body does not parse: {error}"))?;
+    let kind = row.get_ref(2)?.as_str().map_err(|error| error.to_string())?;
+    let number: Option<i64> = row.get(3)?;
+    if kind != entry.kind() || number.map(i64::unsigned_abs) != entry.number().map(|number| number.0) {
+        return Err(Bad::Entry(
+            "its body is another entry's than its columns say".to_owned(),
+        ));
+    }
+    match &entry {
+        Entry::Started(started) if expected != Seq(0) || started.run != *run => {
+            return Err(Bad::Entry(format!("it begins run `{}`", started.run)));
+        }
+        Entry::Started(_) => {}
+        _ if expected == Seq(0) => return Err(Bad::Entry("a journal does not begin with it".to_owned())),
+        _ => {}
+    }
+    let payload = read_payload(db, row, conversations)?;
+    match (payload_mut(&mut entry), payload) {
+        (Some(place), Some(payload)) => *place = payload,
+        (None, None) => {}
+        (Some(_), None) => return Err(Bad::Entry("its payload is missing".to_owned())),
+        (None, Some(_)) => return Err(Bad::Entry("it has a payload that does not belong to it".to_owned())),
+    }
+    Ok(Record {
+        seq: expected,
+        at: stamp(row.get(1)?),
+        entry,
+    })
+}
+
+fn read_payload(db: &Connection, row: &Row<'_>, conversations: &mut Conversations) -> Result<Option<Payload>, Bad> {
+    let content;
+    let envelope = match (
+        row.get_ref(5)?.as_str_or_null().map_err(|error| error.to_string())?,
+        row.get::<_, Option<i64>>(6)?,
+    ) {
+        (Some(text), _) => text,
+        (None, None) => return Ok(None),
+        (None, Some(_)) => {
+            let Some(digest) = row.get::<_, Option<[u8; 32]>>(7)? else {
+                return Err(Bad::Entry("the content that it refers to is missing".to_owned()));
+            };
+            let form = row.get_ref(9)?.as_str().map_err(|error| error.to_string())?;
+            let squeezed = row.get_ref(10)?.as_blob().map_err(|error| error.to_string())?;
+            content = verified_text(&Digest::from(digest), form, row.get(8)?, squeezed)?;
+            content.as_str()
+        }
+    };
+    let Some(message) = row.get::<_, Option<i64>>(11)? else {
+        return Ok(Some(parse_payload(envelope)?));
+    };
+    let at = row.get::<_, Option<i64>>(12)?.and_then(|at| usize::try_from(at).ok());
+    let messages = conversations.messages_up_to(db, message)?;
+    let text = at.and_then(|at| join(envelope, at, &messages));
+    let text = text.ok_or_else(|| "its messages have no place in it".to_owned())?;
+    Ok(Some(parse_payload(&text)?))
+}
+
+fn parse_payload(text: &str) -> Result<Payload, String> {
+    Payload::parse(text).map_err(|error| format!("its payload is not JSON: {error}"))
+}
+
+/// Returns a stored text, if it is the one of this digest.
+fn verified_text(digest: &Digest, form: &str, bytes: i64, content: &[u8]) -> Result<String, String> {
+    let expanded = expand(form, bytes, content)?;
+    if Digest::of(&expanded) != *digest {
+        return Err(format!("its content is not the one of digest {}", digest.short()));
+    }
+    String::from_utf8(expanded).map_err(|_| "its content is not UTF-8".to_owned())
+}
+
+/// Messages that were read and found to be right.
+#[derive(Default)]
+struct Conversations {
+    read: HashMap<i64, Message>,
+}
+
+struct Message {
+    previous: Option<i64>,
+    digest: Digest,
+    text: String,
+}
+
+impl Conversations {
+    /// Returns the texts of a message and all before it.
+    fn messages_up_to(&mut self, db: &Connection, last: i64) -> Result<Vec<&str>, Bad> {
+        self.fetch(db, last)?;
+        let mut texts = Vec::new();
+        let mut at = Some(last);
+        while let Some(message) = at.map(|key| &self.read[&key]) {
+            texts.push(message.text.as_str());
+            at = message.previous;
+        }
+        texts.reverse();
+        Ok(texts)
+    }
+
+    fn fetch(&mut self, db: &Connection, last: i64) -> Result<(), Bad> {
+        let sql = "select digest, previous, bytes, form, content from messages where key = ?";
+        let mut find = db.prepare_cached(sql)?;
+        let mut unverified = Vec::new();
+        let mut at = Some(last);
+        while let Some(key) = at.filter(|key| !self.read.contains_key(key)) {
+            let mut rows = find.query([key])?;
+            let Some(row) = rows.next()? else {
+                return Err(Bad::Entry(format!("message {key} of its conversation is missing")));
+            };
+            at = row.get(1)?;
+            if at.is_some_and(|previous| previous >= key) {
+                return Err(Bad::Entry(format!(
+                    "message {key} of its conversation follows a later one"
+                )));
+            }
+            let form = row.get_ref(3)?.as_str().map_err(|error| error.to_string())?;
+            let squeezed = row.get_ref(4)?.as_blob().map_err(|error| error.to_string())?;
+            let text = String::from_utf8(expand(form, row.get(2)?, squeezed)?);
+            let message = Message {
+                previous: at,
+                digest: Digest::from(row.get::<_, [u8; 32]>(0)?),
+                text: text.map_err(|_| format!("message {key} of its conversation is not UTF-8"))?,
+            };
+            unverified.push((key, message));
+        }
+        for (key, message) in unverified.into_iter().rev() {
+            let before = message.previous.map(|previous| &self.read[&previous].digest);
+            if link(before, &message.text) != message.digest {
+                return Err(Bad::Entry(format!(
+                    "message {key} of its conversation is not the one of its digest"
+                )));
+            }
+            self.read.insert(key, message);
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn lines(
+    db: &Connection,
+    run: &RunId,
+    after: Option<LineKey>,
+    most: usize,
+) -> Result<Vec<LineRow>, Trouble> {
+    let key = key(db, run)?;
+    let sql = "select after, ordinal, at, line from lines where run = ?1 and (?2 is null or (after, ordinal) > (?2, ?3)) order by after, ordinal limit ?4";
+    let mut find = db.prepare_cached(sql)?;
+    let (outcomes, ordinal) = (after.map(|key| count(key.after)), after.map(|key| count(key.ordinal)));
+    let mut rows = find.query(params![key, outcomes, ordinal, limit(most)])?;
+    let mut lines = Vec::new();
+    while let Some(row) = rows.next()? {
+        let key = LineKey {
+            after: row.get::<_, i64>(0)?.unsigned_abs(),
+            ordinal: row.get::<_, i64>(1)?.unsigned_abs(),
+        };
+        let line = serde_json::from_str(row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?);
+        let line = line.map_err(|error| JournalError::DamagedRow {
+            what: format!("line {}.{} of run `{run}`", key.after, key.ordinal),
+            why: error.to_string(),
+        })?;
+        let at = stamp(row.get(2)?);
+        lines.push(LineRow { key, at, line });
+    }
+    Ok(lines)
+}

@@ -1,0 +1,167 @@
+//! Opens a database and brings it to the format that this skillhost writes.
+
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use crate::error::OpenError;
+
+/// The changes of format, in order; the n-th leads to format n. A released one is never edited.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+
+/// Marks a database as ours: "SKLH".
+const APPLICATION_ID: u32 = 0x534b_4c48;
+
+/// How many pages the write-ahead log grows to before it is written back: 40 MB.
+const CHECKPOINT_PAGES: u32 = 10_000;
+
+/// The most statements that a connection keeps prepared.
+const STATEMENTS_MAX: usize = 64;
+
+/// Opens the database for the writer, and makes it if there is none.
+pub(super) fn open_writer(path: &Path, busy: Duration) -> Result<Connection, OpenError> {
+    make_file(path)?;
+    let mut db = connect(path, busy).map_err(|error| open_error(path, error))?;
+    prepare(&mut db, path).map_err(|error| match error {
+        PrepareError::Open(error) => error,
+        PrepareError::Sql(error) => open_error(path, error),
+    })?;
+    // Only now is it known to be ours. SQLite gives the files beside it the same rights.
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|source| OpenError::NotWritable {
+        path: path.to_owned(),
+        source: source.into(),
+    })?;
+    Ok(db)
+}
+
+/// Opens the database for reading.
+pub(super) fn open_reader(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
+    let db = connect(path, busy)?;
+    db.pragma_update(None, "query_only", true)?;
+    Ok(db)
+}
+
+fn make_file(path: &Path) -> Result<(), OpenError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|source| OpenError::Folder {
+            path: folder.to_owned(),
+            source,
+        })?;
+    }
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path);
+    match file {
+        Ok(_) => Ok(()),
+        Err(source) => Err(OpenError::NotWritable {
+            path: path.to_owned(),
+            source: source.into(),
+        }),
+    }
+}
+
+fn connect(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
+    // Not `SQLITE_OPEN_CREATE`: the file was made with its rights, and one that was deleted must not come back empty.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut db = Connection::open_with_flags(path, flags)?;
+    db.busy_handler(Some(wait_while_busy(busy)))?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // Closing does not write the log back, which would cost every short command some syncs; `Committer` does it when there is much.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    db.pragma_update(None, "foreign_keys", false)?;
+    db.pragma_update(None, "cache_size", -65_536)?;
+    db.pragma_update(None, "temp_store", "memory")?;
+    Ok(db)
+}
+
+/// Waits in short steps, because a busy writer leaves short gaps (rule J6); SQLite's own handler soon looks only ten times a second.
+fn wait_while_busy(longest: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
+    let mut since = Instant::now();
+    move |count| {
+        if count == 0 {
+            since = Instant::now();
+        }
+        let step = Duration::from_micros(200 * (1 + u64::from(count.unsigned_abs()).min(9)));
+        std::thread::sleep(step);
+        since.elapsed() < longest
+    }
+}
+
+enum PrepareError {
+    Open(OpenError),
+    Sql(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for PrepareError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+fn prepare(db: &mut Connection, path: &Path) -> Result<(), PrepareError> {
+    check_format(db, path)?;
+    let mode: String = db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if mode != "wal" {
+        let why = format!("its file system cannot share memory between processes (journal mode `{mode}`)");
+        return Err(PrepareError::Open(OpenError::NotWritable {
+            path: path.to_owned(),
+            source: why.into(),
+        }));
+    }
+    db.pragma_update(None, "synchronous", "full")?;
+    db.pragma_update(None, "fullfsync", true)?;
+    db.pragma_update(None, "checkpoint_fullfsync", true)?;
+    db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    if check_format(db, path)? == MIGRATIONS.len() {
+        return Ok(());
+    }
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have done it meanwhile.
+    for (migration, format) in MIGRATIONS.iter().zip(1..).skip(check_format(&transaction, path)?) {
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", format)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Returns the format that the database has, unless it is not for us.
+fn check_format(db: &Connection, path: &Path) -> Result<usize, PrepareError> {
+    let format: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: u32 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: u32 = db.query_row("select count(*) from sqlite_schema", [], |row| row.get(0))?;
+    let empty = format == 0 && application == 0 && tables == 0;
+    if application != APPLICATION_ID && !empty {
+        return Err(PrepareError::Open(OpenError::Foreign { path: path.to_owned() }));
+    }
+    if format as usize > MIGRATIONS.len() {
+        return Err(PrepareError::Open(OpenError::Newer {
+            path: path.to_owned(),
+            found: format,
+            known: MIGRATIONS.len() as u32,
+        }));
+    }
+    Ok(format as usize)
+}
+
+fn open_error(path: &Path, error: rusqlite::Error) -> OpenError {
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::NotADatabase { path },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Locked { path },
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => OpenError::NotWritable {
+            path,
+            source: error.into(),
+        },
+        _ => OpenError::Storage { path, source: error },
+    }
+}

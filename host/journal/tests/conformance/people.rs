@@ -1,0 +1,280 @@
+//! What people and other processes see and leave: waits, the mailbox, the inbox.
+
+use skillhost_core::id::{Number, SignalName};
+use skillhost_core::machine::{Command, Decision, Local, Source, Status, Wait, Write};
+use skillhost_core::time::Timestamp;
+use skillhost_journal::{DueRun, InboxFilter, InboxId, JournalError};
+
+use crate::support::{Stage, append, at, call, done, entry, json, run_id};
+use skillhost_core::effect::Function;
+
+stories! {
+    p1_mail_is_kept_until_the_holder_takes_it,
+    p1_mail_for_a_run_that_is_over_or_unknown_is_refused,
+    p1_the_version_changes_with_what_others_commit,
+    a_message_is_posted_once_for_each_source,
+    what_was_dismissed_stays_away_and_is_not_posted_again,
+    a_question_leaves_the_inbox_when_its_wait_is_closed,
+    a_decision_that_is_due_again_is_shown_again,
+    waits_are_listed_until_they_are_closed,
+    the_end_of_a_run_closes_its_waits_and_questions,
+    runs_that_wait_for_a_time_are_found_when_it_has_come,
+}
+
+fn p1_mail_is_kept_until_the_holder_takes_it(stage: &Stage) {
+    let (run, mut writer) = stage.run(1);
+    let commands = [
+        Command::Event {
+            name: SignalName::parse("go").unwrap(),
+            value: json("{ \"spaces\" :  1.0 }"),
+            by: None,
+        },
+        Command::Decide {
+            number: Number(3),
+            decision: Decision::Answer(json("null")),
+            by: Some("ada".to_owned()),
+        },
+        Command::Cancel { reason: None },
+    ];
+    let ids: Vec<_> = commands
+        .iter()
+        .map(|command| stage.journal.post_mail(&run, at(1), command).unwrap())
+        .collect();
+    let mail = stage.journal.mail(&run).unwrap();
+    assert_eq!(mail.iter().map(|mail| mail.id).collect::<Vec<_>>(), ids);
+    assert_eq!(
+        mail.iter().map(|mail| &mail.command).collect::<Vec<_>>(),
+        commands.iter().collect::<Vec<_>>()
+    );
+
+    append(
+        &mut writer,
+        [
+            Write::Local(Local::TakeMail(ids[0])),
+            Write::Local(Local::TakeMail(ids[2])),
+        ],
+    )
+    .unwrap();
+    assert_eq!(stage.journal.mail(&run).unwrap().len(), 1);
+    let next = stage.journal.post_mail(&run, at(2), &commands[2]).unwrap();
+    assert!(next > ids[2], "ids are not used again");
+}
+
+fn p1_mail_for_a_run_that_is_over_or_unknown_is_refused(stage: &Stage) {
+    let (run, mut writer) = stage.run(1);
+    append(&mut writer, [entry(1, done())]).unwrap();
+    let cancel = Command::Cancel { reason: None };
+    let over = stage.journal.post_mail(&run, at(1), &cancel).unwrap_err();
+    assert_eq!(over.to_string(), format!("run `{run}` is over (done)"));
+    let unknown = stage.journal.post_mail(&run_id(2), at(1), &cancel);
+    assert!(matches!(unknown, Err(JournalError::UnknownRun { .. })));
+}
+
+fn p1_the_version_changes_with_what_others_commit(stage: &Stage) {
+    let run = stage.create(1);
+    let before = stage.journal.data_version().unwrap();
+    assert_eq!(stage.journal.data_version().unwrap(), before);
+    stage
+        .journal
+        .post_mail(&run, at(1), &Command::Cancel { reason: None })
+        .unwrap();
+    assert_ne!(stage.journal.data_version().unwrap(), before);
+}
+
+fn post(source: Source, title: &str) -> Write {
+    Write::Local(Local::Post {
+        source,
+        at: at(5),
+        title: title.to_owned(),
+        body: "two\nlines".to_owned(),
+        attachments: vec!["run/report.md".to_owned()],
+    })
+}
+
+fn titles(stage: &Stage, filter: &InboxFilter) -> Vec<String> {
+    stage
+        .journal
+        .inbox(filter)
+        .unwrap()
+        .into_iter()
+        .map(|row| row.title)
+        .collect()
+}
+
+fn a_message_is_posted_once_for_each_source(stage: &Stage) {
+    let (run, mut writer) = stage.run(1);
+    let (other, mut other_writer) = stage.run(2);
+    let first = Source::Message(Number(0));
+    append(
+        &mut writer,
+        [
+            post(first, "first"),
+            post(first, "again"),
+            post(Source::Finished, "second"),
+        ],
+    )
+    .unwrap();
+    append(&mut other_writer, [post(first, "third")]).unwrap();
+    append(&mut writer, [post(first, "once more")]).unwrap();
+    assert_eq!(titles(stage, &InboxFilter::default()), ["third", "second", "first"]);
+    let of_other = InboxFilter {
+        run: Some(other),
+        ..InboxFilter::default()
+    };
+    assert_eq!(titles(stage, &of_other), ["third"]);
+    let most = Some(2);
+    let rows = stage
+        .journal
+        .inbox(&InboxFilter {
+            most,
+            ..InboxFilter::default()
+        })
+        .unwrap();
+    assert_eq!(rows.len(), 2);
+    let row = &rows[1];
+    assert_eq!(
+        (&row.run, row.source, row.at, row.simulated),
+        (&run, Source::Finished, at(5), true)
+    );
+    assert_eq!(
+        (row.body.as_str(), row.attachments.as_slice()),
+        ("two\nlines", &["run/report.md".to_owned()][..])
+    );
+}
+
+fn what_was_dismissed_stays_away_and_is_not_posted_again(stage: &Stage) {
+    let (_, mut writer) = stage.run(1);
+    let sources = [Source::Message(Number(0)), Source::Message(Number(1)), Source::Finished];
+    append(&mut writer, sources.map(|source| post(source, "news"))).unwrap();
+    let ids: Vec<InboxId> = stage
+        .journal
+        .inbox(&InboxFilter::default())
+        .unwrap()
+        .iter()
+        .map(|row| row.id)
+        .collect();
+    assert_eq!(stage.journal.dismiss(Some(&ids[..1]), at(9)).unwrap(), 1);
+    assert_eq!(stage.journal.dismiss(Some(&[ids[0], InboxId(99)]), at(9)).unwrap(), 0);
+    assert_eq!(titles(stage, &InboxFilter::default()).len(), 2);
+    assert_eq!(stage.journal.dismiss(None, at(10)).unwrap(), 2);
+    append(&mut writer, sources.map(|source| post(source, "news"))).unwrap();
+    assert!(titles(stage, &InboxFilter::default()).is_empty());
+    let all = InboxFilter {
+        dismissed: true,
+        ..InboxFilter::default()
+    };
+    assert_eq!(stage.journal.inbox(&all).unwrap()[0].dismissed_at, Some(at(9)));
+}
+
+fn open(number: u64, wait: Wait, deadline: Option<Timestamp>) -> Write {
+    Write::Local(Local::OpenWait {
+        number: Number(number),
+        wait,
+        deadline,
+    })
+}
+
+fn close(number: u64) -> Write {
+    Write::Local(Local::CloseWait { number: Number(number) })
+}
+
+fn a_question_leaves_the_inbox_when_its_wait_is_closed(stage: &Stage) {
+    let (_, mut writer) = stage.run(1);
+    let question = Wait::Question(SignalName::parse("publish").unwrap());
+    let asked = [open(0, question, None), post(Source::Question(Number(0)), "Publish?")];
+    append(
+        &mut writer,
+        asked.into_iter().chain([post(Source::Message(Number(0)), "stays")]),
+    )
+    .unwrap();
+    assert_eq!(titles(stage, &InboxFilter::default()), ["stays", "Publish?"]);
+    append(&mut writer, [close(0), close(7)]).unwrap();
+    assert_eq!(titles(stage, &InboxFilter::default()), ["stays"]);
+}
+
+fn a_decision_that_is_due_again_is_shown_again(stage: &Stage) {
+    let (_, mut writer) = stage.run(1);
+    let parked = || {
+        [
+            open(0, Wait::Decision, None),
+            post(Source::Decision(Number(0)), "Redo?"),
+        ]
+    };
+    append(&mut writer, parked()).unwrap();
+    append(&mut writer, [close(0)]).unwrap();
+    append(&mut writer, parked()).unwrap();
+    assert_eq!(titles(stage, &InboxFilter::default()), ["Redo?"]);
+}
+
+fn waits_are_listed_until_they_are_closed(stage: &Stage) {
+    let (run, mut writer) = stage.run(1);
+    let event = Wait::Event(SignalName::parse("go").unwrap());
+    append(
+        &mut writer,
+        [
+            open(10, event.clone(), None),
+            open(2, Wait::Timer, Some(at(7))),
+            open(2, Wait::Timer, Some(at(8))),
+        ],
+    )
+    .unwrap();
+    let waits = stage.journal.waits(&run).unwrap();
+    let listed: Vec<_> = waits
+        .into_iter()
+        .map(|row| (row.number.0, row.wait, row.deadline))
+        .collect();
+    assert_eq!(listed, [(2, Wait::Timer, Some(at(8))), (10, event, None)]);
+    append(&mut writer, [close(2)]).unwrap();
+    assert_eq!(stage.journal.waits(&run).unwrap().len(), 1);
+}
+
+fn the_end_of_a_run_closes_its_waits_and_questions(stage: &Stage) {
+    let (run, mut writer) = stage.run(1);
+    let question = Wait::Question(SignalName::parse("publish").unwrap());
+    let sleep = entry(1, call(0, Function::CLOCK_SLEEP, json("{\"duration_ns\":1}")));
+    append(
+        &mut writer,
+        [sleep, open(0, Wait::Timer, Some(at(7))), open(1, question, None)],
+    )
+    .unwrap();
+    append(
+        &mut writer,
+        [
+            post(Source::Question(Number(1)), "Publish?"),
+            entry(2, done()),
+            post(Source::Finished, "over"),
+        ],
+    )
+    .unwrap();
+    assert!(stage.journal.waits(&run).unwrap().is_empty());
+    assert_eq!(titles(stage, &InboxFilter::default()), ["over"]);
+    assert_eq!(stage.journal.next_deadline().unwrap(), None);
+}
+
+fn runs_that_wait_for_a_time_are_found_when_it_has_come(stage: &Stage) {
+    assert_eq!(stage.journal.next_deadline().unwrap(), None);
+    let deadlines = [(1, 30), (2, 10), (3, 20)];
+    for (n, seconds) in deadlines {
+        let (_, mut writer) = stage.run(n);
+        let waiting = Write::Local(Local::SetStatus(Status::Waiting));
+        append(
+            &mut writer,
+            [
+                open(0, Wait::Timer, Some(at(seconds))),
+                open(1, Wait::Timer, Some(at(99))),
+                waiting,
+            ],
+        )
+        .unwrap();
+    }
+    let (_, mut writer) = stage.run(4);
+    append(&mut writer, [open(0, Wait::Timer, Some(Timestamp(u64::MAX)))]).unwrap();
+    assert_eq!(stage.journal.next_deadline().unwrap(), Some(at(10)));
+    let due = |n: u64, seconds| DueRun {
+        run: run_id(n),
+        deadline: at(seconds),
+        status: Status::Waiting,
+    };
+    assert_eq!(stage.journal.due(at(9)).unwrap(), []);
+    assert_eq!(stage.journal.due(at(20)).unwrap(), [due(2, 10), due(3, 20)]);
+}

@@ -1,0 +1,262 @@
+//! Making runs, finding them, and forgetting them.
+
+use std::path::PathBuf;
+
+use skillhost_core::entry::{Entry, How, Parent};
+use skillhost_core::id::{Digest, LaunchId, RunId, Seq, SkillName};
+use skillhost_core::machine::{Local, Status, Write};
+use skillhost_journal::{Created, FindError, InboxFilter, JournalError, NewRun, RunFilter};
+
+use crate::support::{Stage, append, at, called, done, entry, finished, json, record, returned, run_id};
+
+stories! {
+    a_new_run_has_its_row_its_launch_and_its_first_entry,
+    a_launch_that_exists_is_returned_as_it_is,
+    a_run_needs_its_bundle,
+    f1_a_retry_takes_the_place_of_the_run_before_under_the_same_launch,
+    f1_two_retries_of_one_run_do_not_both_take_its_place,
+    f2_a_copy_begins_where_the_first_entry_ends,
+    lists_are_newest_first_and_filtered,
+    the_last_entry_says_how_a_run_stands,
+    a_run_is_found_by_what_a_person_types,
+    a_run_that_is_not_there_is_an_error_that_names_the_nearest,
+    a_run_that_is_over_can_be_forgotten_and_one_that_is_not_cannot,
+    the_launch_of_a_forgotten_run_falls_back_to_the_run_before,
+}
+
+fn a_new_run_has_its_row_its_launch_and_its_first_entry(stage: &Stage) {
+    let folder = Some(PathBuf::from("/home/ada/project"));
+    let new = NewRun::first(stage.started(1), at(1), folder.clone());
+    assert_eq!(stage.journal.create_run(new).unwrap(), Created::New);
+    let row = stage.journal.run(&run_id(1)).unwrap();
+    assert_eq!(
+        (row.status, row.entries, row.created_at, row.updated_at),
+        (Status::Running, 1, at(1), at(1))
+    );
+    assert_eq!(
+        (row.caller_folder, row.simulated, row.superseded, row.holder),
+        (folder, true, false, None)
+    );
+    let records = stage.journal.all_records(&run_id(1)).unwrap();
+    assert_eq!(records.len(), 1);
+    assert_eq!((records[0].seq, records[0].at), (Seq(0), at(1)));
+    assert_eq!(records[0].entry, Entry::Started(Box::new(stage.started(1))));
+}
+
+fn a_launch_that_exists_is_returned_as_it_is(stage: &Stage) {
+    let run = stage.create(1);
+    let mut again = stage.started(2);
+    again.launch = LaunchId::parse(run.as_str()).unwrap();
+    again.input = json("\"other\"");
+    let created = stage.journal.create_run(NewRun::first(again, at(2), None)).unwrap();
+    let Created::Existing(row) = created else {
+        panic!("the launch id is taken")
+    };
+    assert_eq!(row.run, run);
+    assert!(matches!(
+        stage.journal.run(&run_id(2)),
+        Err(JournalError::UnknownRun { .. })
+    ));
+}
+
+fn a_run_needs_its_bundle(stage: &Stage) {
+    let mut started = stage.started(1);
+    started.bundle = Digest::of(b"nobody put this");
+    let refused = stage.journal.create_run(NewRun::first(started, at(1), None));
+    assert!(matches!(refused, Err(JournalError::NoBundle { .. })));
+    assert!(stage.journal.runs(&RunFilter::default()).unwrap().is_empty());
+}
+
+/// Returns a retry of the run `before` as the run `n`.
+fn retry(stage: &Stage, n: u64, before: u64) -> NewRun {
+    let mut started = stage.started(n);
+    started.launch = LaunchId::parse(run_id(1).as_str()).unwrap();
+    started.parent = Some(Parent {
+        run: run_id(before),
+        cut: 0,
+    });
+    NewRun {
+        follows: Some(run_id(before)),
+        ..NewRun::first(started, at(n), None)
+    }
+}
+
+fn f1_a_retry_takes_the_place_of_the_run_before_under_the_same_launch(stage: &Stage) {
+    stage.create(1);
+    assert_eq!(stage.journal.create_run(retry(stage, 2, 1)).unwrap(), Created::New);
+    assert!(stage.journal.run(&run_id(1)).unwrap().superseded);
+    assert!(!stage.journal.run(&run_id(2)).unwrap().superseded);
+    assert_eq!(stage.journal.run(&run_id(2)).unwrap().parent, Some(run_id(1)));
+    assert_eq!(
+        stage.journal.find_run(run_id(1).as_str()).unwrap(),
+        run_id(2),
+        "the launch id follows"
+    );
+    let newest = RunFilter {
+        newest_of_launch: true,
+        ..RunFilter::default()
+    };
+    assert_eq!(names(stage, &newest), [run_id(2)]);
+}
+
+fn f1_two_retries_of_one_run_do_not_both_take_its_place(stage: &Stage) {
+    stage.create(1);
+    stage.journal.create_run(retry(stage, 2, 1)).unwrap();
+    let second = stage.journal.create_run(retry(stage, 3, 1));
+    assert!(matches!(second, Err(JournalError::LaunchMoved { newest, .. }) if newest == run_id(2)));
+}
+
+fn f2_a_copy_begins_where_the_first_entry_ends(stage: &Stage) {
+    stage.create(1);
+    let copy = vec![record(1, called(0, json("1"))), record(2, returned(0, json("2")))];
+    let mut new = retry(stage, 2, 1);
+    new.copy = copy.clone();
+    assert_eq!(stage.journal.create_run(new).unwrap(), Created::New);
+    assert_eq!(stage.journal.records(&run_id(2), Seq(1), 10).unwrap(), copy);
+
+    for bad in [vec![record(2, called(0, json("1")))], vec![record(1, done())]] {
+        let mut new = retry(stage, 3, 2);
+        new.copy = bad;
+        assert!(matches!(
+            stage.journal.create_run(new),
+            Err(JournalError::BadCopy { .. })
+        ));
+    }
+}
+
+fn names(stage: &Stage, filter: &RunFilter) -> Vec<RunId> {
+    stage
+        .journal
+        .runs(filter)
+        .unwrap()
+        .into_iter()
+        .map(|row| row.run)
+        .collect()
+}
+
+fn lists_are_newest_first_and_filtered(stage: &Stage) {
+    for n in 1..=4 {
+        let mut started = stage.started(n);
+        if n == 3 {
+            started.skill = SkillName::parse("other").unwrap();
+        }
+        let folder = (n == 4).then(|| PathBuf::from("/here"));
+        stage.journal.create_run(NewRun::first(started, at(n), folder)).unwrap();
+    }
+    append(&mut stage.take(&run_id(2), "worker"), [entry(1, done())]).unwrap();
+    let all = RunFilter::default();
+    assert_eq!(names(stage, &all), [run_id(4), run_id(3), run_id(2), run_id(1)]);
+    let status = vec![Status::Done, Status::Failed];
+    assert_eq!(names(stage, &RunFilter { status, ..all.clone() }), [run_id(2)]);
+    let skill = SkillName::parse("other").ok();
+    assert_eq!(names(stage, &RunFilter { skill, ..all.clone() }), [run_id(3)]);
+    let since = Some(at(3));
+    assert_eq!(
+        names(stage, &RunFilter { since, ..all.clone() }),
+        [run_id(4), run_id(3)]
+    );
+    let caller_folder = Some(PathBuf::from("/here"));
+    assert_eq!(
+        names(
+            stage,
+            &RunFilter {
+                caller_folder,
+                ..all.clone()
+            }
+        ),
+        [run_id(4)]
+    );
+    assert_eq!(
+        names(stage, &RunFilter { most: Some(2), ..all }),
+        [run_id(4), run_id(3)]
+    );
+}
+
+fn the_last_entry_says_how_a_run_stands(stage: &Stage) {
+    let ends = [
+        (done(), Status::Done),
+        (finished(How::Cancelled(None)), Status::Cancelled),
+        (finished(How::Continued(run_id(9))), Status::Continued),
+    ];
+    for ((end, status), n) in ends.into_iter().zip(1..) {
+        let (run, mut writer) = stage.run(n);
+        append(&mut writer, [Write::Local(Local::SetStatus(Status::Waiting))]).unwrap();
+        assert_eq!(stage.journal.run(&run).unwrap().status, Status::Waiting);
+        let late = Write::Local(Local::SetStatus(Status::Running));
+        append(&mut writer, [entry(1, end), late.clone()]).unwrap();
+        append(&mut writer, [late]).unwrap();
+        assert_eq!(
+            stage.journal.run(&run).unwrap().status,
+            status,
+            "it is over, whatever was said after"
+        );
+    }
+}
+
+fn a_run_is_found_by_what_a_person_types(stage: &Stage) {
+    let mut started = stage.started(1);
+    started.launch = LaunchId::parse("Nightly.Audit").unwrap();
+    stage.journal.create_run(NewRun::first(started, at(1), None)).unwrap();
+    stage.create(2);
+    let find = |text: &str| stage.journal.find_run(text);
+    assert_eq!(find(run_id(2).as_str()).unwrap(), run_id(2));
+    assert_eq!(find(&run_id(2).as_str().to_uppercase()).unwrap(), run_id(2));
+    assert_eq!(find("Nightly.Audit").unwrap(), run_id(1));
+    assert_eq!(find("Nightly").unwrap(), run_id(1));
+    assert_eq!(find("Audit").unwrap(), run_id(1));
+    assert_eq!(find("0002").unwrap(), run_id(2));
+    assert!(matches!(find("002"), Err(FindError::TooShort { .. })));
+    let ambiguous = find("01jd").unwrap_err();
+    assert_eq!(
+        ambiguous.to_string(),
+        format!("`01jd` could be `{0}` or `Nightly.Audit ({1})`", run_id(2), run_id(1))
+    );
+}
+
+fn a_run_that_is_not_there_is_an_error_that_names_the_nearest(stage: &Stage) {
+    let mut started = stage.started(1);
+    started.launch = LaunchId::parse("audit-monday").unwrap();
+    stage.journal.create_run(NewRun::first(started, at(1), None)).unwrap();
+    let unknown = stage.journal.find_run("audit-munday").unwrap_err();
+    assert_eq!(
+        unknown.to_string(),
+        "there is no run `audit-munday`; did you mean `audit-monday`?"
+    );
+    let unlike = stage.journal.find_run("zzzzzz").unwrap_err();
+    assert_eq!(unlike.to_string(), "there is no run `zzzzzz`");
+    let unknown = stage.journal.records(&run_id(7), Seq(0), 1).unwrap_err();
+    assert_eq!(unknown.to_string(), format!("there is no run `{}`", run_id(7)));
+    assert!(stage.journal.lines(&run_id(7), None, 1).is_err());
+    assert!(stage.journal.waits(&run_id(7)).is_err());
+    assert!(stage.journal.mail(&run_id(7)).is_err());
+    assert!(stage.journal.lease(&run_id(7)).is_err());
+    assert!(stage.journal.remove_run(&run_id(7)).is_err());
+}
+
+fn a_run_that_is_over_can_be_forgotten_and_one_that_is_not_cannot(stage: &Stage) {
+    let (run, mut writer) = stage.run(1);
+    let status = Status::Running;
+    let refused = stage.journal.remove_run(&run);
+    assert!(matches!(refused, Err(JournalError::NotOver { status: s, .. }) if s == status));
+    let post = Local::Post {
+        source: skillhost_core::machine::Source::Finished,
+        at: at(2),
+        title: "done".to_owned(),
+        body: String::new(),
+        attachments: Vec::new(),
+    };
+    append(&mut writer, [entry(1, done()), Write::Local(post)]).unwrap();
+    stage.journal.remove_run(&run).unwrap();
+    assert!(matches!(stage.journal.run(&run), Err(JournalError::UnknownRun { .. })));
+    assert!(stage.journal.inbox(&InboxFilter::default()).unwrap().is_empty());
+    stage.create(1);
+}
+
+fn the_launch_of_a_forgotten_run_falls_back_to_the_run_before(stage: &Stage) {
+    stage.create(1);
+    stage.journal.create_run(retry(stage, 2, 1)).unwrap();
+    append(&mut stage.take(&run_id(2), "worker"), [entry(1, done())]).unwrap();
+    stage.journal.remove_run(&run_id(2)).unwrap();
+    assert!(!stage.journal.run(&run_id(1)).unwrap().superseded);
+    assert_eq!(stage.journal.find_run(run_id(1).as_str()).unwrap(), run_id(1));
+}
