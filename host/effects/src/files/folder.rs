@@ -1,0 +1,259 @@
+//! Opens what lies in a mount's folder, and nothing else.
+//!
+//! Whatever a path goes through is resolved beneath the folder (`openat2` with `RESOLVE_BENEATH` where there is one), so neither a link nor a parent that is swapped
+//! meanwhile leads out. What is opened is checked to be a regular file after it was opened, and opened without waiting, so a pipe cannot hold the host up.
+
+use std::fs as host_fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, File, Metadata, OpenOptions, OpenOptionsExt as _};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use skillhost_core::outcome::Fault;
+
+use super::fault::{invalid, not_regular, of_io};
+use super::path::{MountPath, split};
+
+/// A folder of the host, as a mount shows it.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    name: String,
+    path: PathBuf,
+    writable: bool,
+    /// Whether it is the run's own: made when it is first written, and changed by this run alone.
+    own: bool,
+}
+
+/// Where a change takes place: a folder that is held open, and a name in it that is no link.
+pub(super) struct Target {
+    pub(super) folder: Dir,
+    pub(super) name: String,
+}
+
+/// What to do about the folders that a changed file lies in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parents {
+    /// They have to be there.
+    Expect,
+    /// Make those that are missing, each durable before something is put into it.
+    Make,
+    /// Likewise, and make durable also those that are there: an earlier performance may have made them and got no further.
+    MakeAgain,
+}
+
+impl Folder {
+    /// Returns the run's own folder, which need not be there yet.
+    pub(super) fn of_run(path: PathBuf) -> Self {
+        Self {
+            name: super::RUN.to_owned(),
+            path,
+            writable: true,
+            own: true,
+        }
+    }
+
+    /// Returns a folder that the user granted.
+    pub(super) fn granted(name: &str, path: PathBuf, writable: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            path,
+            writable,
+            own: false,
+        }
+    }
+
+    pub(super) fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Returns whether nobody but this run changes what is in it.
+    pub(super) fn is_own(&self) -> bool {
+        self.own
+    }
+
+    /// Opens the folder itself; `None` if it is the run's own and was not made yet.
+    pub(super) fn root(&self) -> Result<Option<Dir>, Fault> {
+        match Dir::open_ambient_dir(&self.path, ambient_authority()) {
+            Ok(root) => Ok(Some(root)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.own => Ok(None),
+            Err(error) => Err(self.root_fault(&error)),
+        }
+    }
+
+    fn root_or_make(&self) -> Result<Dir, Fault> {
+        if let Some(root) = self.root()? {
+            return Ok(root);
+        }
+        make_private_folder(&self.path).map_err(|error| self.root_fault(&error))?;
+        Dir::open_ambient_dir(&self.path, ambient_authority()).map_err(|error| self.root_fault(&error))
+    }
+
+    fn root_fault(&self, error: &io::Error) -> Fault {
+        match error.kind() {
+            io::ErrorKind::NotFound => Fault::new(
+                Fault::NOT_FOUND,
+                format!("the folder behind the mount `{}/` is not there", self.name),
+            ),
+            _ => Fault::new(
+                Fault::FAILED,
+                format!("the folder behind the mount `{}/` cannot be opened: {error}", self.name),
+            ),
+        }
+    }
+
+    /// Opens a regular file for reading.
+    pub(super) fn open_file(&self, path: &MountPath) -> Result<(File, Metadata), Fault> {
+        let root = self.root()?.ok_or_else(|| of_io(path.text(), &Errno::NOENT.into()))?;
+        open_regular(&root, way(path.below()), OpenOptions::new().read(true), path.text())
+    }
+
+    /// Finds where a path is to be changed. A link at its end that stays in the mount is followed.
+    pub(super) fn target(&self, path: &MountPath, parents: Parents) -> Result<Target, Fault> {
+        let fault = |error: io::Error| of_io(path.text(), &error);
+        let (folder_way, name) = split(path.below());
+        let (root, folder) = match parents {
+            Parents::Expect => {
+                let root = self.root()?.ok_or_else(|| fault(Errno::NOENT.into()))?;
+                let folder = root.open_dir(way(folder_way)).map_err(fault)?;
+                // What is named is changed here, and not what a link leads to.
+                return Ok(Target {
+                    folder,
+                    name: name.to_owned(),
+                });
+            }
+            Parents::Make | Parents::MakeAgain => {
+                let root = self.root_or_make()?;
+                let folder = make_folders(&root, folder_way, parents == Parents::MakeAgain).map_err(fault)?;
+                (root, folder)
+            }
+        };
+        match folder.symlink_metadata(name) {
+            Ok(found) if found.is_symlink() => {}
+            Ok(_) => {
+                return Ok(Target {
+                    folder,
+                    name: name.to_owned(),
+                });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Target {
+                    folder,
+                    name: name.to_owned(),
+                });
+            }
+            Err(error) => return Err(fault(error)),
+        }
+        let real = root.canonicalize(path.below()).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => invalid(format!("`{}` is a link that leads to nothing", path.text())),
+            _ => fault(error),
+        })?;
+        let real = real
+            .to_str()
+            .ok_or_else(|| invalid(format!("`{}` is a link to a file whose name is not UTF-8", path.text())))?;
+        let (folder_way, name) = split(real);
+        Ok(Target {
+            folder: root.open_dir(way(folder_way)).map_err(fault)?,
+            name: name.to_owned(),
+        })
+    }
+}
+
+/// Opens a regular file beneath `folder` as `options` say, without waiting for it.
+pub(super) fn open_regular(
+    folder: &Dir,
+    way: &str,
+    options: &mut OpenOptions,
+    shown: &str,
+) -> Result<(File, Metadata), Fault> {
+    let fault = |error: io::Error| of_io(shown, &error);
+    // Opening can act on a device or a pipe, so look first; it may be swapped then, so look again at what was opened.
+    match folder.metadata(way) {
+        Ok(found) => check_regular(&found, shown)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(fault(error)),
+    }
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    options.custom_flags(i32::try_from(flags.bits()).expect("open flags are an int"));
+    let file = folder
+        .open_with(way, options)
+        .map_err(|error| match Errno::from_io_error(&error) {
+            Some(Errno::NXIO) => not_regular(shown),
+            _ => fault(error),
+        })?;
+    let metadata = file.metadata().map_err(fault)?;
+    check_regular(&metadata, shown)?;
+    Ok((file, metadata))
+}
+
+/// Refuses everything but a regular file.
+pub(super) fn check_regular(metadata: &Metadata, shown: &str) -> Result<(), Fault> {
+    match metadata {
+        found if found.is_file() => Ok(()),
+        found if found.is_dir() => Err(of_io(shown, &Errno::ISDIR.into())),
+        _ => Err(not_regular(shown)),
+    }
+}
+
+/// Makes durable which names a folder holds.
+pub(super) fn flush_folder(folder: &Dir) -> io::Result<()> {
+    match folder.open(".")?.sync_all() {
+        // Some file systems of other machines have no such thing, and say so.
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOTSUP)) => Ok(()),
+        result => result,
+    }
+}
+
+/// Returns the way below a folder as the kernel takes it: the folder itself is `.`.
+pub(super) fn way(below: &str) -> &str {
+    match below {
+        "" => ".",
+        below => below,
+    }
+}
+
+fn make_folders(root: &Dir, folder_way: &str, flush_all: bool) -> io::Result<Dir> {
+    if !flush_all && let Ok(folder) = root.open_dir(way(folder_way)) {
+        return Ok(folder);
+    }
+    let mut folder = root.open_dir(".")?;
+    let mut end = 0;
+    for name in folder_way.split('/').filter(|name| !name.is_empty()) {
+        end += name.len();
+        let so_far = &folder_way[..end];
+        end += 1;
+        let below = match root.open_dir(so_far) {
+            Ok(below) => {
+                if flush_all {
+                    flush_folder(&folder)?;
+                }
+                below
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match folder.create_dir(name) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                    _ => flush_folder(&folder)?,
+                }
+                root.open_dir(so_far)?
+            }
+            Err(error) => return Err(error),
+        };
+        folder = below;
+    }
+    Ok(folder)
+}
+
+/// Makes a folder of the host, and those it lies in, that only its user can enter; durable when it returns.
+fn make_private_folder(path: &Path) -> io::Result<()> {
+    let parent = path.parent().ok_or(Errno::NOENT)?;
+    if !parent.is_dir() {
+        make_private_folder(parent)?;
+    }
+    match host_fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    host_fs::File::open(parent)?.sync_all()
+}
