@@ -1,1 +1,20 @@
-//! The worker: drives runs.
+//! The worker and the command line of skillhost: introduces journal, runtime and effects to each other.
+//!
+//! Start with [`cli::main`] for what a person or an agent meets. `ARCHITECTURE.md` is the map.
+
+pub mod bundle;
+pub mod cli;
+pub mod config;
+pub mod driver;
+pub mod env;
+pub mod error;
+pub mod exit;
+pub mod fields;
+pub mod home;
+pub mod inbox_file;
+pub mod input;
+pub mod progress;
+pub mod schema;
+pub mod skills;
+pub mod terminal;
+pub mod timeline;

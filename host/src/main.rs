@@ -1,2 +1,7 @@
-//! The command line of skillhost.
-fn main() {}
+//! The program `skillhost`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    skillhost::cli::main(std::env::args_os().collect()).into()
+}

@@ -1,0 +1,278 @@
+//! The words that each command takes, as they were typed; what they mean is each command's own business.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::env;
+use crate::fields::{Given, parse_arg};
+
+/// Run agent skills as WebAssembly components: sandboxed, durable, replayed after a crash.
+#[derive(Debug, Parser)]
+#[command(
+    name = "skillhost",
+    version,
+    max_term_width = 100,
+    after_help = "State is kept in ~/.skillhost (SKILLHOST_HOME names another folder)"
+)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Look for skills in this folder instead of ~/.claude/skills
+    #[arg(long, global = true, value_name = "DIR", env = env::SKILLS, hide_env_values = true)]
+    pub skills_dir: Option<PathBuf>,
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a skill, or go on with a run that was interrupted
+    Launch(LaunchArgs),
+    /// Go on with a run that is not over
+    Resume(ResumeArgs),
+    /// List the runs
+    List(ListArgs),
+    /// Show what a run did: every call, when, how long, what it cost
+    Show(ShowArgs),
+    /// Print the result of a run and nothing else
+    Result(RunArgs),
+    /// Print what a run logged
+    Logs(LogsArgs),
+    /// Show what runs left for you
+    Inbox(InboxArgs),
+    /// Remove entries from the inbox
+    Dismiss(DismissArgs),
+    /// Send an event to a run
+    Signal(SignalArgs),
+    /// Answer a question that a run asks
+    Answer(AnswerArgs),
+    /// Cancel a run
+    Cancel(CancelArgs),
+    /// List what is installed, and what is wrong with what does not load
+    Skills,
+    /// Check the state folder, the database, the skills and the model provider
+    Doctor,
+}
+
+impl Command {
+    /// Returns the word it is given by.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Launch(_) => "launch",
+            Self::Resume(_) => "resume",
+            Self::List(_) => "list",
+            Self::Show(_) => "show",
+            Self::Result(_) => "result",
+            Self::Logs(_) => "logs",
+            Self::Inbox(_) => "inbox",
+            Self::Dismiss(_) => "dismiss",
+            Self::Signal(_) => "signal",
+            Self::Answer(_) => "answer",
+            Self::Cancel(_) => "cancel",
+            Self::Skills => "skills",
+            Self::Doctor => "doctor",
+        }
+    }
+}
+
+/// `launch`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "skillhost launch <SKILL> [--FIELD VALUE]... [OPTIONS]",
+    after_help = "\
+Every other long flag is a field of the skill's input: `--name Ada`, `--count -3`, `--deep` (true), `--text=--x`.
+A value `@FILE` is read from a file, `@-` from standard input; `@@x` is the text `@x`.
+
+Examples:
+  skillhost launch hello-world --name Ada
+  git diff | skillhost launch code-review --arg diff=@-
+  skillhost launch deep-research --question 'Why is the sky blue?' --id sky --await"
+)]
+pub struct LaunchArgs {
+    /// The skill: the name of its folder
+    pub skill: String,
+    /// Give a field of the input; also for fields that are called like an option
+    #[arg(long = "arg", value_name = "NAME=VALUE", value_parser = parse_arg)]
+    pub args: Vec<Given>,
+    /// Give the whole input as JSON, `@FILE`, or `-` for standard input
+    #[arg(long, value_name = "JSON")]
+    pub input: Option<String>,
+    /// Name the launch; launching the same id again goes on with its run instead of making another
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// Wait through timers, events and questions until the run is over
+    #[arg(long = "await")]
+    pub wait: bool,
+    /// Allow this many model calls
+    #[arg(long, value_name = "N")]
+    pub max_calls: Option<u64>,
+    /// Allow this many tokens, read and written
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<u64>,
+    /// Let the skill's own script answer instead of a model
+    #[arg(long, conflicts_with = "provider")]
+    pub offline: bool,
+    /// Ask this model provider: anthropic, openai, claude-cli or offline
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A call that a crash left in doubt, and that must not be done twice, waits for you to decide:
+  skillhost resume <RUN> --redo 7              perform call 7 once more
+  skillhost resume <RUN> --skip 7              answer it with an error that the skill sees
+  skillhost resume <RUN> --answer 7 --input X  answer it with this")]
+pub struct ResumeArgs {
+    /// The run: its id, its launch id, or the beginning or end of one
+    pub run: String,
+    /// Wait through timers, events and questions until the run is over
+    #[arg(long = "await")]
+    pub wait: bool,
+    /// Perform this parked call once more
+    #[arg(long, value_name = "CALL", conflicts_with_all = ["skip", "answer"])]
+    pub redo: Option<u64>,
+    /// Answer this parked call with the error `skipped`
+    #[arg(long, value_name = "CALL", conflicts_with = "answer")]
+    pub skip: Option<u64>,
+    /// Answer this parked call with what `--input` says
+    #[arg(long, value_name = "CALL", requires = "input")]
+    pub answer: Option<u64>,
+    /// The answer as JSON, `@FILE`, or `-` for standard input
+    #[arg(long, value_name = "JSON", requires = "answer")]
+    pub input: Option<String>,
+}
+
+/// `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// List runs of this skill only
+    #[arg(long, value_name = "SKILL")]
+    pub skill: Option<String>,
+    /// List runs of this status only: running, waiting, parked, paused, done, failed, cancelled, continued
+    #[arg(long, value_name = "STATUS")]
+    pub status: Vec<String>,
+    /// List runs that were launched from this folder only
+    #[arg(long)]
+    pub here: bool,
+    /// List at most this many
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+}
+
+/// A command about one run.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The run: its id, its launch id, or the beginning or end of one
+    pub run: String,
+}
+
+/// `show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The run: its id, its launch id, or the beginning or end of one
+    pub run: String,
+    /// Show one call whole, with request and answer
+    #[arg(long, value_name = "N", conflicts_with = "all")]
+    pub call: Option<u64>,
+    /// List every call, however many there are
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The run: its id, its launch id, or the beginning or end of one
+    pub run: String,
+    /// Print the last lines only
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub limit: usize,
+}
+
+/// `inbox`.
+#[derive(Debug, Args)]
+pub struct InboxArgs {
+    /// Show one entry whole
+    pub entry: Option<u64>,
+    /// Show entries that were dismissed, too
+    #[arg(long)]
+    pub all: bool,
+    /// Show at most this many
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+}
+
+/// `dismiss`.
+#[derive(Debug, Args)]
+pub struct DismissArgs {
+    /// The numbers of the entries, as `skillhost inbox` shows them
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub entries: Vec<u64>,
+    /// Dismiss every entry
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `signal`.
+#[derive(Debug, Args)]
+pub struct SignalArgs {
+    /// The run: its id, its launch id, or the beginning or end of one
+    pub run: String,
+    /// What the event is called
+    pub name: String,
+    /// What it carries: JSON, `@FILE`, or `-` for standard input; null if absent
+    #[arg(long, value_name = "JSON")]
+    pub input: Option<String>,
+}
+
+/// `answer`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost answer <RUN>#4 approve=true comment='Looks good'
+  skillhost answer <RUN>#4 --input '{\"approve\": true}'")]
+pub struct AnswerArgs {
+    /// The question: the run and the number of the call, as `skillhost inbox` shows it
+    #[arg(value_name = "RUN#CALL")]
+    pub question: String,
+    /// Fields of the answer
+    #[arg(value_name = "NAME=VALUE", value_parser = parse_arg)]
+    pub fields: Vec<Given>,
+    /// The whole answer as JSON, `@FILE`, or `-` for standard input
+    #[arg(long, value_name = "JSON")]
+    pub input: Option<String>,
+}
+
+/// `cancel`.
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// The run: its id, its launch id, or the beginning or end of one
+    pub run: String,
+    /// Say why
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_commands_do_not_contradict_themselves() {
+        super::Cli::command().debug_assert();
+    }
+}

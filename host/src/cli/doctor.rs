@@ -1,0 +1,323 @@
+//! `doctor`: looks at everything that has to be right before a run can succeed, and says what mends what is not.
+
+use std::io;
+
+use rustix::process::{Resource, getrlimit};
+use serde_json::json;
+use skillhost_core::time::Timestamp;
+use skillhost_journal::{Journal as _, RunFilter, SqliteJournal};
+
+use super::context::Context;
+use super::report::{Envelope, Report, Rows};
+use super::skills::examine;
+use crate::config::Config;
+use crate::driver;
+use crate::error::{CliError, Result};
+use crate::exit::Exit;
+use crate::home::{open_to_others, write_whole};
+use crate::terminal::{Table, plain_line};
+use crate::timeline::count;
+
+/// Fewer open files than this are too few for a host that drives many runs.
+const OPEN_FILES_MIN: u64 = 1_024;
+
+/// No clock that is right shows an earlier time: this program was not there before (1 January 2026).
+const TIME_MIN: Timestamp = Timestamp(1_767_225_600_000_000 - 366 * 86_400 * 1_000_000);
+
+/// How far the clock may be behind the journal, in microseconds.
+const CLOCK_BACK_MAX: u64 = 60 * 1_000_000;
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+struct Check {
+    name: &'static str,
+    verdict: Verdict,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            name,
+            verdict: Verdict::Ok,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    fn warn(name: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            name,
+            verdict: Verdict::Warn,
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
+    }
+
+    fn fail(name: &'static str, error: &CliError) -> Self {
+        Self {
+            name,
+            verdict: Verdict::Fail,
+            message: error.sentence(),
+            hint: error.hint.clone(),
+        }
+    }
+}
+
+pub(super) fn run(context: &Context) -> Result<Report> {
+    let mut checks = vec![state_folder(context)];
+    let journal = context.database();
+    match &journal {
+        Ok(journal) => checks.push(database(journal, context)),
+        Err(error) => checks.push(Check::fail("database", error)),
+    }
+    let config = context.config();
+    checks.push(match &config {
+        Ok(_) if context.home.config().exists() => Check::ok("configuration", context.path(&context.home.config())),
+        Ok(_) => Check::ok(
+            "configuration",
+            format!("none; `{}` would be it", context.path(&context.home.config())),
+        ),
+        Err(error) => Check::fail("configuration", error),
+    });
+    if let Ok(config) = &config {
+        checks.push(provider(config, context));
+    }
+    if journal.is_ok() {
+        checks.extend(skills(context));
+    }
+    checks.push(clock(journal.as_ref().ok(), context));
+    checks.push(open_files());
+    Ok(report(&checks, context))
+}
+
+fn report(checks: &[Check], context: &Context) -> Report {
+    let mut table = Table::bare();
+    for check in checks {
+        table.row([
+            word(check.verdict).to_owned(),
+            check.name.to_owned(),
+            plain_line(&check.message),
+        ]);
+        if let Some(hint) = &check.hint {
+            table.row([String::new(), String::new(), format!("hint: {hint}")]);
+        }
+    }
+    let values = checks.iter().map(|check| {
+        let mut value = json!({"check": check.name, "verdict": word(check.verdict), "message": check.message});
+        if let Some(hint) = &check.hint {
+            value["hint"] = json!(hint);
+        }
+        value
+    });
+    let failed = checks.iter().filter(|check| check.verdict == Verdict::Fail).count();
+    // A hint that is cut off cannot be pasted.
+    let width = if context.terminal.stdout {
+        context.terminal.width.max(200)
+    } else {
+        usize::MAX
+    };
+    let mut report = Report::done(table.render(width), Envelope::of_rows(Rows::Checks(values.collect())));
+    if failed > 0 {
+        report.exit = Exit::Host;
+        report.notes = format!("{} failed\n", count(failed as u64, "check"));
+    }
+    report
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Ok => "OK",
+        Verdict::Warn => "WARN",
+        Verdict::Fail => "FAIL",
+    }
+}
+
+fn state_folder(context: &Context) -> Check {
+    const NAME: &str = "state folder";
+    let root = context.home.root();
+    let shown = context.path(root);
+    if let Err(error) = context.home.make() {
+        return Check::fail(NAME, &error);
+    }
+    let probe = root.join(".doctor");
+    let written = write_whole(&probe, b"").and_then(|()| std::fs::remove_file(&probe));
+    if let Err(e) = written {
+        let error = CliError::new(
+            Exit::Storage,
+            "home_not_writable",
+            format!("`{shown}` cannot be written"),
+        )
+        .caused_by(&e);
+        return Check::fail(
+            NAME,
+            &error.hint(format!(
+                "`ls -ld {shown}` shows its owner and rights; `df {shown}` shows whether it is full"
+            )),
+        );
+    }
+    match open_to_others(root) {
+        Ok(0) => Check::ok(NAME, shown),
+        Ok(_) => Check::warn(
+            NAME,
+            format!("others may look into `{shown}`"),
+            format!("`chmod 700 {shown}`"),
+        ),
+        Err(e) => Check::fail(NAME, &of_io(&shown, &e)),
+    }
+}
+
+fn of_io(path: &str, error: &io::Error) -> CliError {
+    CliError::new(Exit::Storage, "unreadable", format!("`{path}` cannot be read")).caused_by(error)
+}
+
+fn database(journal: &SqliteJournal, context: &Context) -> Check {
+    const NAME: &str = "database";
+    let path = context.home.journal();
+    let shown = context.path(&path);
+    match journal.check() {
+        Ok(faults) if faults.is_empty() => {}
+        Ok(faults) => {
+            let error = CliError::new(
+                Exit::Storage,
+                "damaged",
+                format!("`{shown}` is damaged: {}", faults.join("; ")),
+            );
+            return Check::fail(
+                NAME,
+                &error.hint(format!(
+                    "`sqlite3 {shown} .recover` saves what can be read; a backup has the rest"
+                )),
+            );
+        }
+        Err(error) => return Check::fail(NAME, &error.into()),
+    }
+    let rights = open_to_others(&path);
+    let runs = match journal.runs(&RunFilter::default()) {
+        Ok(runs) => runs.len() as u64,
+        Err(error) => return Check::fail(NAME, &error.into()),
+    };
+    match rights {
+        Ok(0) => Check::ok(NAME, format!("{shown} is sound and holds {}", count(runs, "run"))),
+        Ok(_) => Check::warn(
+            NAME,
+            format!("others may read `{shown}`"),
+            format!("`chmod 600 {shown}`"),
+        ),
+        Err(e) => Check::fail(NAME, &of_io(&shown, &e)),
+    }
+}
+
+fn provider(config: &Config, context: &Context) -> Check {
+    const NAME: &str = "model provider";
+    let settings = context.settings(config);
+    let opened = settings.choose(None).and_then(|choice| {
+        let hub = skillhost_effects::model::Hub::new();
+        hub.open(choice.name, &settings, None)
+            .map(|provider| (choice, provider.describe()))
+    });
+    match opened {
+        Err(error) => Check::fail(NAME, &error.into()),
+        Ok((choice, _)) if choice.hint.is_some() => {
+            let message = format!(
+                "{}; skills answer from their own scripts (`{}`)",
+                choice.because, choice.name
+            );
+            Check::warn(NAME, message, choice.hint.unwrap_or_default())
+        }
+        Ok((choice, provider)) => {
+            let models: Vec<String> = provider
+                .models
+                .iter()
+                .map(|(tier, model)| format!("{tier} is {model}"))
+                .collect();
+            let models = if models.is_empty() {
+                String::new()
+            } else {
+                format!("; {}", models.join(", "))
+            };
+            Check::ok(NAME, format!("{}: {}{models}", choice.name, choice.because))
+        }
+    }
+}
+
+fn skills(context: &Context) -> Vec<Check> {
+    const NAME: &str = "skills";
+    match examine(context) {
+        Err(error) => vec![Check::fail(NAME, &error)],
+        Ok((sound, broken)) => {
+            let root = context.path(context.library.root());
+            let mut checks = vec![Check::ok(
+                NAME,
+                format!("{} in {root}", count(sound.len() as u64, "skill")),
+            )];
+            checks.extend(broken.into_iter().map(|skill| {
+                Check::warn(
+                    NAME,
+                    format!("`{}` cannot be launched: {}", skill.name, skill.reason),
+                    skill.hint,
+                )
+            }));
+            checks
+        }
+    }
+}
+
+fn clock(journal: Option<&SqliteJournal>, context: &Context) -> Check {
+    const NAME: &str = "clock";
+    let now = driver::now();
+    let hint = "`timedatectl` shows whether the clock is set by the network; timers follow it";
+    if now < TIME_MIN {
+        return Check::warn(
+            NAME,
+            format!(
+                "it shows {}, which is past",
+                crate::inbox_file::moment(now, &context.zone)
+            ),
+            hint,
+        );
+    }
+    let newest = journal.and_then(|journal| {
+        journal
+            .runs(&RunFilter {
+                most: Some(1),
+                ..RunFilter::default()
+            })
+            .ok()
+    });
+    let newest = newest
+        .and_then(|rows| rows.first().map(|row| row.created_at))
+        .unwrap_or_default();
+    if newest.0 > now.0.saturating_add(CLOCK_BACK_MAX) {
+        let message = format!(
+            "it is behind: a run was launched at {}",
+            crate::inbox_file::moment(newest, &context.zone)
+        );
+        return Check::warn(NAME, message, hint);
+    }
+    let zone = context.zone.iana_name().unwrap_or("UTC");
+    Check::ok(
+        NAME,
+        format!("{} in {zone}", crate::inbox_file::moment(now, &context.zone)),
+    )
+}
+
+fn open_files() -> Check {
+    const NAME: &str = "open files";
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < OPEN_FILES_MIN => Check::warn(
+            NAME,
+            format!("a process may have {limit} open"),
+            format!("`ulimit -n {OPEN_FILES_MIN}`"),
+        ),
+        Some(limit) => Check::ok(NAME, format!("a process may have {limit} open")),
+        None => Check::ok(NAME, "no limit"),
+    }
+}

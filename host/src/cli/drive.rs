@@ -1,0 +1,226 @@
+//! Drives a run as far as it goes, shows it meanwhile, and says how it stands then. What `launch`, `resume`, `signal`, `answer` and `cancel` end with.
+
+use std::time::Duration;
+
+use skillhost_core::entry::{Failure, Finished, How};
+use skillhost_core::id::RunId;
+use skillhost_core::payload::Payload;
+use skillhost_journal::RunRow;
+
+use super::context::Session;
+use super::launch;
+use super::report::{Envelope, ErrorMember, Report};
+use super::waits;
+use crate::driver::{self, DriveError, Driven, Until};
+use crate::error::{CliError, Result};
+use crate::exit::Exit;
+use crate::progress::Progress;
+use crate::schema;
+use crate::terminal::{plain, plain_line};
+
+/// A timer that is due this soon is worth staying for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What marks everything that no model said.
+pub(super) const SIMULATED: &str = "SIMULATED: no model was asked; the skill's own script answered";
+
+/// How a run is to be driven.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drive {
+    /// On whose behalf.
+    pub(super) command: &'static str,
+    /// Whether to wait through timers, events and questions.
+    pub(super) wait: bool,
+}
+
+/// Drives a run; one that is over only shows how it ended.
+pub(super) fn drive(session: &Session<'_>, run: &RunId, how: Drive) -> Result<Report> {
+    let journal = session.worker.journal();
+    let row = journal.run(run)?;
+    if !row.status.is_final() {
+        go_on(session, &row, how)?;
+    }
+    session.context.refresh_inbox(journal.as_ref());
+    report(session, &journal.run(run)?)
+}
+
+fn go_on(session: &Session<'_>, row: &RunRow, how: Drive) -> Result<()> {
+    let context = session.context;
+    let settings = context.settings(&context.config()?);
+    let description = launch::pinned_description(session, row)?;
+    let output_schema = launch::output_schema(&row.skill, &description)?;
+    let check_result = |result: &Payload| schema::check_result(&output_schema, result);
+    let mut progress = Progress::new(context.terminal, row.skill.as_str());
+    let drive = driver::Drive {
+        settings: &settings,
+        until: match how.wait {
+            true => Until::Finished,
+            false => Until::Waiting { patience: PATIENCE },
+        },
+        check_result: &check_result,
+        observer: &mut progress,
+    };
+    let driven = session.tokio.block_on(async {
+        tokio::select! {
+            driven = session.worker.drive(&row.run, drive) => Some(driven),
+            // Without a handler for it, the signal ends the process as always.
+            Ok(()) = tokio::signal::ctrl_c() => None,
+        }
+    });
+    drop(progress);
+    match driven {
+        Some(Ok(Driven::Finished(_) | Driven::Waiting(_))) => Ok(()),
+        Some(Err(error)) => Err(of_drive(error)),
+        None => {
+            let message = format!(
+                "`{}` of run `{}` was interrupted; what was answered so far is kept",
+                how.command, row.run
+            );
+            Err(CliError::new(Exit::Host, "interrupted", message).hint(format!(
+                "`skillhost resume {0} --await` goes on, `skillhost cancel {0}` ends it",
+                row.run
+            )))
+        }
+    }
+}
+
+/// Says how a run stands.
+pub(super) fn report(session: &Session<'_>, row: &RunRow) -> Result<Report> {
+    let context = session.context;
+    let journal = session.worker.journal();
+    let mut report = match row.status.is_final() {
+        true => of_finished(row, finished(session, row)?),
+        false => waits::report(context, journal.as_ref(), row)?,
+    };
+    report.result_file = Some(context.home.result(&row.run));
+    Ok(report)
+}
+
+fn finished(session: &Session<'_>, row: &RunRow) -> Result<Finished> {
+    super::result::finished(session.worker.journal().as_ref(), row)
+}
+
+/// Returns what every report about a run says.
+pub(super) fn envelope(row: &RunRow) -> Envelope {
+    Envelope {
+        status: Some(row.status.as_str().to_owned()),
+        run_id: Some(row.run.clone()),
+        launch_id: (row.launch.as_str() != row.run.as_str()).then(|| row.launch.clone()),
+        skill: Some(row.skill.clone()),
+        simulated: Some(row.simulated),
+        ..Envelope::default()
+    }
+}
+
+/// Says how a run ended.
+pub(super) fn of_finished(row: &RunRow, finished: Finished) -> Report {
+    let run = &row.run;
+    match finished.how {
+        How::Done(result) => {
+            let mark = if row.simulated {
+                format!("{SIMULATED}\n")
+            } else {
+                String::new()
+            };
+            let value = result.read().ok();
+            let envelope = Envelope {
+                result: value.filter(|value: &serde_json::Value| !value.is_null()),
+                ..envelope(row)
+            };
+            let mut report = Report::done(format!("{mark}{}", for_people(&result)), envelope);
+            report.notes = format!("run {run} is done: `skillhost show {run}` tells what it did\n");
+            report
+        }
+        How::Failed(failure) => Report::failed(Exit::Failed, of_failure(row, &failure), envelope(row)),
+        How::Cancelled(_) => {
+            let error = ErrorMember {
+                code: "cancelled".to_owned(),
+                message: format!("run `{run}` was cancelled"),
+                hint: Some(format!("`skillhost show {run}` tells what it did before")),
+            };
+            Report::failed(Exit::Cancelled, error, envelope(row))
+        }
+        How::Continued(next) => {
+            let text = format!("run {run} is over; run {next} goes on in its place");
+            Report::done(text, envelope(row))
+        }
+    }
+}
+
+fn of_failure(row: &RunRow, failure: &Failure) -> ErrorMember {
+    ErrorMember {
+        code: plain_line(&failure.code),
+        message: format!(
+            "skill `{}` failed ({}): {}",
+            row.skill,
+            plain_line(&failure.code),
+            plain(&failure.message)
+        ),
+        hint: Some(format!("`skillhost show {}` tells what it did", row.run)),
+    }
+}
+
+/// Returns a result as people read it: a text as it is, anything else as indented JSON.
+pub(super) fn for_people(result: &Payload) -> String {
+    match result.read::<serde_json::Value>() {
+        Ok(serde_json::Value::String(text)) => plain(&text),
+        Ok(value) => plain(&serde_json::to_string_pretty(&value).unwrap_or_else(|_| result.to_string())),
+        Err(_) => plain(result.as_str()),
+    }
+}
+
+/// Says in the user's words why a run could not be driven.
+fn of_drive(error: DriveError) -> CliError {
+    let hint = |run: &RunId| format!("`skillhost resume {run}` tries again");
+    match &error {
+        DriveError::Held { run, .. } => CliError::of(Exit::Held, "held", &error)
+            .hint(format!("it goes on there; `skillhost show {run}` tells how far it is")),
+        DriveError::Lock(_) => {
+            CliError::of(Exit::Storage, "no_lock", &error).hint("`skillhost doctor` checks the state folder")
+        }
+        DriveError::History { .. } => {
+            CliError::of(Exit::Storage, "damaged", &error).hint("`skillhost doctor` checks the database")
+        }
+        DriveError::Gone { .. } => {
+            CliError::of(Exit::Storage, "bundle_gone", &error).hint("`skillhost doctor` checks the database")
+        }
+        DriveError::Load { run, source } => {
+            let exit = if source.may_pass() {
+                Exit::Host
+            } else {
+                Exit::Unsupported
+            };
+            CliError::of(exit, "does_not_load", &error).hint(hint(run))
+        }
+        DriveError::Provider { run, source } => {
+            let hint = format!("{}; then `skillhost resume {run}`", source.hint());
+            CliError::of(Exit::Host, source.code(), &error).hint(hint)
+        }
+        DriveError::Mismatch { run, .. } => CliError::of(Exit::Host, "mismatch", &error).hint(format!(
+            "`skillhost show {run}` tells what the journal holds; nothing was changed"
+        )),
+        DriveError::Broken { run, .. } => CliError::of(Exit::Host, "attempt_failed", &error).hint(hint(run)),
+        DriveError::Append(append) => of_append(&error, append),
+        DriveError::Journal(_) => match error {
+            DriveError::Journal(error) => error.into(),
+            other => CliError::of(Exit::Internal, "internal", &other),
+        },
+    }
+}
+
+fn of_append(error: &DriveError, append: &skillhost_journal::AppendError) -> CliError {
+    use skillhost_journal::AppendError;
+    let (exit, code) = match append {
+        AppendError::Fenced { .. } | AppendError::Stale { .. } | AppendError::Over { .. } => (Exit::Held, "fenced"),
+        AppendError::UnknownRun { .. } => (Exit::Invalid, "unknown_run"),
+        AppendError::TooMuchQueued { .. } | AppendError::Closed { .. } => (Exit::Storage, "storage"),
+        AppendError::NotAppended { .. } | AppendError::Refused { .. } => (Exit::Internal, "internal"),
+    };
+    CliError::of(exit, code, error).hint("`skillhost doctor` checks the disk and the database")
+}
+
+impl From<DriveError> for CliError {
+    fn from(error: DriveError) -> Self {
+        of_drive(error)
+    }
+}

@@ -1,0 +1,120 @@
+//! `list`: the runs, newest first.
+
+use serde_json::json;
+use skillhost_core::id::SkillName;
+use skillhost_core::machine::Status;
+use skillhost_journal::{RunFilter, RunRow};
+
+use super::args::ListArgs;
+use super::context::Context;
+use super::report::{Envelope, Report, Rows};
+use super::waits::utc;
+use crate::driver;
+use crate::error::{CliError, Result};
+use crate::exit::Exit;
+use crate::skills::nearest;
+use crate::terminal::Table;
+use crate::timeline::duration;
+
+/// Every status, in the order in which a run may have them.
+const STATUSES: [Status; 8] = [
+    Status::Running,
+    Status::Waiting,
+    Status::Parked,
+    Status::Paused,
+    Status::Done,
+    Status::Failed,
+    Status::Cancelled,
+    Status::Continued,
+];
+
+pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Report> {
+    let skill = args.skill.as_deref().map(SkillName::parse).transpose();
+    let filter = RunFilter {
+        status: args.status.iter().map(|word| status(word)).collect::<Result<_>>()?,
+        skill: skill.map_err(|e| CliError::of(Exit::Invalid, "unknown_skill", &e))?,
+        caller_folder: context.environment.caller_folder.clone().filter(|_| args.here),
+        // One more than is shown, to know whether there are more.
+        most: Some(args.limit.saturating_add(1)),
+        ..RunFilter::default()
+    };
+    let mut rows = context.journal()?.runs(&filter)?;
+    let more = rows.len() > args.limit;
+    rows.truncate(args.limit);
+    let values = rows.iter().map(|row| {
+        let mut value = json!({
+            "run_id": row.run,
+            "skill": row.skill,
+            "status": standing(row, context),
+            "simulated": row.simulated,
+            "created": utc(row.created_at),
+            "updated": utc(row.updated_at),
+        });
+        if row.launch.as_str() != row.run.as_str() {
+            value["launch_id"] = json!(row.launch);
+        }
+        value
+    });
+    let mut report = Report::done(table(&rows, context), Envelope::of_rows(Rows::Runs(values.collect())));
+    if rows.is_empty() {
+        report.notes = "no runs\nhint: `skillhost skills` shows what can be launched\n".to_owned();
+    } else if more {
+        report.envelope.more = 1;
+        report.notes = format!(
+            "there are more: `skillhost list --limit {}`\n",
+            args.limit.saturating_mul(10)
+        );
+    }
+    Ok(report)
+}
+
+/// Returns how a run stands; one that would run if a worker held it is `interrupted`.
+pub(super) fn standing(row: &RunRow, context: &Context) -> &'static str {
+    let is_driven = || {
+        row.holder
+            .as_ref()
+            .is_some_and(|holder| driver::is_alive(&context.home, holder))
+    };
+    match row.status {
+        Status::Running if !is_driven() => "interrupted",
+        status => status.as_str(),
+    }
+}
+
+fn table(rows: &[RunRow], context: &Context) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(["RUN", "SKILL", "STATUS", "LAUNCHED", "TOOK", "LAUNCH"]);
+    for row in rows {
+        let mark = if row.simulated { " SIMULATED" } else { "" };
+        let launch = if row.launch.as_str() == row.run.as_str() {
+            ""
+        } else {
+            row.launch.as_str()
+        };
+        table.row([
+            row.run.to_string(),
+            row.skill.to_string(),
+            format!("{}{mark}", standing(row, context)),
+            context.ago(row.created_at),
+            duration(row.updated_at.since(row.created_at)),
+            launch.to_owned(),
+        ]);
+    }
+    table.render(context.terminal.width)
+}
+
+fn status(word: &str) -> Result<Status> {
+    STATUSES
+        .into_iter()
+        .find(|status| status.as_str() == word)
+        .ok_or_else(|| {
+            let names = STATUSES.map(Status::as_str);
+            let error = CliError::invalid("unknown_status", format!("there is no status `{word}`"));
+            match nearest(word, names.into_iter()) {
+                Some(name) => error.hint(format!("did you mean `{name}`?")),
+                None => error.hint(names.join(", ")),
+            }
+        })
+}

@@ -1,0 +1,122 @@
+//! The commands, and how they are given.
+//!
+//! [`main`] parses, carries out and prints; each command is a file that returns a [`Report`] or a [`CliError`] and prints nothing itself.
+
+mod args;
+mod cancel;
+mod context;
+mod doctor;
+mod drive;
+mod inbox;
+mod launch;
+mod list;
+mod logs;
+mod report;
+mod result;
+mod resume;
+mod show;
+mod signal;
+mod skills;
+mod waits;
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use crate::env::Environment;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::fields::{self, Given};
+use crate::terminal::{self, Terminal};
+pub use args::Cli;
+use args::Command;
+use context::Context;
+pub use report::{Envelope, Report};
+
+/// Does what the words of a command line ask for, and returns how that ended.
+pub fn main(words: Vec<OsString>) -> Exit {
+    let terminal = Terminal::current();
+    // Known before the words are understood, so that a misunderstanding is told in the form that was asked for.
+    let json = words.iter().any(|word| word == "--json");
+    let (command, outcome) = match parse(words) {
+        Ok((cli, given)) => {
+            let name = cli.command.name();
+            let context = Context::new(&cli.global, Environment::current(), terminal);
+            (
+                Some(name),
+                context.and_then(|context| carry_out(cli.command, given, &context)),
+            )
+        }
+        Err(Misunderstood::Error(error)) => (None, Err(error)),
+        Err(Misunderstood::Asked(text)) => return printed(terminal::print(&text), Exit::Done),
+    };
+    let report = outcome.unwrap_or_else(|error| Report::of_error(&error));
+    let exit = report.exit;
+    printed(report.print(command, json, terminal), exit)
+}
+
+fn printed(done: std::io::Result<()>, exit: Exit) -> Exit {
+    match done {
+        Ok(()) => exit,
+        Err(e) => {
+            terminal::note(&format!("error: could not write to standard output: {e}"));
+            Exit::Host
+        }
+    }
+}
+
+enum Misunderstood {
+    /// Help, or the version.
+    Asked(String),
+    Error(CliError),
+}
+
+fn parse(words: Vec<OsString>) -> Result<(Cli, Vec<Given>), Misunderstood> {
+    let (words, given) = fields::split(Cli::command(), words).map_err(Misunderstood::Error)?;
+    let matches = Cli::command().try_get_matches_from(words);
+    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    match cli {
+        Ok(cli) => Ok((cli, given)),
+        Err(error) => Err(match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Misunderstood::Asked(error.to_string()),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                Misunderstood::Error(CliError::invalid("usage", "which command?").hint("`skillhost --help` lists them"))
+            }
+            _ => Misunderstood::Error(usage(&error.to_string())),
+        }),
+    }
+}
+
+/// Makes our kind of error of clap's, which begins with `error: ` and goes on with usage and tips.
+fn usage(text: &str) -> CliError {
+    let text = text.trim();
+    let (message, rest) = text.split_once("\n\n").unwrap_or((text, ""));
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let tip = rest.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let usage = rest.lines().find_map(|line| line.trim().strip_prefix("Usage: "));
+    let hint = match (tip, usage) {
+        (Some(tip), _) => tip.replace('\'', "`"),
+        (None, Some(usage)) => format!("usage: `{usage}`"),
+        (None, None) => "`skillhost --help` lists the commands".to_owned(),
+    };
+    CliError::invalid("usage", terminal::plain_line(&message.replace('\'', "`"))).hint(hint)
+}
+
+fn carry_out(command: Command, given: Vec<Given>, context: &Context) -> crate::error::Result<Report> {
+    match command {
+        Command::Launch(args) => launch::run(args, given, context),
+        Command::Resume(args) => resume::run(&args, context),
+        Command::List(args) => list::run(&args, context),
+        Command::Show(args) => show::run(&args, context),
+        Command::Result(args) => result::run(&args, context),
+        Command::Logs(args) => logs::run(&args, context),
+        Command::Inbox(args) => inbox::run(&args, context),
+        Command::Dismiss(args) => inbox::dismiss(&args, context),
+        Command::Signal(args) => signal::signal(args, context),
+        Command::Answer(args) => signal::answer(args, context),
+        Command::Cancel(args) => cancel::run(&args, context),
+        Command::Skills => skills::run(context),
+        Command::Doctor => doctor::run(context),
+    }
+}

@@ -1,0 +1,159 @@
+//! `signal` and `answer`: leave something in a run's mailbox (rule P1), and go on with the run if nobody else does.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use serde_json::Value;
+use skillhost_core::id::{Number, SignalName};
+use skillhost_core::machine::Command;
+use skillhost_core::payload::Payload;
+use skillhost_journal::{Journal, RunRow};
+
+use super::args::{AnswerArgs, SignalArgs};
+use super::context::Context;
+use super::drive::{self, Drive};
+use super::report::Report;
+use super::waits;
+use crate::driver;
+use crate::error::{CliError, Result};
+use crate::exit::Exit;
+use crate::input::{About, Words};
+use crate::schema::Schema;
+
+pub(super) fn signal(args: SignalArgs, context: &Context) -> Result<Report> {
+    let name = SignalName::parse(&args.name).map_err(|e| CliError::of(Exit::Invalid, "bad_name", &e))?;
+    let value = json_input(args.input.as_deref(), &mut io::stdin().lock())?;
+    let journal = context.journal()?;
+    let row = context.find(journal.as_ref(), &args.run)?;
+    // What is waited for now says what it takes; an event that is sent ahead is taken as it is.
+    for event in waits::events(journal.as_ref(), &row.run, name.as_str())? {
+        check(event.schema.as_ref(), &value, &format!("the value of event `{name}`"))?;
+    }
+    let command = Command::Event {
+        name,
+        value: Payload::of(&value),
+        by: None,
+    };
+    deliver(
+        context,
+        journal,
+        &row,
+        &command,
+        Drive {
+            command: "signal",
+            wait: false,
+        },
+    )
+}
+
+pub(super) fn answer(args: AnswerArgs, context: &Context) -> Result<Report> {
+    let (run, number) = parse_question(&args.question)?;
+    let words = Words {
+        input: args.input,
+        fields: args.fields,
+    };
+    let raw = words.read(&mut io::stdin().lock())?;
+    let journal = context.journal()?;
+    let row = context.find(journal.as_ref(), run)?;
+    let Some(question) = waits::question(journal.as_ref(), &row.run, number)? else {
+        let message = format!(
+            "run `{}` asks no question {number}: it was answered, or its time was over, or it was never asked",
+            row.run
+        );
+        return Err(CliError::invalid("question_closed", message)
+            .hint(format!("`skillhost show {}` tells what the run waits for", row.run)));
+    };
+    let schema = Schema::of(question.schema.clone().unwrap_or(Value::Bool(true))).map_err(|reason| {
+        CliError::new(
+            Exit::Unsupported,
+            "bad_schema",
+            format!("the schema of question `{}` cannot be used: {reason}", question.name),
+        )
+    })?;
+    let what = format!("the answer to `{}`", question.name);
+    let value = raw.assemble(
+        &schema,
+        About {
+            what: &what,
+            flags: &[],
+        },
+    )?;
+    let command = Command::Answer {
+        number,
+        value: Payload::of(&value),
+        by: None,
+    };
+    deliver(
+        context,
+        journal,
+        &row,
+        &command,
+        Drive {
+            command: "answer",
+            wait: false,
+        },
+    )
+}
+
+/// Leaves a command for the run, and drives the run unless somebody else does.
+pub(super) fn deliver(
+    context: &Context,
+    journal: Arc<dyn Journal>,
+    row: &RunRow,
+    command: &Command,
+    how: Drive,
+) -> Result<Report> {
+    journal.post_mail(&row.run, driver::now(), command)?;
+    let session = context.session(journal)?;
+    match session.worker.is_held_elsewhere(&row.run)? {
+        true => {
+            let text = format!("left for the process that drives run {}", row.run);
+            let mut report = Report::done(text, drive::envelope(row));
+            report.notes = format!("hint: `skillhost show {}` tells what comes of it\n", row.run);
+            Ok(report)
+        }
+        false => drive::drive(&session, &row.run, how),
+    }
+}
+
+/// Reads a value that is given as JSON, `@FILE` or `-`; null if it is absent.
+pub(super) fn json_input(text: Option<&str>, stdin: &mut dyn Read) -> Result<Value> {
+    let words = Words {
+        input: Some(text.unwrap_or("null").to_owned()),
+        fields: Vec::new(),
+    };
+    let anything = Schema::of(Value::Bool(true)).expect("`true` is a schema");
+    words.read(stdin)?.assemble(
+        &anything,
+        About {
+            what: "the value",
+            flags: &[],
+        },
+    )
+}
+
+fn check(schema: Option<&Value>, value: &Value, what: &str) -> Result<()> {
+    let Some(schema) = schema else { return Ok(()) };
+    let schema = Schema::of(schema.clone()).map_err(|reason| {
+        CliError::new(
+            Exit::Unsupported,
+            "bad_schema",
+            format!("the schema of {what} cannot be used: {reason}"),
+        )
+    })?;
+    schema.check(value).map_err(|mistakes| {
+        CliError::invalid("bad_input", format!("{what} does not fit: {}", mistakes.join("; ")))
+            .hint(format!("it has to fit {}", schema.root()))
+    })
+}
+
+fn parse_question(text: &str) -> Result<(&str, Number)> {
+    let parts = text
+        .split_once('#')
+        .and_then(|(run, number)| Some((run, number.parse().ok()?)));
+    let (run, number) = parts.ok_or_else(|| {
+        CliError::invalid("bad_question", format!("`{text}` names no question"))
+            .hint("it is a run and the number of a call, as in `skillhost answer nightly#4 approve=true`; `skillhost inbox` shows the questions")
+    })?;
+    Ok((run, Number(number)))
+}

@@ -1,0 +1,211 @@
+//! What a run waits for, and the commands that give it that.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use skillhost_core::calls::signals::{Audience, Event, Question};
+use skillhost_core::entry::{Called, Entry};
+use skillhost_core::id::{Number, RunId, Seq};
+use skillhost_core::machine::{Status, Wait};
+use skillhost_core::time::Timestamp;
+use skillhost_journal::{Journal, RunRow, WaitRow};
+
+use super::context::Context;
+use super::drive;
+use super::report::{Envelope, ErrorMember, Report, WaitMember};
+use crate::error::Result;
+use crate::exit::Exit;
+use crate::inbox_file::moment;
+use crate::terminal::{plain, plain_line};
+
+/// How many entries are read at a time when calls are looked for.
+const ENTRIES_AT_ONCE: usize = 4_096;
+
+/// Says what a run waits for that is not over.
+pub(super) fn report(context: &Context, journal: &dyn Journal, row: &RunRow) -> Result<Report> {
+    let waits = members(journal, &row.run)?;
+    let mut text = match row.status {
+        Status::Parked => format!("run {} of skill {} waits for a decision\n", row.run, row.skill),
+        _ if waits.is_empty() => format!(
+            "run {} of skill {} is not over: {}\n",
+            row.run,
+            row.skill,
+            row.status.as_str()
+        ),
+        _ => format!("run {} of skill {} waits\n", row.run, row.skill),
+    };
+    if row.simulated {
+        text.insert_str(0, &format!("{}\n", drive::SIMULATED));
+    }
+    for wait in &waits {
+        text.push_str(&for_people(wait));
+    }
+    let hint = format!("skillhost resume {} --await", row.run);
+    let mut report = Report::done(
+        text,
+        Envelope {
+            waits,
+            ..drive::envelope(row)
+        },
+    );
+    report.exit = Exit::Waiting;
+    report.notes = format!("hint: `{hint}` goes on and waits until it is over\n");
+    // A program finds the next command where it looks for one.
+    if context.json {
+        report.envelope.error = Some(ErrorMember {
+            code: row.status.as_str().to_owned(),
+            message: "the run is not over".to_owned(),
+            hint: Some(format!("`{hint}`")),
+        });
+    }
+    Ok(report)
+}
+
+/// Returns what a run waits for, with the commands that answer.
+pub(super) fn members(journal: &dyn Journal, run: &RunId) -> Result<Vec<WaitMember>> {
+    let waits = journal.waits(run)?;
+    let calls = calls(journal, run, &waits)?;
+    Ok(waits
+        .iter()
+        .map(|wait| member(run, wait, calls.get(&wait.number)))
+        .collect())
+}
+
+/// Returns the question of this number, if the run waits for its answer.
+pub(super) fn question(journal: &dyn Journal, run: &RunId, number: Number) -> Result<Option<Question>> {
+    let waits = journal.waits(run)?;
+    let open = waits
+        .iter()
+        .filter(|wait| wait.number == number && matches!(wait.wait, Wait::Question(_)));
+    let open: Vec<WaitRow> = open.cloned().collect();
+    let calls = calls(journal, run, &open)?;
+    Ok(calls.get(&number).and_then(|called| called.request.read().ok()))
+}
+
+/// Returns the events of this name that the run waits for.
+pub(super) fn events(journal: &dyn Journal, run: &RunId, name: &str) -> Result<Vec<Event>> {
+    let waits = journal.waits(run)?;
+    let open: Vec<WaitRow> = waits
+        .into_iter()
+        .filter(|wait| matches!(&wait.wait, Wait::Event(event) if event.as_str() == name))
+        .collect();
+    let calls = calls(journal, run, &open)?;
+    Ok(calls.values().filter_map(|called| called.request.read().ok()).collect())
+}
+
+fn calls(journal: &dyn Journal, run: &RunId, waits: &[WaitRow]) -> Result<BTreeMap<Number, Called>> {
+    let mut found = BTreeMap::new();
+    let mut next = Seq(0);
+    while found.len() < waits.len() {
+        let records = journal.records(run, next, ENTRIES_AT_ONCE)?;
+        let Some(last) = records.last() else { break };
+        next = last.seq.next();
+        for record in records {
+            if let Entry::Called(called) = record.entry
+                && waits.iter().any(|wait| wait.number == called.number)
+            {
+                found.insert(called.number, *called);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn member(run: &RunId, wait: &WaitRow, called: Option<&Called>) -> WaitMember {
+    let call = wait.number;
+    let mut member = WaitMember {
+        call: call.0,
+        kind: "timer",
+        name: None,
+        prompt: None,
+        schema: None,
+        audience: None,
+        until: wait.deadline.map(utc),
+        answer_command: None,
+    };
+    match &wait.wait {
+        Wait::Timer => {}
+        Wait::Event(name) => {
+            member.kind = "event";
+            member.name = Some(name.to_string());
+            let event: Option<Event> = called.and_then(|called| called.request.read().ok());
+            member.schema = event.and_then(|event| event.schema);
+            member.answer_command = Some(format!("skillhost signal {run} {name} --input JSON"));
+        }
+        Wait::Question(name) => {
+            member.kind = "question";
+            member.name = Some(name.to_string());
+            member.answer_command = Some(format!("skillhost answer {run}#{call} --input JSON"));
+            if let Some(question) = called.and_then(|called| called.request.read::<Question>().ok()) {
+                member.prompt = Some(plain(&question.prompt));
+                member.audience = Some(audience(question.audience).to_owned());
+                member.answer_command = Some(answer_command(run, call, question.schema.as_ref()));
+                member.schema = question.schema;
+            }
+        }
+        Wait::Decision => {
+            member.kind = "decision";
+            member.name = called.map(|called| called.function.to_string());
+            member.prompt = Some(format!(
+                "call {call} may have been carried out before a crash: redo it, skip it, or give its answer"
+            ));
+            member.answer_command = Some(format!("skillhost resume {run} --redo {call}"));
+        }
+    }
+    member
+}
+
+/// Returns the command that answers a question, with the fields that its schema asks for.
+fn answer_command(run: &RunId, call: Number, schema: Option<&Value>) -> String {
+    const FIELDS_MAX: usize = 5;
+    let properties = schema
+        .and_then(|schema| schema.get("properties"))
+        .and_then(Value::as_object);
+    match properties.filter(|fields| (1..=FIELDS_MAX).contains(&fields.len())) {
+        Some(fields) => {
+            let fields: Vec<String> = fields.keys().map(|name| format!("{}=...", plain_line(name))).collect();
+            format!("skillhost answer {run}#{call} {}", fields.join(" "))
+        }
+        None => format!("skillhost answer {run}#{call} --input JSON"),
+    }
+}
+
+fn audience(audience: Audience) -> &'static str {
+    match audience {
+        Audience::User => "user",
+        Audience::Agent => "agent",
+        Audience::System => "system",
+    }
+}
+
+pub(super) fn for_people(wait: &WaitMember) -> String {
+    let name = wait.name.as_deref().map(plain_line).unwrap_or_default();
+    let until = wait
+        .until
+        .as_ref()
+        .map_or_else(String::new, |until| format!(", until {until}"));
+    let mut text = match wait.kind {
+        "timer" => format!("  call {}: a timer{until}\n", wait.call),
+        "event" => format!("  call {}: the event `{name}`{until}\n", wait.call),
+        "question" => format!("  call {}: an answer to `{name}`{until}\n", wait.call),
+        _ => format!("  call {}: `{name}`\n", wait.call),
+    };
+    for line in wait.prompt.iter().flat_map(|prompt| prompt.lines()) {
+        text.push_str(&format!("    {line}\n"));
+    }
+    if let Some(command) = &wait.answer_command {
+        text.push_str(&format!("    {command}\n"));
+    }
+    text
+}
+
+/// Returns a point in time in UTC, as programs read it.
+pub(super) fn utc(at: Timestamp) -> String {
+    let micros = i64::try_from(at.0)
+        .ok()
+        .and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
+    micros.map_or_else(
+        || moment(at, &jiff::tz::TimeZone::UTC),
+        |timestamp| timestamp.to_string(),
+    )
+}

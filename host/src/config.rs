@@ -1,0 +1,151 @@
+//! The user's configuration: `config.toml` in the state folder. Everything in it may be absent, the file too; a member that is not known is an error.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use skillhost_core::budget::Cost;
+use skillhost_core::entry::Limits;
+use skillhost_effects::model;
+
+use crate::error::{CliError, Result};
+use crate::exit::Exit;
+use crate::home::read_regular;
+
+/// The longest configuration, in bytes.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// The most memory that a configuration may give a guest, in MiB: what 32 bits can address.
+const MEMORY_MIB_MAX: u64 = 4_096;
+
+/// The user's configuration.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Which model provider answers, and how it is reached.
+    pub model: model::Config,
+    /// What a run may spend and hold, unless the launch says otherwise.
+    pub limits: LimitsConfig,
+}
+
+/// What a run may spend and hold. What is absent is as the host has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Model calls, each attempt counted.
+    pub calls: Option<u64>,
+    /// Tokens, read and written.
+    pub tokens: Option<u64>,
+    /// How long a cancelled run may clean up.
+    pub grace_seconds: Option<u64>,
+    /// The memory of the guest.
+    pub memory_mib: Option<u64>,
+}
+
+impl Config {
+    /// Reads the file at `path`, if there is one.
+    pub fn load(path: &Path) -> Result<Self> {
+        let bytes = match read_regular(path, BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(e) => {
+                let message = format!("could not read the configuration `{}`", path.display());
+                return Err(CliError::new(Exit::Storage, "config_unreadable", message).caused_by(&e));
+            }
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        let config: Self = toml::from_str(&text).map_err(|e| malformed(path, &text, &e))?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path) -> Result<()> {
+        match self.limits.memory_mib {
+            Some(mib) if !(1..=MEMORY_MIB_MAX).contains(&mib) => {
+                let message = format!(
+                    "`limits.memory_mib` is {mib} in the configuration `{}`; it may be 1 to {MEMORY_MIB_MAX}",
+                    path.display()
+                );
+                Err(CliError::invalid("bad_config", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns what a run may spend and hold that is launched with these options.
+    pub fn limits(&self, calls_max: Option<u64>, tokens_max: Option<u64>) -> Limits {
+        let default = Limits::default();
+        let limits = &self.limits;
+        Limits {
+            budget: Cost {
+                calls: calls_max.or(limits.calls).unwrap_or(default.budget.calls),
+                tokens: tokens_max.or(limits.tokens).unwrap_or(default.budget.tokens),
+            },
+            grace_ms: limits
+                .grace_seconds
+                .map_or(default.grace_ms, |seconds| seconds.saturating_mul(1_000)),
+            memory_bytes_max: limits.memory_mib.map_or(default.memory_bytes_max, |mib| mib << 20),
+        }
+    }
+}
+
+fn malformed(path: &Path, text: &str, error: &toml::de::Error) -> CliError {
+    let line = error
+        .span()
+        .map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let place = line.map_or_else(String::new, |line| format!(" at line {line}"));
+    let message = format!(
+        "the configuration `{}` is malformed{place}: {}",
+        path.display(),
+        error.message().trim_end()
+    );
+    let hint = match line {
+        Some(line) => format!("mend line {line}, or move the file away to do without it"),
+        None => "mend the file, or move it away to do without it".to_owned(),
+    };
+    CliError::invalid("bad_config", message).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    fn load(text: &str) -> Result<Config> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path).map_err(|mut error| {
+            error.message = error.message.replace(&*path.to_string_lossy(), "config.toml");
+            error
+        })
+    }
+
+    #[test]
+    fn without_a_file_everything_is_as_the_host_has_it() {
+        let config = Config::load(Path::new("/no/such/config.toml")).unwrap();
+        assert_eq!(config.limits(None, None), Limits::default());
+    }
+
+    #[test]
+    fn a_launch_goes_before_the_configuration_and_that_before_the_host() {
+        let config = load("[limits]\ncalls = 7\nmemory_mib = 64\n").unwrap();
+        let limits = config.limits(None, Some(9));
+        assert_eq!(limits.budget, Cost { calls: 7, tokens: 9 });
+        assert_eq!(limits.memory_bytes_max, 64 << 20);
+        assert_eq!(config.limits(Some(1), None).budget.calls, 1);
+    }
+
+    #[test]
+    fn a_mistake_is_shown_with_its_line() {
+        let unknown = load("[limits]\ncalls = 7\nmoney = 3\n").unwrap_err().sentence();
+        assert!(
+            unknown.starts_with("the configuration `config.toml` is malformed at line 3: unknown field `money`"),
+            "{unknown}"
+        );
+        let malformed = load("[limits\n").unwrap_err().sentence();
+        assert!(malformed.contains("malformed at line 1"), "{malformed}");
+        let range = load("[limits]\nmemory_mib = 5000\n").unwrap_err().sentence();
+        assert!(range.contains("it may be 1 to 4096"), "{range}");
+    }
+}

@@ -1,0 +1,47 @@
+//! The environment variables that skillhost reads, all of them; nothing else in this crate asks the environment.
+//!
+//! Those that choose and reach a model provider are named beside their use, in [`skillhost_effects::model::variable`], and are captured here with the rest.
+
+use std::path::PathBuf;
+
+use skillhost_effects::model;
+
+/// The folder that keeps runs, journal, inbox and configuration; `~/.skillhost` if absent.
+pub const HOME: &str = "SKILLHOST_HOME";
+
+/// The folder that skills are installed in; `~/.claude/skills` if absent. `--skills-dir` goes before it.
+pub const SKILLS: &str = "SKILLHOST_SKILLS";
+
+/// What one process was told by its environment, read once when it starts.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// [`HOME`].
+    pub home: Option<PathBuf>,
+    /// [`SKILLS`].
+    pub skills: Option<PathBuf>,
+    /// The user's own folder.
+    pub user_folder: Option<PathBuf>,
+    /// The folder it was started from.
+    pub caller_folder: Option<PathBuf>,
+    /// What chooses and reaches a model provider, keys included.
+    pub model: model::Environment,
+}
+
+impl Environment {
+    /// Reads this process's.
+    pub fn current() -> Self {
+        Self {
+            home: path(HOME),
+            skills: path(SKILLS),
+            user_folder: std::env::home_dir().filter(|folder| folder.is_absolute()),
+            caller_folder: std::env::current_dir().ok(),
+            model: model::Environment::current(),
+        }
+    }
+}
+
+fn path(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}

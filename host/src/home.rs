@@ -1,0 +1,173 @@
+//! Where skillhost keeps what it keeps: one folder of the user's own, which nobody else may look into.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use skillhost_core::id::RunId;
+
+use crate::env::{self, Environment};
+use crate::error::{CliError, Result};
+use crate::exit::Exit;
+
+/// The rights of a folder here.
+const FOLDER_MODE: u32 = 0o700;
+
+/// The state folder, and the paths in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    root: PathBuf,
+}
+
+impl Home {
+    /// Finds the folder; makes nothing.
+    pub fn find(environment: &Environment) -> Result<Self> {
+        let root = match (&environment.home, &environment.user_folder) {
+            (Some(root), _) => root.clone(),
+            (None, Some(user)) => user.join(".skillhost"),
+            (None, None) => {
+                let message = "no folder to keep runs in: neither SKILLHOST_HOME nor HOME names one";
+                return Err(CliError::new(Exit::Host, "no_home", message)
+                    .hint(format!("`export {}=/path/to/a/folder`", env::HOME)));
+            }
+        };
+        let root = std::path::absolute(&root).map_err(|e| Self::unusable(&root, &e))?;
+        Ok(Self { root })
+    }
+
+    /// Makes the folder if it is not there, open to its owner alone.
+    pub fn make(&self) -> Result<()> {
+        make_folder(&self.root).map_err(|e| Self::unusable(&self.root, &e))
+    }
+
+    fn unusable(root: &Path, error: &io::Error) -> CliError {
+        CliError::new(
+            Exit::Storage,
+            "home_not_writable",
+            format!("could not make the folder `{}`", root.display()),
+        )
+        .caused_by(error)
+        .hint(format!("`{}` names another folder to keep runs in", env::HOME))
+    }
+
+    /// Returns the folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the user's configuration.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("config.toml")
+    }
+
+    /// Returns the database.
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal.db")
+    }
+
+    /// Returns the inbox as a file for people.
+    pub fn inbox(&self) -> PathBuf {
+        self.root.join("INBOX.md")
+    }
+
+    /// Returns the folder of compiled components.
+    pub fn compiled(&self) -> PathBuf {
+        self.root.join("compiled")
+    }
+
+    /// Returns the folder of the locks that show which workers live.
+    pub fn workers(&self) -> PathBuf {
+        self.root.join("workers")
+    }
+
+    /// Returns the folder of a run: its mount `run/`.
+    pub fn run(&self, run: &RunId) -> PathBuf {
+        self.root.join("runs").join(run.as_str())
+    }
+
+    /// Returns where the result of a run is put when it is too long for a line of JSON.
+    pub fn result(&self, run: &RunId) -> PathBuf {
+        self.root.join("results").join(format!("{run}.json"))
+    }
+}
+
+/// Makes a folder and those above it, each open to its owner alone. One that is there keeps its rights.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)
+}
+
+/// Replaces a file so that nobody ever sees half of it, readable by its owner alone.
+pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    make_folder(folder)?;
+    // `tempfile` makes files with mode 0600.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(content)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Reads a regular file of at most `bytes_max`. Anything else, such as a pipe that never ends, is refused before it is read.
+pub fn read_regular(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    // Opening a pipe without a writer would wait for one.
+    let file = File::options()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let too_large = || {
+        io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is larger than {bytes_max} bytes"),
+        )
+    };
+    if metadata.len() > bytes_max {
+        return Err(too_large());
+    }
+    let mut content = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    file.take(bytes_max + 1).read_to_end(&mut content)?;
+    match content.len() as u64 > bytes_max {
+        true => Err(too_large()),
+        false => Ok(content),
+    }
+}
+
+/// Returns the rights of what is at `path` that others than its owner have.
+pub fn open_to_others(path: &Path) -> io::Result<u32> {
+    Ok(std::fs::metadata(path)?.permissions().mode() & 0o077)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_open_to_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/INBOX.md");
+        write_whole(&path, b"one").unwrap();
+        write_whole(&path, b"two").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(open_to_others(&path).unwrap(), 0);
+        assert_eq!(open_to_others(path.parent().unwrap()).unwrap(), 0);
+    }
+
+    #[test]
+    fn only_regular_files_up_to_a_bound_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read_regular(&path, 5).unwrap(), b"12345");
+        assert_eq!(read_regular(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert!(read_regular(folder.path(), 5).is_err());
+        assert!(read_regular(Path::new("/dev/zero"), 5).is_err());
+    }
+}

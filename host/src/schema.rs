@@ -1,0 +1,345 @@
+//! The JSON Schemas that a skill's description carries: checking values against them, and finding what a field takes.
+//!
+//! A schema comes from a skill and is not trusted: nothing that it refers to outside itself is fetched or read.
+
+use jsonschema::error::{ValidationError, ValidationErrorKind};
+use serde_json::Value;
+use skillhost_core::payload::Payload;
+
+/// The largest schema, in bytes.
+pub const BYTES_MAX: usize = 256 << 10;
+
+/// How many mistakes of one value are told at once.
+const MISTAKES_MAX: usize = 5;
+
+/// How far references are followed to find what a field takes.
+const REFERENCES_MAX: usize = 16;
+
+/// A schema that is known to be one.
+#[derive(Debug)]
+pub struct Schema {
+    root: Value,
+    validator: jsonschema::Validator,
+}
+
+impl Schema {
+    /// Parses the text of a schema. An empty text takes everything.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > BYTES_MAX {
+            return Err(format!("it has {} bytes; at most {BYTES_MAX} are taken", text.len()));
+        }
+        let root = match text.trim() {
+            "" => Value::Bool(true),
+            text => serde_json::from_str(text).map_err(|e| format!("it is not JSON: {e}"))?,
+        };
+        Self::of(root)
+    }
+
+    /// Takes a schema as a value.
+    pub fn of(root: Value) -> Result<Self, String> {
+        // Linear-time matching: a pattern of the skill's must not be able to stop the host.
+        let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
+        let validator = options
+            .build(&root)
+            .map_err(|e| format!("it is not a JSON Schema: {e}"))?;
+        Ok(Self { root, validator })
+    }
+
+    /// Checks a value; the mistakes are named by field.
+    pub fn check(&self, value: &Value) -> Result<(), Vec<String>> {
+        let mut mistakes: Vec<String> = Vec::new();
+        for error in self.validator.iter_errors(value) {
+            let mistake = describe(&error);
+            if mistakes.len() == MISTAKES_MAX {
+                mistakes.push("and more".to_owned());
+                break;
+            }
+            if !mistakes.contains(&mistake) {
+                mistakes.push(mistake);
+            }
+        }
+        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+    }
+
+    /// Returns the schema as it was given.
+    pub fn root(&self) -> &Value {
+        &self.root
+    }
+
+    /// Returns the names of the fields that a value may have, if the schema lists them, in its order.
+    pub fn fields(&self) -> Option<Vec<&str>> {
+        let properties = self.resolve(&self.root).get("properties")?.as_object()?;
+        Some(properties.keys().map(String::as_str).collect())
+    }
+
+    /// Returns the names of the fields that a value must have.
+    pub fn required(&self) -> Vec<&str> {
+        let required = self.resolve(&self.root).get("required").and_then(Value::as_array);
+        required.into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    /// Returns what the schema says of a field.
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        let field = self.resolve(&self.root).get("properties")?.get(name)?;
+        Some(self.resolve(field))
+    }
+
+    /// Returns whether fields that it does not list are taken, because it says so.
+    pub fn takes_more(&self) -> bool {
+        match self.resolve(&self.root).get("additionalProperties") {
+            Some(Value::Bool(false)) | None => false,
+            Some(_) => true,
+        }
+    }
+
+    /// Returns the kinds of value that a part of this schema takes; none if it does not say.
+    pub fn kinds(&self, part: &Value) -> Vec<Kind> {
+        let mut kinds = Vec::new();
+        self.collect_kinds(part, &mut kinds, 0);
+        kinds
+    }
+
+    fn collect_kinds(&self, part: &Value, kinds: &mut Vec<Kind>, depth: usize) {
+        let part = self.resolve(part);
+        let mut add = |name: &str| {
+            if let Some(kind) = Kind::named(name).filter(|kind| !kinds.contains(kind)) {
+                kinds.push(kind);
+            }
+        };
+        match part.get("type") {
+            Some(Value::String(name)) => add(name),
+            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).for_each(add),
+            _ => {
+                let listed = part.get("enum").and_then(Value::as_array).into_iter().flatten();
+                listed
+                    .chain(part.get("const"))
+                    .for_each(|value| add(Kind::of(value).as_str()));
+            }
+        }
+        for union in ["anyOf", "oneOf", "allOf"] {
+            let parts = part.get(union).and_then(Value::as_array).into_iter().flatten();
+            if depth < REFERENCES_MAX {
+                parts.for_each(|part| self.collect_kinds(part, kinds, depth + 1));
+            }
+        }
+    }
+
+    /// Returns what the elements of an array have to be.
+    pub fn items<'a>(&'a self, part: &'a Value) -> Option<&'a Value> {
+        let part = self.resolve(part);
+        if let Some(items) = part.get("items") {
+            return Some(self.resolve(items));
+        }
+        let unions = ["anyOf", "oneOf"]
+            .into_iter()
+            .filter_map(|union| part.get(union)?.as_array());
+        let items = unions.flatten().find_map(|part| self.resolve(part).get("items"));
+        items.map(|items| self.resolve(items))
+    }
+
+    /// Follows `{"$ref": "#/.."}`.
+    fn resolve<'a>(&'a self, mut part: &'a Value) -> &'a Value {
+        for _ in 0..REFERENCES_MAX {
+            let target = part
+                .get("$ref")
+                .and_then(Value::as_str)
+                .and_then(|text| text.strip_prefix('#'));
+            match target.and_then(|pointer| self.root.pointer(pointer)) {
+                Some(target) => part = target,
+                None => break,
+            }
+        }
+        part
+    }
+}
+
+/// A kind of JSON value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Boolean,
+    /// A number without a fraction.
+    Integer,
+    /// Any number.
+    Number,
+    /// Text.
+    String,
+    /// A list.
+    Array,
+    /// Named members.
+    Object,
+}
+
+impl Kind {
+    const ALL: [Self; 7] = [
+        Self::Null,
+        Self::Boolean,
+        Self::Integer,
+        Self::Number,
+        Self::String,
+        Self::Array,
+        Self::Object,
+    ];
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// Returns the word that schemas use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Boolean => "boolean",
+            Self::Integer => "integer",
+            Self::Number => "number",
+            Self::String => "string",
+            Self::Array => "array",
+            Self::Object => "object",
+        }
+    }
+
+    /// Returns the kind of a value.
+    pub fn of(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(_) => Self::Boolean,
+            Value::Number(number) if number.is_f64() => Self::Number,
+            Value::Number(_) => Self::Integer,
+            Value::String(_) => Self::String,
+            Value::Array(_) => Self::Array,
+            Value::Object(_) => Self::Object,
+        }
+    }
+}
+
+/// Checks a run's result against the output schema of its skill, and says in words what does not fit.
+///
+/// The driver calls it before it lets the machine finish a run as done, so that the `finished` entry says what the result was found to be.
+pub fn check_result(output_schema: &Schema, result: &Payload) -> Result<(), String> {
+    let value: Value = result
+        .read()
+        .map_err(|e| format!("it is not JSON that can be read: {e}"))?;
+    output_schema.check(&value).map_err(|mistakes| mistakes.join("; "))
+}
+
+fn describe(error: &ValidationError<'_>) -> String {
+    let place = place(error.instance_path().as_str());
+    let missing = match error.kind() {
+        ValidationErrorKind::Required { property } => property.as_str(),
+        _ => None,
+    };
+    match (missing, place) {
+        (Some(name), None) => format!("field `{name}` is missing"),
+        (Some(name), Some(place)) => format!("field `{place}.{name}` is missing"),
+        (None, None) => error.masked_with("the value").to_string(),
+        (None, Some(place)) => format!("field `{place}`: {}", shortened(error)),
+    }
+}
+
+fn shortened(error: &ValidationError<'_>) -> String {
+    const VALUE_CHARS_MAX: usize = 60;
+    let text = error.to_string();
+    let value = error.instance().to_string();
+    if value.chars().count() <= VALUE_CHARS_MAX {
+        return text;
+    }
+    let short: String = value.chars().take(VALUE_CHARS_MAX).collect();
+    text.replacen(&value, &format!("{short}…"), 1)
+}
+
+/// Turns a JSON pointer into the way a person writes it: `/parts/2/title` into `parts[2].title`.
+fn place(pointer: &str) -> Option<String> {
+    let mut place = String::new();
+    for part in pointer.split('/').skip(1) {
+        let name = part.replace("~1", "/").replace("~0", "~");
+        match name.bytes().all(|b| b.is_ascii_digit()) {
+            true => place.push_str(&format!("[{name}]")),
+            false if place.is_empty() => place = name,
+            false => place.push_str(&format!(".{name}")),
+        }
+    }
+    (!place.is_empty()).then_some(place)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn mistakes(schema: Value, value: Value) -> String {
+        Schema::of(schema).unwrap().check(&value).unwrap_err().join("; ")
+    }
+
+    #[test]
+    fn mistakes_name_their_field() {
+        let schema = json!({
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "parts": {"type": "array", "items": {"$ref": "#/$defs/Part"}}},
+            "required": ["name"],
+            "$defs": {"Part": {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}}
+        });
+        assert_eq!(mistakes(schema.clone(), json!({})), "field `name` is missing");
+        assert_eq!(
+            mistakes(schema.clone(), json!({"name": 3})),
+            "field `name`: 3 is not of type \"string\""
+        );
+        assert_eq!(
+            mistakes(schema, json!({"name": "x", "parts": [{"title": "a"}, {}]})),
+            "field `parts[1].title` is missing"
+        );
+    }
+
+    #[test]
+    fn a_long_value_is_shown_by_its_beginning() {
+        let text = mistakes(
+            json!({"properties": {"n": {"type": "integer"}}}),
+            json!({"n": "x".repeat(500)}),
+        );
+        assert!(text.len() < 120, "{text}");
+    }
+
+    #[test]
+    fn a_schema_fetches_nothing() {
+        assert!(Schema::of(json!({"$ref": "http://127.0.0.1:9/schema.json"})).is_err());
+        assert!(Schema::of(json!({"$ref": "file:///etc/passwd"})).is_err());
+    }
+
+    #[test]
+    fn kinds_are_found_behind_references_and_unions() {
+        let schema = Schema::of(json!({
+            "properties": {
+                "depth": {"$ref": "#/$defs/Depth"},
+                "tags": {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}]},
+                "tone": {"type": ["string", "null"]},
+                "loop": {"$ref": "#/properties/loop"}
+            },
+            "$defs": {"Depth": {"enum": ["deep", 3]}}
+        }))
+        .unwrap();
+        let kinds = |name: &str| schema.kinds(schema.field(name).unwrap());
+        assert_eq!(kinds("depth"), [Kind::String, Kind::Integer]);
+        assert_eq!(kinds("tags"), [Kind::Array, Kind::Null]);
+        assert_eq!(kinds("tone"), [Kind::String, Kind::Null]);
+        assert_eq!(kinds("loop"), []);
+        assert_eq!(
+            schema.kinds(schema.items(schema.field("tags").unwrap()).unwrap()),
+            [Kind::Integer]
+        );
+    }
+
+    #[test]
+    fn a_result_that_does_not_fit_is_told_in_words() {
+        let schema = Schema::parse(r#"{"type":"object","required":["greeting"]}"#).unwrap();
+        assert_eq!(
+            check_result(&schema, &Payload::parse(r#"{"greeting":1}"#).unwrap()),
+            Ok(())
+        );
+        let error = check_result(&schema, &Payload::parse("{}").unwrap()).unwrap_err();
+        assert_eq!(error, "field `greeting` is missing");
+    }
+}

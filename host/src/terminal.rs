@@ -1,0 +1,184 @@
+//! Where a command's words go: data to standard output, everything else to standard error.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// The width of lines where there is no terminal to ask.
+const WIDTH_DEFAULT: usize = 100;
+/// Tables do not get narrower than this.
+const WIDTH_MIN: usize = 40;
+
+/// What is known of the two streams.
+#[derive(Clone, Copy, Debug)]
+pub struct Terminal {
+    /// Whether a person reads standard output.
+    pub stdout: bool,
+    /// Whether a person reads standard error.
+    pub stderr: bool,
+    /// How wide lines may be.
+    pub width: usize,
+}
+
+impl Terminal {
+    /// Asks this process's streams.
+    pub fn current() -> Self {
+        let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+        let stdout = io::stdout().is_terminal();
+        Self {
+            stdout,
+            stderr: io::stderr().is_terminal(),
+            width: width.filter(|_| stdout).unwrap_or(WIDTH_DEFAULT).max(WIDTH_MIN),
+        }
+    }
+}
+
+/// Writes data. A reader that has gone away (`| head`) is no error.
+pub fn print(text: &str) -> io::Result<()> {
+    write_to(&mut io::stdout().lock(), text)
+}
+
+/// Writes everything that is not data.
+pub fn note(text: &str) {
+    // Nobody is left to tell if this fails.
+    let _ = write_to(&mut io::stderr().lock(), text);
+}
+
+fn write_to(stream: &mut dyn Write, text: &str) -> io::Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    match write!(stream, "{text}{end}").and_then(|()| stream.flush()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+/// Makes a text that came from a skill or a model safe to show: no control characters but line ends and tabs, nothing that turns the direction of writing around.
+pub fn plain(text: &str) -> String {
+    text.chars()
+        .filter(|&c| matches!(c, '\n' | '\t') || is_plain(c))
+        .collect()
+}
+
+/// The same, on one line.
+pub fn plain_line(text: &str) -> String {
+    let words = text
+        .split_whitespace()
+        .map(|word| word.chars().filter(|&c| is_plain(c)).collect::<String>());
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+fn is_plain(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Cuts a line to `width` columns, with `…` where something was cut.
+pub fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut columns = 0;
+    let kept: String = text
+        .chars()
+        .take_while(|c| {
+            columns += c.width().unwrap_or(0);
+            columns < width
+        })
+        .collect();
+    format!("{}…", kept.trim_end())
+}
+
+/// A table whose columns are as wide as what they hold; the last is cut where the line ends.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+    right: Vec<usize>,
+}
+
+impl Table {
+    /// Begins a table with these headings.
+    pub fn new<const N: usize>(headings: [&str; N]) -> Self {
+        Self {
+            rows: vec![headings.map(str::to_owned).to_vec()],
+            right: Vec::new(),
+        }
+    }
+
+    /// Begins a table without headings.
+    pub fn bare() -> Self {
+        Self::default()
+    }
+
+    /// Aligns these columns at their right.
+    #[must_use]
+    pub fn right(mut self, columns: &[usize]) -> Self {
+        self.right = columns.to_vec();
+        self
+    }
+
+    /// Adds a row.
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.to_vec());
+    }
+
+    /// Returns the lines, none of them wider than `width`.
+    pub fn render(&self, width: usize) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widest = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.width()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(widest).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (column, cell) in row.iter().enumerate() {
+                let pad = " ".repeat(widths[column].saturating_sub(cell.width()));
+                match self.right.contains(&column) {
+                    true => line.extend([&pad, cell.as_str()]),
+                    false => line.extend([cell.as_str(), &pad]),
+                }
+                line.push_str("  ");
+            }
+            text.push_str(&cut(line.trim_end(), width));
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_skill_says_cannot_steer_the_terminal() {
+        assert_eq!(plain("a\u{1b}[31mred\u{7}\r\nb\u{202e}c\td"), "a[31mred\nbc\td");
+        assert_eq!(plain_line("  two\nlines\u{1b}  here "), "two lines here");
+    }
+
+    #[test]
+    fn lines_are_cut_by_columns_not_by_bytes() {
+        assert_eq!(cut("日本語テキスト", 7), "日本語…");
+        assert_eq!(cut("short", 5), "short");
+        assert_eq!(cut("longer", 5), "long…");
+    }
+
+    #[test]
+    fn a_table_is_as_wide_as_what_it_holds() {
+        let mut table = Table::new(["RUN", "CALLS", "LABEL"]).right(&[1]);
+        table.row(["a".to_owned(), "1".to_owned(), "first".to_owned()]);
+        table.row([
+            "bbbb".to_owned(),
+            "12345".to_owned(),
+            "a label that is too long".to_owned(),
+        ]);
+        assert_eq!(
+            table.render(24),
+            "RUN   CALLS  LABEL\na         1  first\nbbbb  12345  a label th…\n"
+        );
+    }
+}
