@@ -117,6 +117,24 @@ impl SqliteJournal {
             Ok(())
         })
     }
+
+    /// Looks through the whole database and says in words what is damaged; nothing if it is sound. Takes longer the larger it is.
+    pub fn check(&self) -> Result<Vec<String>, JournalError> {
+        const FAULTS_MAX: u32 = 20;
+        self.shared.read(|db| {
+            let mut faults = Vec::new();
+            db.pragma(None, "integrity_check", FAULTS_MAX, |row| {
+                faults.push(row.get::<_, String>(0)?);
+                Ok(())
+            })?;
+            db.pragma_query(None, "foreign_key_check", |row| {
+                faults.push(format!("a row of `{}` refers to one that is not there", row.get::<_, String>(0)?));
+                Ok(())
+            })?;
+            faults.retain(|fault| fault != "ok");
+            Ok(faults)
+        })
+    }
 }
 
 impl Drop for Shared {
