@@ -1,0 +1,73 @@
+//! Budgets (rule B1). A run of these stories may use 1,000 tokens; `spent` in its last entry says what was.
+
+use crate::check;
+
+#[test]
+fn b1_a_call_that_does_not_fit_returns_budget_and_is_not_performed() {
+    check(
+        "guest ask bound=600, ask bound=600 => called 0, called 1, returned 1 budget at 1000, deliver 1 budget at 1000
+         guest
+         commit => perform 0
+         ends 0 ok spent=100 => returned 0 ok at 1000, deliver 0 ok at 1000
+         guest ask bound=600 => called 2 after 2
+         commit => perform 2
+         ends 2 ok spent=200 => returned 2 ok at 1000, deliver 2 ok at 1000
+         guest finishes => finished done spent 300, post the end",
+    );
+}
+
+#[test]
+fn b1_what_was_settled_and_refused_is_the_same_at_replay() {
+    check(
+        "guest ask bound=600, ask bound=600 => called 0, called 1, returned 1 budget at 1000, deliver 1 budget at 1000
+         commit => perform 0
+         ends 0 ok spent=100 => returned 0 ok at 1000
+         guest => deliver 0 ok at 1000
+         guest ask bound=600 => called 2 after 2
+         commit => perform 2
+         crash
+         guest ask bound=600, ask bound=600 => deliver 1 budget at 1000
+         guest => deliver 0 ok at 1000
+         guest ask bound=600 => returned 2 budget at 1000, deliver 2 budget at 1000
+         guest finishes => finished done spent 700, post the end",
+    );
+}
+
+#[test]
+fn b1_a_further_performance_has_its_own_reservation() {
+    check(
+        "guest ask bound=400 => called 0
+         commit => perform 0
+         ends 0 again spent=50
+         alarm => retried 0 failure
+         commit => perform 0 again
+         crash
+         guest ask bound=400 => retried 0 recovery
+         commit => perform 0 again
+         ends 0 ok spent=60 => returned 0 ok at 584303, deliver 0 ok at 584303
+         guest finishes => finished done spent 510, post the end",
+    );
+}
+
+#[test]
+fn b1_dropped_performances_stay_spent_unless_they_still_say_what_they_spent() {
+    check(
+        "guest ask bound=400, ask bound=500, read => called 0, called 1, called 2, perform 2
+         commit => perform 0, perform 1
+         ends 2 ok => returned 2 ok at 1000, deliver 2 ok at 1000
+         guest drop 0, drop 1, read => abort 0, abort 1, called 3 after 1, perform 3
+         ends 0 aborted
+         ends 1 ok spent=20 => returned 1 ok at 1000
+         ends 3 ok => returned 3 ok at 1000, deliver 3 ok at 1000
+         guest finishes => finished done spent 420, post the end",
+    );
+}
+
+#[test]
+fn b1_malformed_calls_reserve_nothing() {
+    check(
+        "guest ask bound=700 malformed, ask bound=700 => called 0, called 1, returned 0 invalid at 1000, deliver 0 invalid at 1000
+         guest
+         commit => perform 1",
+    );
+}

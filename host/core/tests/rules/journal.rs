@@ -1,0 +1,85 @@
+//! The journal: output commit, logs (rules J1-J5), and journals that do not make sense.
+
+use crate::{check, check_with_bookkeeping};
+
+#[test]
+fn j1_an_effect_waits_until_its_own_entry_is_durable() {
+    check_with_bookkeeping(
+        "guest ask, act => called 0, called 1, barrier 2, status running
+         durable 1 => perform 0
+         durable 2 => perform 1",
+    );
+}
+
+#[test]
+fn j1_looking_at_the_world_waits_for_nothing() {
+    check("guest read, ask => called 0, called 1, perform 0");
+}
+
+#[test]
+fn j1_the_last_outcome_and_the_calls_that_it_led_to_are_one_barrier() {
+    check_with_bookkeeping(
+        "guest ask => called 0, barrier 1, status running
+         commit => perform 0
+         ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
+         guest ask, ask => called 1 after 1, called 2 after 1, barrier 4
+         commit => perform 1, perform 2",
+    );
+}
+
+#[test]
+fn j2_a_run_is_over_when_its_last_entry_is_durable() {
+    check_with_bookkeeping(
+        "guest read => called 0, perform 0, status running
+         ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
+         guest finishes => finished done spent 0, status done, post the end, barrier 3
+         durable 2
+         durable 3 => stop done",
+    );
+}
+
+#[test]
+fn j5_a_line_is_known_by_the_outcomes_consumed_before_it_and_its_place_since() {
+    check(
+        "guest says one, read, says two, read => line 0.0 one, called 0, line 0.1 two, called 1, perform 0, perform 1
+         ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
+         guest says three => line 1.0 three
+         ends 1 ok => returned 1 ok at 1000, deliver 1 ok at 1000
+         guest says four, says five, finishes => line 2.0 four, line 2.1 five, finished done spent 0, post the end",
+    );
+}
+
+#[test]
+fn j5_an_outcome_without_an_entry_does_not_restart_the_count_of_lines() {
+    check(
+        "guest read, read => called 0, called 1, perform 0, perform 1
+         mail cancel => take mail 1, cancelled, abort 0, abort 1, deliver 0 cancelled at 1000
+         guest says one => line 1.0 one, deliver 1 cancelled at 1000
+         guest says two, read => line 1.1 two, called 2 after 1, deliver 2 cancelled at 1000
+         guest says three, finishes => line 1.2 three",
+    );
+}
+
+#[test]
+fn j5_an_outcome_that_is_passed_over_restarts_the_count_of_lines_live_and_at_replay() {
+    check(
+        "guest read, read, read => called 0, called 1, called 2, perform 0, perform 1, perform 2
+         ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
+         guest says one, drop 1 => line 1.0 one, abort 1
+         ends 1 ok => returned 1 ok at 1000
+         ends 2 ok => returned 2 ok at 1000, deliver 2 ok at 1000
+         guest says two, read => line 3.0 two, called 3 after 3, perform 3
+         commit
+         crash
+         guest read, read, read => deliver 0 ok at 1000
+         guest says one, drop 1 => line 1.0 one, deliver 2 ok at 1000
+         guest says two, read => line 3.0 two, retried 3 recovery, perform 3 again
+         commit
+         lines => one, two",
+    );
+}
+
+#[test]
+fn a_finished_journal_has_nothing_to_drive() {
+    check("journal called ask, returned 0, finished => the run is over");
+}

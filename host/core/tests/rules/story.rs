@@ -1,0 +1,298 @@
+//! Reads a story and tells it to the machine: the one place of these tests that touches it.
+//!
+//! Rows are `step => what the machine says`, and nothing said may be left out. Steps:
+//!
+//! - `guest A, B, ..`: what it does, each a call (`words.rs`), `drop 0`, or `says text`; then it blocks, or `finishes`, `fails`, `traps`, `breaks`;
+//! - `commit`: everything queued is durable; `durable 3`: so is everything up to entry 3;
+//! - `ends 0 ok`, `measured 0 7`, `mail redo 0`, `alarm`: what the shell tells; `clock 2000` sets the wall clock; `rings`: an alarm too early;
+//! - `crash`: the process dies with what it had queued, and another attempt begins; `crash after 1`: the first append that was queued survived;
+//! - `journal A, B, ..`: an attempt begins on these entries instead.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use skillhost_core::budget::Cost;
+use skillhost_core::entry::{Entry, Limits, Provider, Record, SEMANTICS, Started};
+use skillhost_core::id::{Digest, LaunchId, MailId, Number, RunId, Seq, SkillName};
+use skillhost_core::machine::{Act, Action, Command, End, Event, Local, Machine, Mail, Slice, Write};
+use skillhost_core::outcome::Fault;
+use skillhost_core::payload::Payload;
+use skillhost_core::time::Timestamp;
+
+use crate::words::{self, Words};
+
+/// The tokens that a run of these tests may use.
+const TOKENS: u64 = 1_000;
+/// How long a cancelled run of these tests may clean up, in milliseconds.
+const GRACE_MS: u64 = 1;
+
+/// Tells a story; barriers, alarms and changes of status are left out of what the machine says.
+pub(crate) fn check(rows: &str) {
+    Story::begin(false).tell(rows);
+}
+
+/// Tells a story and compares everything that the machine says.
+pub(crate) fn check_with_bookkeeping(rows: &str) {
+    Story::begin(true).tell(rows);
+}
+
+struct Story {
+    bookkeeping: bool,
+    machine: Option<Machine>,
+    durable: Vec<Record>,
+    lines: BTreeMap<(u64, u64), String>,
+    mailbox: BTreeMap<MailId, Command>,
+    mails: u64,
+    queue: VecDeque<Vec<Write>>,
+    now: Timestamp,
+    alarm: Option<Timestamp>,
+    guest_time: Timestamp,
+    started: u64,
+}
+
+impl Story {
+    fn begin(bookkeeping: bool) -> Self {
+        let durable = vec![started()];
+        Self {
+            bookkeeping,
+            machine: Some(Machine::new(durable.clone()).unwrap()),
+            durable,
+            lines: BTreeMap::new(),
+            mailbox: BTreeMap::new(),
+            mails: 0,
+            queue: VecDeque::new(),
+            now: Timestamp(1_000),
+            alarm: None,
+            guest_time: Timestamp(0),
+            started: 0,
+        }
+    }
+
+    fn tell(mut self, rows: &str) {
+        let (mut wanted, mut told) = (String::new(), String::new());
+        for row in rows.lines().map(str::trim).filter(|row| !row.is_empty()) {
+            let (step, says) = row.split_once("=>").unwrap_or((row, ""));
+            let (step, says) = (step.trim(), says.trim());
+            let said = self.step(step);
+            wanted.push_str(&format!("{step} => {says}\n"));
+            told.push_str(&format!("{step} => {said}\n"));
+        }
+        assert!(wanted == told, "the story was to go\n{wanted}\nand went\n{told}");
+    }
+
+    fn step(&mut self, step: &str) -> String {
+        let (verb, rest) = step.split_once(' ').unwrap_or((step, ""));
+        let words = Words::of(step);
+        match verb {
+            "guest" => {
+                let slice = self.slice(rest);
+                self.handle(Event::Guest(slice))
+            }
+            "commit" => {
+                let appends = self.queue.len();
+                let durable = self.commit(appends);
+                self.handle(Event::Durable(durable))
+            }
+            "durable" => {
+                while self.durable.last().unwrap().seq.0 < words.number().0 {
+                    self.commit(1);
+                }
+                self.handle(Event::Durable(Seq(words.number().0)))
+            }
+            "ends" => self.handle(Event::Ended(words.number(), words::ended(&words))),
+            "measured" => {
+                let result = match rest.split_whitespace().nth(1).unwrap() {
+                    "fails" => Err(Fault::new(Fault::FAILED, "it went wrong")),
+                    length => Ok(Payload::parse(length).unwrap()),
+                };
+                self.handle(Event::Measured(words.number(), result))
+            }
+            "mail" => {
+                self.mails += 1;
+                let id = MailId(self.mails);
+                let command = words::command(&Words::of(rest));
+                self.mailbox.insert(id, command.clone());
+                self.handle(Event::Mail(vec![Mail { id, command }]))
+            }
+            "mailbox" => self.show_mailbox(),
+            "clock" => {
+                self.now = Timestamp(rest.parse().unwrap());
+                String::new()
+            }
+            "alarm" => {
+                self.now = self.now.max(self.alarm.take().expect("an alarm was set"));
+                self.handle(Event::Alarm)
+            }
+            "rings" => self.handle(Event::Alarm),
+            "crash" => {
+                let survived = rest.strip_prefix("after ").map_or(0, |n| n.parse().unwrap());
+                self.commit(survived);
+                self.restart()
+            }
+            "journal" => {
+                self.durable = journal(rest);
+                self.restart()
+            }
+            "lines" => self.lines.values().cloned().collect::<Vec<_>>().join(", "),
+            other => panic!("`{other}` is no step"),
+        }
+    }
+
+    fn restart(&mut self) -> String {
+        self.queue.clear();
+        self.alarm = None;
+        self.guest_time = Timestamp(0);
+        self.started = 0;
+        match Machine::new(self.durable.clone()) {
+            Ok(machine) => self.machine = Some(machine),
+            Err(error) => {
+                self.machine = None;
+                return error.to_string();
+            }
+        }
+        match self.mailbox.is_empty() {
+            true => String::new(),
+            false => self.show_mailbox(),
+        }
+    }
+
+    fn show_mailbox(&mut self) -> String {
+        let rows = self.mailbox.iter().map(|(id, command)| Mail {
+            id: *id,
+            command: command.clone(),
+        });
+        let rows = rows.collect();
+        self.handle(Event::Mail(rows))
+    }
+
+    fn slice(&mut self, text: &str) -> Slice {
+        let mut acts = Vec::new();
+        let mut end = End::Blocked;
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let words = Words::of(part);
+            match words.first() {
+                "drop" => acts.push(Act::Drop(words.number())),
+                "says" => acts.push(Act::Log(words::line(&part[5..]))),
+                "finishes" => end = End::Finished(Ok(Payload::null())),
+                "fails" => end = End::Finished(Err(words::failure("own"))),
+                "traps" => end = End::Trapped(words::failure("trap")),
+                "breaks" => end = End::Broken("no memory".to_owned()),
+                _ => {
+                    let call = words::call(&words, Number(self.started), self.guest_time);
+                    self.started += 1;
+                    acts.push(Act::Start(Box::new(call)));
+                }
+            }
+        }
+        Slice { acts, end }
+    }
+
+    fn handle(&mut self, event: Event) -> String {
+        let machine = self.machine.as_mut().expect("the journal was loaded");
+        let mut said = Vec::new();
+        for action in machine.handle(self.now, event) {
+            let shown = words::show(&action);
+            let shown = shown
+                .into_iter()
+                .filter(|(_, bookkeeping)| self.bookkeeping || !bookkeeping);
+            said.extend(shown.map(|(text, _)| text));
+            match action {
+                Action::Write(writes) => self.queue.push_back(writes),
+                Action::Alarm(at) => self.alarm = Some(at),
+                Action::Deliver(given) => {
+                    assert!(given.time >= self.guest_time, "g6: time does not go back");
+                    self.guest_time = given.time;
+                }
+                _ => {}
+            }
+        }
+        said.join(", ")
+    }
+
+    /// Makes the first appends of the queue durable.
+    fn commit(&mut self, appends: usize) -> Seq {
+        for write in self.queue.drain(..appends).flatten() {
+            match write {
+                Write::Entry(record) => {
+                    assert_eq!(record.seq.0, self.durable.len() as u64, "a journal is dense");
+                    self.durable.push(record);
+                }
+                Write::Line {
+                    after, ordinal, line, ..
+                } => {
+                    let line = format!("{line:?}").split('"').nth(1).unwrap().to_owned();
+                    self.lines.entry((after, ordinal)).or_insert(line);
+                }
+                Write::Local(Local::TakeMail(id)) => {
+                    self.mailbox.remove(&id);
+                }
+                Write::Local(_) => {}
+            }
+        }
+        self.durable.last().unwrap().seq
+    }
+}
+
+fn journal(text: &str) -> Vec<Record> {
+    let mut records = vec![started()];
+    let mut called = 0;
+    for part in text.split(',').map(str::trim) {
+        if part == "nothing" {
+            return Vec::new();
+        }
+        if part == "without start" {
+            records.clear();
+            continue;
+        }
+        let words = Words::of(part);
+        let entry = words::entry(&words, part.split_once(' ').map_or("", |(_, rest)| rest), called);
+        called += u64::from(matches!(entry, Entry::Called(_)));
+        records.push(Record {
+            seq: words
+                .value("seq")
+                .map_or(Seq(records.len() as u64), |seq| Seq(seq.parse().unwrap())),
+            at: words
+                .value("time")
+                .map_or(Timestamp(1_000), |at| Timestamp(at.parse().unwrap())),
+            entry,
+        });
+    }
+    records
+}
+
+fn started() -> Record {
+    let run = RunId::parse("01jd0000000000000000000000").unwrap();
+    let started = Started {
+        run: run.clone(),
+        launch: LaunchId::parse(run.as_str()).unwrap(),
+        skill: SkillName::parse("scripted").unwrap(),
+        input: Payload::null(),
+        bundle: Digest::of(b"bundle"),
+        component: Digest::of(b"component"),
+        seed: Digest::of(b"seed"),
+        zone: "UTC".to_owned(),
+        mounts: Vec::new(),
+        limits: Limits {
+            budget: Cost {
+                calls: 100,
+                tokens: TOKENS,
+            },
+            grace_ms: GRACE_MS,
+            ..Limits::default()
+        },
+        provider: Provider {
+            name: "offline".to_owned(),
+            models: BTreeMap::new(),
+            features: Vec::new(),
+            simulated: true,
+            acts: false,
+        },
+        engine: "none".to_owned(),
+        semantics: SEMANTICS,
+        parent: None,
+    };
+    Record {
+        seq: Seq(0),
+        at: Timestamp(1),
+        entry: Entry::Started(Box::new(started)),
+    }
+}

@@ -1,0 +1,300 @@
+//! The words of a story: what is written in its rows, and how actions and entries read in them.
+
+use std::time::Duration;
+
+use skillhost_core::budget::Cost;
+use skillhost_core::calls::CallOptions;
+use skillhost_core::effect::{Class, Function};
+use skillhost_core::entry::{Called, Entry, Failure, Finished, How, Retried, Returned, Why};
+use skillhost_core::id::{Number, SignalName};
+use skillhost_core::machine::{
+    Action, Again, Call, Command, Decision, Ended, Level, Line, Local, Source, Stop, Wait, Write,
+};
+use skillhost_core::outcome::{Fault, Outcome};
+use skillhost_core::payload::Payload;
+use skillhost_core::retry::FaultKind;
+use skillhost_core::time::Timestamp;
+
+/// The words of a row or a part of it.
+pub(crate) struct Words<'a>(Vec<&'a str>);
+
+impl<'a> Words<'a> {
+    pub(crate) fn of(text: &'a str) -> Self {
+        Self(text.split_whitespace().collect())
+    }
+
+    pub(crate) fn first(&self) -> &'a str {
+        self.0.first().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn has(&self, word: &str) -> bool {
+        self.0.contains(&word)
+    }
+
+    pub(crate) fn number(&self) -> Number {
+        Number(self.0[1].parse().unwrap())
+    }
+
+    /// The value of `name=value`.
+    pub(crate) fn value(&self, name: &str) -> Option<&'a str> {
+        let find = |word: &&'a str| word.strip_prefix(name)?.strip_prefix('=');
+        self.0.iter().find_map(find)
+    }
+
+    fn amount(&self, name: &str) -> Option<u64> {
+        self.value(name).map(|value| value.parse().unwrap())
+    }
+
+    fn cost(&self, name: &str) -> Option<Cost> {
+        let tokens = self.amount(name)?;
+        Some(Cost { calls: 1, tokens })
+    }
+}
+
+/// `ask`, `read`, `act`, `write`, `append`, `post`, `sleep for=5`, `wait`, `question`, `tick`; with `bound=`, `for=`, `with=`, `cleanup`, `malformed`.
+pub(crate) fn call(words: &Words<'_>, number: Number, guest_time: Timestamp) -> Call {
+    let function = match words.first() {
+        "ask" => Function::MODEL_COMPLETE,
+        "read" => Function::FILES_READ,
+        "act" => Function::TEST_ACT,
+        "write" => Function::FILES_WRITE,
+        "append" => Function::FILES_APPEND,
+        "post" => Function::INBOX_POST,
+        "sleep" => Function::CLOCK_SLEEP,
+        "wait" => Function::SIGNALS_WAIT,
+        "question" => Function::SIGNALS_ASK,
+        "tick" => Function::CLOCK_TICK,
+        other => panic!("`{other}` is no call"),
+    };
+    let with = words.value("with").unwrap_or("this");
+    let request = match words.first() {
+        "post" => format!(r#"{{"title":"{with}"}}"#),
+        "question" => format!(r#"{{"name":"go","prompt":"{with}?","audience":"user"}}"#),
+        _ => format!("{with:?}"),
+    };
+    let signal = matches!(words.first(), "wait" | "question").then(|| SignalName::parse("go").unwrap());
+    Call {
+        number,
+        function,
+        request: Payload::parse(&request).unwrap(),
+        options: CallOptions {
+            cleanup: words.has("cleanup"),
+            ..CallOptions::default()
+        },
+        class: match words.has("acts") {
+            true => Class::AtMostOnce,
+            false => function.spec().class,
+        },
+        bound: words.cost("bound"),
+        lasts: words.amount("for").map(Duration::from_micros),
+        signal,
+        guest_time: words.amount("at").map_or(guest_time, Timestamp),
+        refused: words.has("malformed").then(|| Fault::new(Fault::INVALID, "malformed")),
+    }
+}
+
+/// An entry as a journal holds it: `called ask after=1`, `returned 0`, `cancelled`.
+pub(crate) fn entry(words: &Words<'_>, rest: &str, called: u64) -> Entry {
+    match words.first() {
+        "called" => {
+            let call = call(&Words::of(rest), Number(called), Timestamp(1_000));
+            Entry::Called(Box::new(Called {
+                number: words.amount("number").map_or(call.number, Number),
+                function: call.function,
+                request: call.request,
+                options: call.options,
+                class: call.class,
+                after: words.amount("after").unwrap_or(0),
+                reserved: call.bound,
+                due: None,
+            }))
+        }
+        "prepared" => Entry::Prepared {
+            number: words.number(),
+            measured: Payload::of(&7),
+        },
+        "retried" => Entry::Retried(Retried {
+            number: words.number(),
+            why: Why::Recovery,
+            fault: None,
+            spent: None,
+            reserved: words.cost("bound"),
+        }),
+        "returned" => Entry::Returned(Returned {
+            number: words.number(),
+            outcome: Outcome::done(),
+            spent: words.cost("spent"),
+            by: Default::default(),
+        }),
+        "cancelled" => Entry::Cancelled { reason: None },
+        "expired" => Entry::Expired,
+        "finished" => Entry::Finished(Finished {
+            how: How::Done(Payload::null()),
+            spent: Cost::ZERO,
+        }),
+        other => panic!("`{other}` is no entry"),
+    }
+}
+
+/// How a performance ended: `ok`, `fails`, `again`, `in-doubt`, `aborted`; with `spent=`.
+pub(crate) fn ended(words: &Words<'_>) -> Ended {
+    if words.has("in-doubt") {
+        return Ended::InDoubt("nobody knows".to_owned());
+    }
+    if words.has("aborted") {
+        return Ended::Aborted;
+    }
+    let failed = words.has("fails") || words.has("again");
+    Ended::Returned {
+        outcome: match failed {
+            true => Outcome::fault(Fault::FAILED, "it went wrong"),
+            false => Outcome::done(),
+        },
+        spent: words.cost("spent"),
+        again: words.has("again").then_some(Again {
+            kind: FaultKind::Network,
+            after: None,
+        }),
+    }
+}
+
+/// `cancel`, `event go`, `answer 0`, `redo 0`, `skip 0`, `settle 0`.
+pub(crate) fn command(words: &Words<'_>) -> Command {
+    let by = None;
+    let value = Payload::of("yes");
+    let decide = |decision| Command::Decide {
+        number: words.number(),
+        decision,
+        by: None,
+    };
+    match words.first() {
+        "cancel" => Command::Cancel { reason: None },
+        "event" => Command::Event {
+            name: SignalName::parse(words.0[1]).unwrap(),
+            value,
+            by,
+        },
+        "answer" => Command::Answer {
+            number: words.number(),
+            value,
+            by,
+        },
+        "redo" => decide(Decision::Redo),
+        "skip" => decide(Decision::Skip),
+        "settle" => decide(Decision::Answer(value)),
+        other => panic!("`{other}` is no mail"),
+    }
+}
+
+pub(crate) fn line(text: &str) -> Line {
+    Line::Message {
+        level: Level::Info,
+        message: text.to_owned(),
+    }
+}
+
+pub(crate) fn failure(code: &str) -> Failure {
+    Failure {
+        code: code.to_owned(),
+        message: "it failed".to_owned(),
+        details: None,
+        backtrace: None,
+    }
+}
+
+/// What an action says, and whether it is bookkeeping that most stories leave out.
+pub(crate) fn show(action: &Action) -> Vec<(String, bool)> {
+    let said = match action {
+        Action::Write(writes) => return writes.iter().map(show_write).collect(),
+        Action::Barrier(seq) => return vec![(format!("barrier {seq}"), true)],
+        Action::Alarm(at) => return vec![(format!("alarm {}", at.0), true)],
+        Action::Deliver(given) => {
+            let outcome = given.outcome.code().unwrap_or("ok");
+            format!("deliver {} {outcome} at {}", given.number, given.time.0)
+        }
+        Action::Measure(ticket) => format!("measure {}", ticket.number()),
+        Action::Perform(ticket) => {
+            let doubt = if ticket.in_doubt() { " again" } else { "" };
+            let measured = ticket.measured().map(|m| format!(" from {m}")).unwrap_or_default();
+            let key = ticket.key();
+            let number = key
+                .strip_prefix("01jd0000000000000000000000/")
+                .expect("g1: a key is `<run>/<number>`");
+            format!("perform {number}{doubt}{measured}")
+        }
+        Action::Abort(number) => format!("abort {number}"),
+        Action::Idle(idle) => {
+            let waits: Vec<String> = idle
+                .waits
+                .iter()
+                .map(|(n, wait)| format!("{n} {}", kind(wait)))
+                .collect();
+            format!("idle [{}]", waits.join(" "))
+        }
+        Action::Stop(Stop::Finished(finished)) => format!("stop {}", how(&finished.how)),
+        Action::Stop(Stop::Mismatch(mismatch)) => {
+            format!("mismatch: {}", mismatch.to_string().lines().next().unwrap())
+        }
+        Action::Stop(Stop::Broken(reason)) => format!("stop broken: {reason}"),
+    };
+    vec![(said, false)]
+}
+
+fn show_write(write: &Write) -> (String, bool) {
+    let said = match write {
+        Write::Entry(record) => show_entry(&record.entry, record.at),
+        Write::Line {
+            after, ordinal, line, ..
+        } => match line {
+            Line::Message { message, .. } => format!("line {after}.{ordinal} {message}"),
+            other => panic!("stories say only messages, not {other:?}"),
+        },
+        Write::Local(Local::Post { source, .. }) => match source {
+            Source::Message(number) => format!("post message {number}"),
+            Source::Question(number) => format!("post question {number}"),
+            Source::Decision(number) => format!("post decision {number}"),
+            Source::Finished => "post the end".to_owned(),
+        },
+        Write::Local(Local::OpenWait { number, wait, .. }) => format!("open {number} {}", kind(wait)),
+        Write::Local(Local::CloseWait { number }) => format!("close {number}"),
+        Write::Local(Local::TakeMail(id)) => format!("take mail {id}"),
+        Write::Local(Local::SetStatus(status)) => return (format!("status {}", status.as_str()), true),
+    };
+    (said, false)
+}
+
+fn show_entry(entry: &Entry, at: Timestamp) -> String {
+    match entry {
+        Entry::Called(called) => match called.after {
+            0 => format!("called {}", called.number),
+            after => format!("called {} after {after}", called.number),
+        },
+        Entry::Prepared { number, measured } => format!("prepared {number} {measured}"),
+        Entry::Retried(retried) => format!("retried {} {:?}", retried.number, retried.why).to_lowercase(),
+        Entry::Returned(returned) => {
+            let outcome = returned.outcome.code().unwrap_or("ok");
+            format!("returned {} {outcome} at {}", returned.number, at.0)
+        }
+        Entry::Finished(finished) => format!("finished {} spent {}", how(&finished.how), finished.spent.tokens),
+        other => other.kind().to_owned(),
+    }
+}
+
+fn how(how: &How) -> String {
+    match how {
+        How::Done(_) => "done".to_owned(),
+        How::Failed(failure) => format!("failed {}", failure.code),
+        How::Cancelled(None) => "cancelled".to_owned(),
+        How::Cancelled(Some(_)) => "cancelled with a result".to_owned(),
+        How::Continued(_) => "continued".to_owned(),
+    }
+}
+
+fn kind(wait: &Wait) -> &'static str {
+    match wait {
+        Wait::Timer => "timer",
+        Wait::Event(_) => "event",
+        Wait::Question(_) => "question",
+        Wait::Decision => "decision",
+    }
+}
