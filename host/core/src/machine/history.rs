@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::budget::{Account, Cost};
-use crate::entry::{Called, Entry, Record, Started};
+use crate::entry::{Called, Entry, Record, Started, Why};
 use crate::id::{Number, Seq};
 use crate::payload::Payload;
 
@@ -62,6 +62,7 @@ pub(super) struct History {
     /// The outcome entries, in order.
     pub(super) outcomes: VecDeque<Record>,
     pub(super) cancelled: bool,
+    expired: bool,
     pub(super) account: Account,
     pub(super) finished: bool,
     pub(super) seq_next: Seq,
@@ -91,6 +92,7 @@ impl History {
             calls: BTreeMap::new(),
             outcomes: VecDeque::new(),
             cancelled: false,
+            expired: false,
             account,
             finished: false,
             seq_next: Seq(1),
@@ -118,10 +120,14 @@ impl History {
         match &record.entry {
             Entry::Started(_) => return Err("the run had started".to_owned()),
             Entry::Called(called) => self.add_call(record.seq, called)?,
-            Entry::Prepared { number, measured } => self.call(*number)?.measured = Some(measured.clone()),
+            Entry::Prepared { number, measured } => self.open_call(*number)?.measured = Some(measured.clone()),
             Entry::Retried(retried) => {
-                let call = self.call(retried.number)?;
+                let call = self.open_call(retried.number)?;
                 call.retried += 1;
+                if retried.why == Why::Redo {
+                    // Measured anew: the file is not as it was (rule R3).
+                    call.measured = None;
+                }
                 let before = std::mem::replace(&mut call.reserved, retried.reserved);
                 if let (Some(before), Some(spent)) = (before, retried.spent) {
                     self.account.settle(before, spent);
@@ -129,10 +135,8 @@ impl History {
                 self.account.replay(retried.reserved.unwrap_or_default());
             }
             Entry::Returned(returned) => {
-                let call = self.call(returned.number)?;
-                if std::mem::replace(&mut call.answered, true) {
-                    return Err(format!("call #{} was answered before", returned.number));
-                }
+                let call = self.open_call(returned.number)?;
+                call.answered = true;
                 if let (Some(reserved), Some(spent)) = (call.reserved.take(), returned.spent) {
                     self.account.settle(reserved, spent);
                 }
@@ -142,7 +146,10 @@ impl History {
                     return Err("the run was cancelled before".to_owned());
                 }
             }
-            Entry::Expired | Entry::Repinned { .. } => {}
+            Entry::Expired if !self.cancelled => return Err("the run was not cancelled".to_owned()),
+            Entry::Expired if self.expired => return Err("its time was over before".to_owned()),
+            Entry::Expired => self.expired = true,
+            Entry::Repinned { .. } => {}
             Entry::Finished(_) => self.finished = true,
         }
         if record.entry.is_outcome() {
@@ -155,6 +162,11 @@ impl History {
         let expected = Number(self.calls.len() as u64);
         if called.number != expected {
             return Err(format!("call #{} stands where call #{expected} belongs", called.number));
+        }
+        let before = self.calls.last_key_value().map_or(0, |(_, last)| last.called.after);
+        if !(before..=self.outcomes.len() as u64).contains(&called.after) {
+            let after = called.after;
+            return Err(format!("no call can be started after {after} outcomes here"));
         }
         self.account.replay(called.reserved.unwrap_or_default());
         let recorded = Recorded {
@@ -169,9 +181,12 @@ impl History {
         Ok(())
     }
 
-    fn call(&mut self, number: Number) -> Result<&mut Recorded, String> {
-        self.calls
-            .get_mut(&number)
-            .ok_or_else(|| format!("call #{number} was not started"))
+    /// Returns a call that has no outcome yet.
+    fn open_call(&mut self, number: Number) -> Result<&mut Recorded, String> {
+        match self.calls.get_mut(&number) {
+            None => Err(format!("call #{number} was not started")),
+            Some(call) if call.answered => Err(format!("call #{number} was answered before")),
+            Some(call) => Ok(call),
+        }
     }
 }

@@ -80,6 +80,29 @@ fn j5_an_outcome_that_is_passed_over_restarts_the_count_of_lines_live_and_at_rep
 }
 
 #[test]
+fn a_journal_that_does_not_make_sense_is_refused_in_words() {
+    check(
+        "journal nothing => the journal does not begin with a `started` entry
+         journal without start, called ask => the journal does not begin with a `started` entry
+         journal called ask, returned 0 seq=3 => the journal has entry 3 where entry 2 belongs
+         journal called ask, called ask seq=1 => the journal has entry 1 where entry 2 belongs
+         journal called ask number=1 => entry 1 of the journal does not fit those before it: call #1 stands where call #0 belongs
+         journal called ask after=1 => entry 1 of the journal does not fit those before it: no call can be started after 1 outcomes here
+         journal called ask, returned 0, called ask after=1, called ask after=0 => entry 4 of the journal does not fit those before it: no call can be started after 0 outcomes here
+         journal returned 0 => entry 1 of the journal does not fit those before it: call #0 was not started
+         journal prepared 0 => entry 1 of the journal does not fit those before it: call #0 was not started
+         journal retried 0 => entry 1 of the journal does not fit those before it: call #0 was not started
+         journal called ask, returned 0, returned 0 => entry 3 of the journal does not fit those before it: call #0 was answered before
+         journal called ask, returned 0, retried 0 => entry 3 of the journal does not fit those before it: call #0 was answered before
+         journal called append, returned 0, prepared 0 => entry 3 of the journal does not fit those before it: call #0 was answered before
+         journal cancelled, cancelled => entry 2 of the journal does not fit those before it: the run was cancelled before
+         journal expired => entry 1 of the journal does not fit those before it: the run was not cancelled
+         journal cancelled, expired, expired => entry 3 of the journal does not fit those before it: its time was over before
+         journal finished, called ask => entry 2 of the journal does not fit those before it: the run had finished",
+    );
+}
+
+#[test]
 fn a_finished_journal_has_nothing_to_drive() {
     check("journal called ask, returned 0, finished => the run is over");
 }

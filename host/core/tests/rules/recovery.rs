@@ -180,6 +180,21 @@ fn r3_an_append_whose_file_was_changed_parks_and_a_redo_measures_anew() {
 }
 
 #[test]
+fn r3_a_crash_between_a_redo_and_its_measuring_does_not_go_back_to_the_old_measure() {
+    check(
+        "journal called append, prepared 0
+         guest append => retried 0 recovery
+         commit => perform 0 again from 7
+         ends 0 in-doubt => open 0 decision, post decision 0, idle [0 decision]
+         mail redo 0 => take mail 1, close 0, retried 0 redo
+         commit => measure 0
+         crash
+         guest append => retried 0 recovery
+         commit => measure 0",
+    );
+}
+
+#[test]
 fn r3_a_parked_change_holds_later_changes_only() {
     check(
         "journal called append, prepared 0
