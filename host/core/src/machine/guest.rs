@@ -56,17 +56,20 @@ impl Machine {
     /// Takes the end of the guest, unless the journal holds calls that it did not make.
     fn guest_ended(&mut self, how: &str, end: impl FnOnce(&mut Self)) {
         self.guest = Guest::Over;
-        match self.recorded.range(self.number_next..).next() {
+        match self.not_made(how) {
             None => end(self),
-            Some((number, recorded)) => {
-                let mismatch = Mismatch::EndedEarly {
-                    number: *number,
-                    recorded: brief(recorded),
-                    how: how.to_owned(),
-                };
-                self.stop_at(mismatch);
-            }
+            Some(mismatch) => self.stop_at(mismatch),
         }
+    }
+
+    /// Returns the mismatch of a guest that goes no further, `how` says why, although the journal holds calls that it did not make.
+    pub(super) fn not_made(&self, how: &str) -> Option<Mismatch> {
+        let (number, recorded) = self.recorded.range(self.number_next..).next()?;
+        Some(Mismatch::NotMade {
+            number: *number,
+            recorded: brief(recorded),
+            how: how.to_owned(),
+        })
     }
 
     fn start_call(&mut self, call: Call) -> Result<(), Mismatch> {

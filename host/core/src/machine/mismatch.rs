@@ -29,13 +29,13 @@ pub enum Mismatch {
         /// The call as recorded, if the journal holds it.
         recorded: Option<Brief>,
     },
-    /// The guest was over, and the journal goes on.
-    EndedEarly {
+    /// The guest was over, or waited for what has no outcome yet, and the journal goes on.
+    NotMade {
         /// The first call that it did not make.
         number: Number,
         /// The call as recorded.
         recorded: Brief,
-        /// How the guest ended.
+        /// What the guest did instead.
         how: String,
     },
 }
@@ -83,9 +83,9 @@ impl fmt::Display for Mismatch {
                     None => Ok(()),
                 }
             }
-            Self::EndedEarly { number, recorded, how } => write!(
+            Self::NotMade { number, recorded, how } => write!(
                 f,
-                "the skill ended where the journal goes on\n  recorded (call #{number}): {recorded}\n  attempted: {how}"
+                "the skill did not make a call that the journal holds\n  recorded (call #{number}): {recorded}\n  attempted: {how}"
             ),
         }
     }

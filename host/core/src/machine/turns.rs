@@ -14,6 +14,8 @@ impl Machine {
                 self.deliver_refusal(number);
             } else if let Some(record) = self.waiting.pop_front() {
                 self.consume(record);
+            } else if let Some(mismatch) = self.not_made("it waits for what has no outcome yet") {
+                self.stop_at(mismatch);
             } else {
                 self.live = true;
                 self.begin_started();

@@ -29,6 +29,29 @@ fn g2_options_are_recorded_and_not_compared() {
 }
 
 #[test]
+fn g2_a_replayed_guest_that_makes_fewer_calls_is_stopped_before_it_goes_live() {
+    check(
+        "journal called ask, called ask, returned 0, called act after=1
+         guest ask, ask => deliver 0 ok at 1000
+         guest drop 0 => mismatch: the skill did not make a call that the journal holds",
+    );
+}
+
+#[test]
+fn g2_a_replayed_guest_that_ends_early_is_stopped() {
+    check(
+        "journal called ask, returned 0, called act after=1
+         guest ask => deliver 0 ok at 1000
+         guest finishes => mismatch: the skill did not make a call that the journal holds",
+    );
+    check(
+        "journal called ask, returned 0, called act after=1
+         guest ask => deliver 0 ok at 1000
+         guest traps => mismatch: the skill did not make a call that the journal holds",
+    );
+}
+
+#[test]
 fn g2_an_outcome_whose_call_was_not_started_stops_the_guest() {
     check(
         "journal called ask, called ask, returned 1
