@@ -85,7 +85,7 @@ impl Machine {
             self.account.settle(reserved, spent);
         }
         match self.reserve(bound, false) {
-            Err(over) => self.answer(number, Outcome::fault(Fault::BUDGET, over), None, By::Effect),
+            Err(over) => self.answer(number, Outcome::fault(Fault::BUDGET, over), spent, By::Effect),
             Ok(reserved) => {
                 let seq = self.append(Entry::Retried(Retried {
                     number,

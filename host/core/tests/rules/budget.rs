@@ -50,6 +50,22 @@ fn b1_a_further_performance_has_its_own_reservation() {
 }
 
 #[test]
+fn b1_a_further_performance_that_does_not_fit_returns_budget_and_what_was_spent_is_the_same_at_replay() {
+    check(
+        "guest ask bound=400, ask bound=500 => called 0, called 1
+         commit => perform 0, perform 1
+         ends 0 again spent=300
+         alarm => returned 0 budget at 584303, deliver 0 budget at 584303
+         commit
+         guest finishes => abort 1
+         ends 1 aborted => finished done spent 800, post the end
+         crash
+         guest ask bound=400, ask bound=500 => deliver 0 budget at 584303
+         guest finishes => close 1, finished done spent 800, post the end",
+    );
+}
+
+#[test]
 fn b1_dropped_performances_stay_spent_unless_they_still_say_what_they_spent() {
     check(
         "guest ask bound=400, ask bound=500, read => called 0, called 1, called 2, perform 2
