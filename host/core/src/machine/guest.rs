@@ -156,6 +156,11 @@ fn again(recorded: &Recorded, call: Call) -> Flight {
     flight.reserved = recorded.reserved;
     flight.performances = 1 + recorded.retried;
     flight.in_doubt = !recorded.answered;
+    if flight.bound.is_some() && recorded.called.reserved.is_none() {
+        // It was recorded without a reservation, so it was never performed: the budget had no room, and a crash lost the answer that says so (rule B1).
+        let over = "the run's budget had no room for this call; `--max-calls` and `--max-tokens` at launch allow more";
+        flight.refused.get_or_insert_with(|| Fault::new(Fault::BUDGET, over));
+    }
     if recorded.answered {
         flight.phase = Phase::Answered;
     }

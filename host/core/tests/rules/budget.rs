@@ -34,6 +34,15 @@ fn b1_what_was_settled_and_refused_is_the_same_at_replay() {
 }
 
 #[test]
+fn b1_a_call_that_was_refused_for_the_budget_and_whose_refusal_a_crash_lost_is_refused_again() {
+    check(
+        "journal called ask bound=400, called ask acts, called ask
+         guest ask bound=400, ask acts bound=700, ask bound=700 => retried 0 recovery, returned 1 budget at 1000, returned 2 budget at 1000, deliver 1 budget at 1000
+         guest finishes => finished done spent 800, post the end",
+    );
+}
+
+#[test]
 fn b1_a_further_performance_has_its_own_reservation() {
     check(
         "guest ask bound=400 => called 0
