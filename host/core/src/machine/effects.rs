@@ -84,7 +84,7 @@ impl Machine {
         if let (Some(reserved), Some(spent)) = (flight.reserved.take(), spent) {
             self.account.settle(reserved, spent);
         }
-        match self.reserve(bound, false) {
+        match self.reserve(bound) {
             Err(over) => self.answer(number, Outcome::fault(Fault::BUDGET, over), spent, By::Effect),
             Ok(reserved) => {
                 let seq = self.append(Entry::Retried(Retried {

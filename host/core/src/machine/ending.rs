@@ -2,7 +2,8 @@
 
 use super::flight::Flight;
 use super::{Guest, Local, Machine, Source, Status, Stop};
-use crate::effect::Kind;
+use crate::calls::CallOptions;
+use crate::effect::{Function, Kind};
 use crate::entry::{Entry, Failure, Finished, How};
 use crate::id::{Number, Seq};
 use crate::payload::Payload;
@@ -60,9 +61,9 @@ impl Cancel {
     }
 
     /// Decides about a call that the guest starts now (rule C2). A reading of the clock is always answered (rule G6).
-    pub(super) fn refuses(&self, flight: &Flight) -> Refusal {
-        let refused = self.expired || (self.consumed && !flight.options.cleanup);
-        match refused && flight.function.kind() != Kind::Tick {
+    pub(super) fn refuses(&self, function: Function, options: &CallOptions) -> Refusal {
+        let refused = self.expired || (self.consumed && !options.cleanup);
+        match refused && function.kind() != Kind::Tick {
             true => Refusal::Refused,
             false => Refusal::Allowed,
         }

@@ -86,7 +86,7 @@ impl Machine {
             }
             None => self.start_new(call),
         };
-        let refusal = self.cancel.refuses(&flight);
+        let refusal = self.cancel.refuses(flight.function, &flight.options);
         self.flights.insert(number, flight);
         if refusal == Refusal::Refused {
             self.refuse(number);
@@ -100,7 +100,8 @@ impl Machine {
             deadline: self.now.after(lasts),
             guest: call.guest_time.after(lasts),
         });
-        let reservation = self.reserve(call.bound, call.refused.is_some());
+        let performed = call.refused.is_none() && self.cancel.refuses(call.function, &call.options) == Refusal::Allowed;
+        let reservation = self.reserve(call.bound.filter(|_| performed));
         let called = Called {
             number: call.number,
             function: call.function,
@@ -120,9 +121,9 @@ impl Machine {
         flight
     }
 
-    /// Reserves the upper bound of a performance, if it has one and is going to take place.
-    pub(super) fn reserve(&mut self, bound: Option<Cost>, refused: bool) -> Result<Option<Cost>, String> {
-        match bound.filter(|_| !refused) {
+    /// Reserves the upper bound of a performance, if it has one.
+    pub(super) fn reserve(&mut self, bound: Option<Cost>) -> Result<Option<Cost>, String> {
+        match bound {
             Some(bound) => self.account.reserve(bound).map(|()| Some(bound)),
             None => Ok(None),
         }

@@ -89,6 +89,21 @@ fn b1_dropped_performances_stay_spent_unless_they_still_say_what_they_spent() {
 }
 
 #[test]
+fn b1_calls_that_a_cancellation_refuses_reserve_nothing() {
+    check(
+        "guest read => called 0, perform 0
+         mail cancel => take mail 1, cancelled, abort 0, deliver 0 cancelled at 1000
+         guest ask bound=700, ask bound=700 cleanup => called 1 after 1, called 2 after 1, deliver 1 cancelled at 1000
+         guest
+         commit => perform 2
+         ends 2 ok spent=30 => returned 2 ok at 1000, deliver 2 ok at 1000
+         guest fails
+         ends 0 ok => returned 0 ok at 1000, finished cancelled spent 30, post the end
+         commit => stop cancelled",
+    );
+}
+
+#[test]
 fn b1_malformed_calls_reserve_nothing() {
     check(
         "guest ask bound=700 malformed, ask bound=700 => called 0, called 1, returned 0 invalid at 1000, deliver 0 invalid at 1000
