@@ -225,7 +225,10 @@ impl Machine {
         };
         if flight.open {
             flight.open = false;
-            self.abandon(number);
+            match flight.cancelled {
+                true => self.forget(number),
+                false => self.abandon(number),
+            }
         }
     }
 

@@ -123,6 +123,18 @@ fn c2_refused_calls_are_refused_again_at_replay_and_never_performed() {
 }
 
 #[test]
+fn c2_a_refusal_that_was_dropped_is_not_given() {
+    check(
+        "guest ask, ask => called 0, called 1
+         commit => perform 0, perform 1
+         mail cancel => take mail 1, cancelled, abort 0, abort 1, deliver 0 cancelled at 1000
+         guest drop 1, read cleanup => called 2 after 1, perform 2
+         ends 1 ok => returned 1 ok at 1000
+         ends 0 ok => returned 0 ok at 1000",
+    );
+}
+
+#[test]
 fn c3_a_recovery_restarts_the_time_for_cleaning_up() {
     check(
         "guest read => called 0, perform 0
