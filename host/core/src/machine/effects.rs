@@ -42,14 +42,21 @@ impl Machine {
             (Kind::Post, _) => self.post(number),
             (Kind::Tick, _) => self.answer(number, Outcome::done(), None, By::Effect),
             (Kind::Timer | Kind::Event | Kind::Question, _) => self.open_wait(number),
-            (Kind::Effect, Class::AtMostOnce) if flight.in_doubt => {
-                self.park(
-                    number,
-                    "the host ended while this was being done, and nobody can say whether it was".to_owned(),
-                );
-            }
-            (Kind::Effect, _) if flight.in_doubt => self.perform_again(number, Why::Recovery, None, None),
+            (Kind::Effect, _) if flight.in_doubt => self.recover(number),
             (Kind::Effect, _) => flight.phase = Phase::Behind(flight.seq),
+        }
+    }
+
+    /// Goes on with a call that a crash left in doubt: by its class, unless a person has decided about it already (rules R1, R4).
+    pub(super) fn recover(&mut self, number: Number) {
+        let class = self.flights.get(&number).map(|flight| flight.class);
+        if class == Some(Class::AtMostOnce) || self.is_decided(number) {
+            let reason = "the host ended while this was being done, and nobody can say whether it was";
+            self.park(number, reason.to_owned());
+        } else {
+            // It may have been parked before the crash.
+            self.local(Local::CloseWait { number });
+            self.perform_again(number, Why::Recovery, None, None);
         }
     }
 

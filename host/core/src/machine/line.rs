@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::Machine;
 use super::flight::Phase;
 use super::guest::later;
-use crate::entry::{By, Entry, Why};
+use crate::entry::{By, Entry};
 use crate::id::{Number, Seq};
 use crate::outcome::{Fault, Outcome};
 use crate::payload::Payload;
@@ -51,7 +51,7 @@ impl Machine {
             return;
         }
         match flight.in_doubt {
-            true => self.perform_again(number, Why::Recovery, None, None),
+            true => self.recover(number),
             false => flight.phase = Phase::Behind(later(flight.seq, self.line.clear)),
         }
     }

@@ -46,11 +46,7 @@ impl Machine {
             .label
             .clone()
             .unwrap_or_else(|| flight.function.name().to_owned());
-        let decided = self
-            .mail
-            .values()
-            .any(|command| matches!(command, Command::Decide { number: n, .. } if *n == number));
-        if decided {
+        if self.is_decided(number) {
             return;
         }
         self.local(Local::OpenWait {
@@ -65,6 +61,12 @@ impl Machine {
             body: reason,
             attachments: Vec::new(),
         });
+    }
+
+    /// Returns whether the mailbox holds a decision about a call.
+    pub(super) fn is_decided(&self, number: Number) -> bool {
+        let about = |command: &Command| matches!(command, Command::Decide { number: n, .. } if *n == number);
+        self.mail.values().any(about)
     }
 
     /// Answers what is due.

@@ -28,7 +28,7 @@ fn b1_what_was_settled_and_refused_is_the_same_at_replay() {
          crash
          guest ask bound=600, ask bound=600 => deliver 1 budget at 1000
          guest => deliver 0 ok at 1000
-         guest ask bound=600 => returned 2 budget at 1000, deliver 2 budget at 1000
+         guest ask bound=600 => close 2, returned 2 budget at 1000, deliver 2 budget at 1000
          guest finishes => finished done spent 700, post the end",
     );
 }
@@ -37,7 +37,7 @@ fn b1_what_was_settled_and_refused_is_the_same_at_replay() {
 fn b1_a_call_that_was_refused_for_the_budget_and_whose_refusal_a_crash_lost_is_refused_again() {
     check(
         "journal called ask bound=400, called ask acts, called ask
-         guest ask bound=400, ask acts bound=700, ask bound=700 => retried 0 recovery, returned 1 budget at 1000, returned 2 budget at 1000, deliver 1 budget at 1000
+         guest ask bound=400, ask acts bound=700, ask bound=700 => close 0, retried 0 recovery, returned 1 budget at 1000, returned 2 budget at 1000, deliver 1 budget at 1000
          guest finishes => finished done spent 800, post the end",
     );
 }
@@ -51,7 +51,7 @@ fn b1_a_further_performance_has_its_own_reservation() {
          alarm => retried 0 failure
          commit => perform 0 again
          crash
-         guest ask bound=400 => retried 0 recovery
+         guest ask bound=400 => close 0, retried 0 recovery
          commit => perform 0 again
          ends 0 ok spent=60 => returned 0 ok at 584303, deliver 0 ok at 584303
          guest finishes => finished done spent 510, post the end",

@@ -57,7 +57,7 @@ fn c1_a_cancellation_waits_its_turn_behind_what_arrived_before() {
 fn c1_parked_and_pausing_calls_are_cancelled_as_well() {
     check(
         "journal called act, called ask
-         guest act, ask => open 0 decision, post decision 0, retried 1 recovery
+         guest act, ask => open 0 decision, post decision 0, close 1, retried 1 recovery
          commit => perform 1 again
          ends 1 again
          mail cancel => take mail 1, cancelled, close 0, deliver 0 cancelled at 1000
@@ -118,7 +118,7 @@ fn c2_refused_calls_are_refused_again_at_replay_and_never_performed() {
          crash
          guest read => close 0, deliver 0 cancelled at 1000
          guest act, read cleanup => close 1, deliver 1 cancelled at 1000
-         guest => retried 2 recovery, perform 2 again",
+         guest => close 2, retried 2 recovery, perform 2 again",
     );
 }
 
@@ -144,7 +144,7 @@ fn c3_a_recovery_restarts_the_time_for_cleaning_up() {
          crash
          clock 100000
          guest read => close 0, deliver 0 cancelled at 1000
-         guest read cleanup => retried 1 recovery, perform 1 again
+         guest read cleanup => close 1, retried 1 recovery, perform 1 again
          alarm => expired, abort 1, deliver 1 cancelled at 101000",
     );
 }
@@ -157,7 +157,7 @@ fn c3_a_slow_replay_does_not_eat_the_time_for_cleaning_up() {
          clock 100000
          guest read cleanup => deliver 1 ok at 1100
          clock 200000
-         guest read cleanup => retried 2 recovery, perform 2 again
+         guest read cleanup => close 2, retried 2 recovery, perform 2 again
          alarm => expired, abort 2, deliver 2 cancelled at 201000",
     );
 }

@@ -10,7 +10,7 @@ fn g1_a_call_whose_number_stays_while_its_position_in_the_journal_changes_keeps_
          ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
          guest read, ask => called 2 after 1, called 3 after 1, perform 2, barrier 5
          crash
-         guest ask, ask => retried 0 recovery, retried 1 recovery, barrier 4, status running
+         guest ask, ask => close 0, retried 0 recovery, close 1, retried 1 recovery, barrier 4, status running
          commit => perform 0 again, perform 1 again
          ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
          guest read, ask => called 2 after 1, called 3 after 1, perform 2, barrier 7
@@ -27,13 +27,13 @@ fn g2_a_guest_that_started_two_calls_before_it_blocked_replays_when_their_outcom
          commit => perform 1
          crash
          guest read, ask => deliver 0 ok at 1000
-         guest => retried 1 recovery
+         guest => close 1, retried 1 recovery
          commit => perform 1 again",
     );
     check(
         "journal called read, returned 0, called ask after=0
          guest read, ask => deliver 0 ok at 1000
-         guest => retried 1 recovery
+         guest => close 1, retried 1 recovery
          commit => perform 1 again
          ends 1 ok => returned 1 ok at 1000, deliver 1 ok at 1000
          guest finishes => finished done spent 0, post the end",
@@ -68,7 +68,7 @@ fn j5_a_log_line_is_neither_lost_nor_doubled_by_a_crash_right_after_it() {
          lines => one, two
          crash
          guest says one, read => line 0.0 one, deliver 0 ok at 1000
-         guest says two, read => line 1.0 two, retried 1 recovery, perform 1 again
+         guest says two, read => line 1.0 two, close 1, retried 1 recovery, perform 1 again
          commit
          lines => one, two",
     );

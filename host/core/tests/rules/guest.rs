@@ -101,7 +101,7 @@ fn g5_a_call_that_is_started_and_dropped_at_once_is_never_performed() {
         "guest ask, drop 0, ask => called 0, called 1
          commit => perform 1
          crash
-         guest ask, drop 0, ask => close 0, retried 1 recovery",
+         guest ask, drop 0, ask => close 0, close 1, retried 1 recovery",
     );
 }
 
@@ -147,7 +147,7 @@ fn g5_dropping_a_wait_closes_it_live_and_again_at_replay() {
          commit
          crash
          guest question, read => deliver 1 ok at 1000
-         guest drop 0, read => close 0, retried 2 recovery, perform 2 again",
+         guest drop 0, read => close 0, close 2, retried 2 recovery, perform 2 again",
     );
 }
 
@@ -177,7 +177,7 @@ fn g5_an_outcome_that_arrived_before_the_drop_is_passed_over() {
          commit
          crash
          guest read, read, read => deliver 0 ok at 1000
-         guest drop 1 => retried 2 recovery, perform 2 again",
+         guest drop 1 => close 2, retried 2 recovery, perform 2 again",
     );
 }
 

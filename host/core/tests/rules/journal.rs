@@ -73,7 +73,7 @@ fn j5_an_outcome_that_is_passed_over_restarts_the_count_of_lines_live_and_at_rep
          crash
          guest read, read, read => deliver 0 ok at 1000
          guest says one, drop 1 => line 1.0 one, deliver 2 ok at 1000
-         guest says two, read => line 3.0 two, retried 3 recovery, perform 3 again
+         guest says two, read => line 3.0 two, close 3, retried 3 recovery, perform 3 again
          commit
          lines => one, two",
     );

@@ -25,7 +25,7 @@ fn r1_a_call_that_was_recorded_and_never_begun_is_recovered_all_the_same() {
 fn r2_a_further_performance_is_durable_before_it_takes_place() {
     check_with_bookkeeping(
         "journal called ask
-         guest ask => retried 0 recovery, barrier 2, status running
+         guest ask => close 0, retried 0 recovery, barrier 2, status running
          commit => perform 0 again",
     );
 }
@@ -55,7 +55,7 @@ fn r2_a_call_that_failed_in_a_way_that_may_pass_is_performed_again_until_its_att
 fn r2_attempts_made_before_a_crash_count() {
     check(
         "journal called ask, retried 0, retried 0, retried 0
-         guest ask => retried 0 recovery
+         guest ask => close 0, retried 0 recovery
          commit => perform 0 again
          ends 0 again => returned 0 failed at 1000, deliver 0 failed at 1000",
     );
@@ -147,7 +147,7 @@ fn r3_an_append_is_measured_when_its_turn_comes_and_redone_from_there() {
          measured 0 7 => prepared 0 7
          commit => perform 0 from 7
          crash
-         guest append => retried 0 recovery
+         guest append => close 0, retried 0 recovery
          commit => perform 0 again from 7
          ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000",
     );
@@ -168,7 +168,7 @@ fn r3_an_append_that_could_not_be_measured_returns_why() {
 fn r3_an_append_whose_file_was_changed_parks_and_a_redo_measures_anew() {
     check(
         "journal called append, prepared 0
-         guest append => retried 0 recovery
+         guest append => close 0, retried 0 recovery
          commit => perform 0 again from 7
          ends 0 in-doubt => open 0 decision, post decision 0, idle [0 decision]
          mail redo 0 => take mail 1, close 0, retried 0 redo
@@ -183,13 +183,13 @@ fn r3_an_append_whose_file_was_changed_parks_and_a_redo_measures_anew() {
 fn r3_a_crash_between_a_redo_and_its_measuring_does_not_go_back_to_the_old_measure() {
     check(
         "journal called append, prepared 0
-         guest append => retried 0 recovery
+         guest append => close 0, retried 0 recovery
          commit => perform 0 again from 7
          ends 0 in-doubt => open 0 decision, post decision 0, idle [0 decision]
          mail redo 0 => take mail 1, close 0, retried 0 redo
          commit => measure 0
          crash
-         guest append => retried 0 recovery
+         guest append => close 0, retried 0 recovery
          commit => measure 0",
     );
 }
@@ -198,7 +198,7 @@ fn r3_a_crash_between_a_redo_and_its_measuring_does_not_go_back_to_the_old_measu
 fn r3_a_parked_change_holds_later_changes_only() {
     check(
         "journal called append, prepared 0
-         guest append, write, ask, act => called 1, called 2, called 3, retried 0 recovery
+         guest append, write, ask, act => called 1, called 2, called 3, close 0, retried 0 recovery
          commit => perform 0 again from 7, perform 2, perform 3
          ends 0 in-doubt => open 0 decision, post decision 0
          ends 2 ok => returned 2 ok at 1000, deliver 2 ok at 1000
@@ -212,7 +212,7 @@ fn r3_a_parked_change_holds_later_changes_only() {
 fn r4_only_the_call_in_doubt_parks() {
     check_with_bookkeeping(
         "journal called act, called ask
-         guest act, ask => open 0 decision, post decision 0, retried 1 recovery, barrier 3, status running
+         guest act, ask => open 0 decision, post decision 0, close 1, retried 1 recovery, barrier 3, status running
          commit => perform 1 again
          ends 1 ok => returned 1 ok at 1000, deliver 1 ok at 1000
          guest => status parked, idle [0 decision]
@@ -231,6 +231,35 @@ fn r4_a_decision_that_is_in_the_mailbox_is_taken_without_asking_again() {
          mail skip 0
          guest act => take mail 1, returned 0 skipped at 1000, close 0, deliver 0 skipped at 1000
          guest finishes => finished done spent 0, post the end",
+    );
+}
+
+#[test]
+fn r4_a_decision_that_is_in_the_mailbox_comes_before_recovery() {
+    check(
+        "journal called append, prepared 0
+         guest append => close 0, retried 0 recovery
+         commit => perform 0 again from 7
+         ends 0 in-doubt => open 0 decision, post decision 0, idle [0 decision]
+         commit
+         crash
+         mail skip 0
+         guest append => take mail 1, returned 0 skipped at 1000, close 0, deliver 0 skipped at 1000
+         guest finishes => finished done spent 0, post the end",
+    );
+}
+
+#[test]
+fn r4_the_question_about_a_parked_call_is_closed_when_a_recovery_performs_it_again() {
+    check(
+        "journal called ask
+         guest ask => close 0, retried 0 recovery
+         commit => perform 0 again
+         ends 0 in-doubt => open 0 decision, post decision 0, idle [0 decision]
+         commit
+         crash
+         guest ask => close 0, retried 0 recovery
+         commit => perform 0 again",
     );
 }
 
@@ -263,7 +292,7 @@ fn r5_a_call_whose_answer_was_recorded_is_never_made_again() {
          guest
          crash after 1
          guest ask, ask => deliver 0 ok at 1000
-         guest => retried 1 recovery
+         guest => close 1, retried 1 recovery
          commit => perform 1 again",
     );
 }
