@@ -1,6 +1,7 @@
 //! Cancelling (rules C1-C4), and the end of a run.
 
 use super::flight::Flight;
+use super::history::History;
 use super::{Guest, Local, Machine, Source, Status, Stop};
 use crate::calls::CallOptions;
 use crate::effect::{Function, Kind};
@@ -20,7 +21,7 @@ pub(super) struct Cancel {
     expiry_noted: bool,
     /// The guest has consumed that: cleaning up is refused as well.
     expired: bool,
-    /// When the time for cleaning up is over; after that, when the host ends the run itself (rule C3).
+    /// When the guest has to have blocked; after that, when the time for cleaning up is over; after that, when the host ends the run itself (rule C3).
     deadline: Option<Timestamp>,
 }
 
@@ -40,11 +41,11 @@ pub(super) enum Refusal {
 }
 
 impl Cancel {
-    pub(super) fn new(noted: bool) -> Self {
+    pub(super) fn new(history: &History) -> Self {
         Self {
-            noted,
+            noted: history.cancelled,
             consumed: false,
-            expiry_noted: false,
+            expiry_noted: history.expired,
             expired: false,
             deadline: None,
         }
@@ -53,6 +54,11 @@ impl Cancel {
     /// Notes that the run is to be cancelled, and returns whether that is new.
     pub(super) fn note(&mut self) -> bool {
         !std::mem::replace(&mut self.noted, true)
+    }
+
+    /// Lets the time begin anew, when the guest is given something.
+    pub(super) fn restart(&mut self) {
+        self.deadline = None;
     }
 
     /// Returns when something is to happen next.
@@ -74,13 +80,13 @@ impl Machine {
     /// Every call then open returns `cancelled`, in the order started (rule C1).
     pub(super) fn consume_cancelled(&mut self) {
         self.cancel.consumed = true;
+        self.cancel.restart();
         self.refuse_open();
     }
 
     /// The time for cleaning up is over (rule C3).
     pub(super) fn consume_expired(&mut self) {
         self.cancel.expired = true;
-        self.cancel.expiry_noted = true;
         self.refuse_open();
     }
 
@@ -105,9 +111,10 @@ impl Machine {
         }
     }
 
-    /// Lets the time for cleaning up begin. It counts time driven, so it begins when the run is live (rule C3).
+    /// Lets the time that a cancelled run has begin. It counts time driven: not before the guest has made every call that the journal holds (rule C3).
     pub(super) fn start_grace(&mut self) {
-        if self.live && self.cancel.consumed && self.cancel.deadline.is_none() && self.ending.is_none() {
+        let caught_up = self.live || self.not_made("").is_none();
+        if caught_up && self.cancel.noted && self.cancel.deadline.is_none() && self.ending.is_none() {
             self.cancel.deadline = Some(self.now.after(self.limits.grace()));
         }
     }
@@ -117,8 +124,8 @@ impl Machine {
         if self.cancel.deadline.is_none_or(|deadline| deadline > self.now) {
             return;
         }
-        if self.cancel.expiry_noted {
-            // It was told that the time is over and is still not done: the host ends the run itself.
+        if !self.cancel.consumed || self.cancel.expiry_noted {
+            // It does not block to hear of the cancellation, or was told that the time is over and is still not done: the host ends the run itself.
             self.guest = Guest::Over;
             return self.finish(How::Cancelled(None));
         }

@@ -62,7 +62,7 @@ pub(super) struct History {
     /// The outcome entries, in order.
     pub(super) outcomes: VecDeque<Record>,
     pub(super) cancelled: bool,
-    expired: bool,
+    pub(super) expired: bool,
     pub(super) account: Account,
     pub(super) finished: bool,
     pub(super) seq_next: Seq,

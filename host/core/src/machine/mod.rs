@@ -107,6 +107,7 @@ impl Machine {
             return Err(LoadError::Over);
         }
         let durable = Seq(history.seq_next.0 - 1);
+        let cancel = Cancel::new(&history);
         Ok(Self {
             run: history.started.run.clone(),
             limits: history.started.limits.clone(),
@@ -125,7 +126,7 @@ impl Machine {
             account: history.account,
             mail: BTreeMap::new(),
             mail_taken: BTreeSet::new(),
-            cancel: Cancel::new(history.cancelled),
+            cancel,
             ending: None,
             seq_next: history.seq_next,
             durable,
@@ -277,6 +278,8 @@ impl Machine {
             && self.guest == Guest::Blocked
             && self.waiting.is_empty()
             && self.refusals.is_empty()
+            // Leaving memory would restart the time that a cancelled run has (rule C3).
+            && self.cancel.deadline().is_none()
             && !self.flights.values().any(Flight::is_busy);
         if !idle {
             self.idle = false;

@@ -17,12 +17,18 @@ impl Machine {
             } else if let Some(mismatch) = self.not_made("it waits for what has no outcome yet") {
                 self.stop_at(mismatch);
             } else {
-                self.live = true;
+                self.go_live();
                 self.begin_started();
                 if self.waiting.is_empty() && !self.take_one_mail() {
                     break;
                 }
             }
+        }
+    }
+
+    fn go_live(&mut self) {
+        if !std::mem::replace(&mut self.live, true) {
+            self.cancel.restart();
         }
     }
 
@@ -65,6 +71,9 @@ impl Machine {
         }
         self.forget(number);
         self.guest = Guest::Running;
+        if !self.live {
+            self.cancel.restart();
+        }
         self.act(Action::Deliver(Delivery {
             number,
             outcome,

@@ -71,11 +71,13 @@ impl Machine {
 
     /// Answers what is due.
     pub(super) fn pass_deadlines(&mut self) {
+        if self.ending.is_none() {
+            self.end_grace();
+        }
         if !self.live || self.ending.is_some() {
             return;
         }
         self.end_pauses();
-        self.end_grace();
         let now = self.now;
         let due: Vec<(Number, Timestamp)> = self
             .flights
@@ -100,9 +102,6 @@ impl Machine {
 
     /// Returns when something is due next without anybody's help.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        if !self.live {
-            return None;
-        }
         let calls = self
             .flights
             .values()

@@ -1,6 +1,6 @@
 //! Cancelling (rules C1-C4).
 
-use crate::check;
+use crate::{check, check_with_bookkeeping};
 
 #[test]
 fn c1_every_open_call_is_cancelled_in_the_order_started_and_what_comes_later_is_passed_over() {
@@ -135,6 +135,72 @@ fn c2_a_refusal_that_was_dropped_is_not_given() {
 }
 
 #[test]
+fn c3_the_time_for_cleaning_up_ends_with_an_entry_and_cleaning_up_is_refused_from_then_on() {
+    check(
+        "guest read => called 0, perform 0
+         mail cancel => take mail 1, cancelled, abort 0, deliver 0 cancelled at 1000
+         ends 0 aborted
+         guest wait cleanup => called 1 after 1, open 1 event
+         alarm => expired, close 1, deliver 1 cancelled at 2000
+         guest read cleanup, tick => called 2 after 2, called 3 after 2, deliver 2 cancelled at 2000
+         guest => returned 3 ok at 2000, deliver 3 ok at 2000
+         guest finishes => finished cancelled with a result spent 0, post the end
+         commit => stop cancelled with a result",
+    );
+}
+
+#[test]
+fn c3_a_guest_that_does_not_end_after_that_is_ended_by_the_host() {
+    check(
+        "guest read => called 0, perform 0
+         mail cancel => take mail 1, cancelled, abort 0, deliver 0 cancelled at 1000
+         ends 0 aborted
+         guest wait cleanup => called 1 after 1, open 1 event
+         alarm => expired, close 1, deliver 1 cancelled at 2000
+         alarm => finished cancelled spent 0, post the end
+         commit => stop cancelled
+         guest finishes",
+    );
+}
+
+#[test]
+fn c3_a_guest_that_never_blocks_again_is_ended_by_the_host() {
+    check(
+        "guest read => called 0, perform 0
+         ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
+         mail cancel => take mail 1, cancelled
+         alarm => finished cancelled spent 0, post the end
+         commit => stop cancelled
+         guest finishes",
+    );
+}
+
+#[test]
+fn c3_a_guest_that_never_blocks_again_is_ended_by_the_host_after_a_crash_as_well() {
+    check(
+        "guest read => called 0, perform 0
+         ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
+         mail cancel => take mail 1, cancelled
+         commit
+         crash
+         guest read => deliver 0 ok at 1000
+         alarm => finished cancelled spent 0, post the end
+         commit => stop cancelled",
+    );
+    check(
+        "guest read => called 0, perform 0
+         mail cancel => take mail 1, cancelled, abort 0, deliver 0 cancelled at 1000
+         ends 0 aborted
+         alarm => expired
+         commit
+         crash
+         guest read => close 0, deliver 0 cancelled at 1000
+         alarm => finished cancelled spent 0, post the end
+         commit => stop cancelled",
+    );
+}
+
+#[test]
 fn c3_a_recovery_restarts_the_time_for_cleaning_up() {
     check(
         "guest read => called 0, perform 0
@@ -159,6 +225,16 @@ fn c3_a_slow_replay_does_not_eat_the_time_for_cleaning_up() {
          clock 200000
          guest read cleanup => close 2, retried 2 recovery, perform 2 again
          alarm => expired, abort 2, deliver 2 cancelled at 201000",
+    );
+}
+
+#[test]
+fn c3_a_run_that_is_cleaning_up_is_not_idle_so_that_leaving_memory_does_not_restart_its_time() {
+    check_with_bookkeeping(
+        "guest read => called 0, perform 0, status running
+         mail cancel => take mail 1, cancelled, abort 0, deliver 0 cancelled at 1000, alarm 2000
+         ends 0 aborted
+         guest wait cleanup => called 1 after 1, open 1 event",
     );
 }
 
