@@ -216,14 +216,18 @@ thread_local! {
 
 /// Makes the calls of `work` even after the run was cancelled, within the grace period that the host gives.
 ///
-/// ```ignore
-/// let report = match write(&plan).await {
+/// ```no_run
+/// # use skillhost_sdk::prelude::*;
+/// # async fn write() -> Result<String> { Ok(String::new()) }
+/// # async fn example() -> Result<String> {
+/// match write().await {
+///     Ok(report) => Ok(report),
 ///     Err(failure) => {
-///         cleanup(async { files::run().remove("draft.md").await }).await?;
-///         return Err(failure);
+///         cleanup(files::run().remove("draft.md")).await?;
+///         Err(failure)
 ///     }
-///     Ok(report) => report,
-/// };
+/// }
+/// # }
 /// ```
 pub fn cleanup<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let mut work = Box::pin(work);

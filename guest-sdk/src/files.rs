@@ -3,9 +3,13 @@
 //! `run/` is the run's own folder, which may be written and stays when the run ends; `skill/` holds what the skill was installed with. Others
 //! are asked for in `#[skill(files("name", read, reason = ".."))]` and granted by the user. Paths are relative to their mount.
 //!
-//! ```ignore
-//! files::run().write("report.md", &text).await?;
+//! ```no_run
+//! # use skillhost_sdk::prelude::*;
+//! # async fn example() -> Result<()> {
 //! let notes = files::mount("notes")?.read_text("today.md").await?;
+//! files::run().write("report.md", &notes).await?;
+//! # Ok(())
+//! # }
 //! ```
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -103,9 +107,9 @@ impl Mount {
     }
 
     /// Replaces a whole file, at most 8 MiB, making the folders it lies in.
-    pub fn write(&self, path: impl AsRef<str>, contents: impl Into<Vec<u8>>) -> Call<()> {
+    pub fn write(&self, path: impl AsRef<str>, contents: impl AsRef<[u8]>) -> Call<()> {
         let path = self.path(path);
-        let contents = contents.into();
+        let contents = contents.as_ref().to_vec();
         Call::new(
             move |options| host::files::start_write(&path, &contents, options),
             |pending| host::files::finish_write(pending).map_err(|error| error.into_failure()),
@@ -113,9 +117,9 @@ impl Mount {
     }
 
     /// Adds to the end of a file, which is made if absent; at most 8 MiB.
-    pub fn append(&self, path: impl AsRef<str>, contents: impl Into<Vec<u8>>) -> Call<()> {
+    pub fn append(&self, path: impl AsRef<str>, contents: impl AsRef<[u8]>) -> Call<()> {
         let path = self.path(path);
-        let contents = contents.into();
+        let contents = contents.as_ref().to_vec();
         Call::new(
             move |options| host::files::start_append(&path, &contents, options),
             |pending| host::files::finish_append(pending).map_err(|error| error.into_failure()),

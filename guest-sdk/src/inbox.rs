@@ -10,8 +10,12 @@ use crate::host;
 
 /// Posts a message, exactly once also after a crash. The title is one line.
 ///
-/// ```ignore
+/// ```no_run
+/// # use skillhost_sdk::prelude::*;
+/// # async fn example() -> Result<()> {
 /// inbox::post("The report is ready").body("It has 12 findings.").attach("report.md").await?;
+/// # Ok(())
+/// # }
 /// ```
 pub fn post(title: impl Into<String>) -> Post {
     Post {

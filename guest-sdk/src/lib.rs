@@ -3,7 +3,7 @@
 //! A skill is a plain async function. What it learns about the world it learns through calls, whose answers the host records, so that after a
 //! crash the skill runs again from the start and goes on where it was. There is nothing to register and no step to wrap.
 //!
-//! ```ignore
+//! ```no_run
 //! use skillhost_sdk::prelude::*;
 //!
 //! #[data]
@@ -28,6 +28,20 @@
 //! - [`model`], [`files`], [`inbox`], [`signals`], [`clock`], [`random`], [`run`], [`log`] are what the host offers.
 //! - [`map`], [`join_all`], [`join!`], [`first`], [`either`], [`timeout`] do several things at once, [`cleanup`] tidies up after a cancellation.
 //! - [`Failure`] is what goes wrong.
+//!
+//! A type that is not `#[data]` cannot cross the boundary:
+//!
+//! ```compile_fail
+//! # use skillhost_sdk::prelude::*;
+//! struct Input {
+//!     name: String,
+//! }
+//!
+//! #[skill]
+//! async fn run(input: Input) -> Result<()> {
+//!     Ok(())
+//! }
+//! ```
 
 #[doc(hidden)]
 pub mod bindings;
@@ -37,6 +51,8 @@ pub mod clock;
 pub mod describe;
 mod executor;
 mod failure;
+#[cfg(test)]
+mod fake;
 pub mod files;
 mod host;
 pub mod inbox;
@@ -45,9 +61,13 @@ mod map;
 pub mod model;
 mod prompt;
 pub mod random;
+// In this crate's tests calls are the fake host's.
+#[cfg(not(test))]
 pub mod raw;
 pub mod run;
 pub mod signals;
+#[cfg(test)]
+mod tests;
 mod together;
 
 pub use call::{Call, cleanup};

@@ -1,7 +1,9 @@
 //! Tells whoever watches the run. What a skill prints and what it panics with go to the same log.
 //!
-//! ```ignore
-//! log::info!("read {} files", files.len());
+//! ```no_run
+//! # use skillhost_sdk::prelude::*;
+//! # let (done, total) = (3, 8);
+//! log::info!("read {done} files");
 //! progress("files", done, total);
 //! ```
 

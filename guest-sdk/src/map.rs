@@ -11,8 +11,15 @@ use crate::log;
 
 /// Does `work` for every item, at most `limit` at a time. One that fails does not stop the others.
 ///
-/// ```ignore
-/// let (found, missed) = map(plan.parts, 8, async |part: Part| research(part).await).progress("parts").await.split();
+/// ```no_run
+/// # use skillhost_sdk::prelude::*;
+/// # async fn example(parts: Vec<String>) -> Result<()> {
+/// let (found, missed) = map(parts, 8, async |part: String| model::sonnet(&part).label(&part).text().await)
+///     .progress("parts")
+///     .await
+///     .split();
+/// # Ok(())
+/// # }
 /// ```
 pub fn map<'a, I, T, F>(items: I, limit: usize, work: F) -> Map<'a, I::Item, F>
 where

@@ -9,7 +9,6 @@ use crate::failure::Result;
 pub use crate::bindings::skillhost::skill::{tasks, types};
 
 /// Makes a call of a function's two halves.
-#[cfg(not(test))]
 pub fn call<T>(
     start: impl FnOnce(&types::CallOptions) -> tasks::Pending + 'static,
     finish: impl FnOnce(tasks::Pending) -> Result<T> + 'static,

@@ -1,8 +1,13 @@
 //! Waits for messages from outside the run: events that programs send, and answers that people give.
 //!
-//! ```ignore
+//! ```no_run
+//! # use skillhost_sdk::prelude::*;
+//! # #[data] struct Build { passed: bool }
+//! # async fn example() -> Result<bool> {
 //! let approval: Approval = ask("publish", "Publish the report?").attach("report.md").timeout(days(2), Approval::no()).await?;
 //! let build: Build = signals::wait("build-finished").within(hours(1)).await?;
+//! # Ok(approval.approve && build.passed)
+//! # }
 //! ```
 
 use std::future::{Future, IntoFuture};

@@ -79,8 +79,12 @@ pub async fn timeout<T>(limit: Duration, work: impl IntoFuture<Output = Result<T
 
 /// Waits for two or more things of different types; all start at once.
 ///
-/// ```ignore
-/// let (plan, notes) = join!(model::opus(prompt).json::<Plan>(), files::run().read_text("notes.md"));
+/// ```no_run
+/// # use skillhost_sdk::prelude::*;
+/// # async fn example() -> Result<String> {
+/// let (poem, notes) = join!(model::opus("Write a poem.").text(), files::run().read_text("notes.md"));
+/// # Ok(poem? + &notes?)
+/// # }
 /// ```
 #[macro_export]
 macro_rules! join {

@@ -13,7 +13,7 @@ use proc_macro::TokenStream;
 
 /// Makes an async function a skill.
 ///
-/// ```ignore
+/// ```text
 /// /// Greets somebody.
 /// #[skill(needs(tools), files("project", read, reason = "to know the names"))]
 /// async fn run(input: Input) -> Result<Greeting> { .. }

@@ -55,7 +55,8 @@ impl Parse for Variable {
 
 pub(crate) fn expand(arguments: TokenStream) -> Result<TokenStream> {
     let Arguments { name, variables } = syn::parse2(arguments)?;
-    let text = read(&name)?;
+    let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+    let text = read(&PathBuf::from(package).join("prompts"), &name)?;
     check(&name, &text, &variables)?;
     let path = format!("/prompts/{}.md", name.value());
     let values = variables.iter().map(|Variable { name, value }| {
@@ -69,8 +70,8 @@ pub(crate) fn expand(arguments: TokenStream) -> Result<TokenStream> {
     }})
 }
 
-/// Reads a prompt of the package that is being compiled.
-fn read(name: &LitStr) -> Result<String> {
+/// Reads a prompt of a folder.
+fn read(folder: &Path, name: &LitStr) -> Result<String> {
     let value = name.value();
     let well_formed = !value.is_empty()
         && value
@@ -83,14 +84,13 @@ fn read(name: &LitStr) -> Result<String> {
             "the name of a prompt is that of a file in `prompts/` without `.md`: letters, digits, `-`, `_`, `.`",
         ));
     }
-    let folder = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default()).join("prompts");
     std::fs::read_to_string(folder.join(format!("{value}.md"))).map_err(|error| {
         let what = match error.kind() {
             std::io::ErrorKind::NotFound => format!("there is no `prompts/{value}.md`"),
             _ => format!("could not read `prompts/{value}.md`: {error}"),
         };
         let mut names = Vec::new();
-        collect(&folder, "", &mut names);
+        collect(folder, "", &mut names);
         names.sort();
         Error::new(
             name.span(),
@@ -149,4 +149,78 @@ fn check(name: &LitStr, text: &str, given: &[Variable]) -> Result<()> {
         name.span(),
         format!("`prompts/{prompt}.md` also needs a value for {}", listed(missing)),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::quote;
+
+    use super::*;
+
+    /// What is said of a `prompt!` whose text is this.
+    fn said(text: &str, arguments: TokenStream) -> String {
+        let arguments: Arguments = syn::parse2(arguments).expect("the arguments are well formed");
+        match check(&arguments.name, text, &arguments.variables) {
+            Ok(()) => "fine".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn exactly_the_variables_of_a_prompt_are_given() {
+        let text = "Greet $name in $language for $$5.";
+        assert_eq!(said(text, quote!("hi", name = 1, language)), "fine");
+        assert_eq!(
+            said(text, quote!("hi", name = 1)),
+            "`prompts/hi.md` also needs a value for `language`"
+        );
+        assert_eq!(
+            said(text, quote!("hi", name = 1, language, nmae = 2,)),
+            "`prompts/hi.md` has no variable `nmae`; it has `name`, `language`"
+        );
+        assert_eq!(said(text, quote!("hi", name, name, language)), "`name` is given twice");
+        assert_eq!(
+            said("Hello.", quote!("hi", name)),
+            "`prompts/hi.md` has no variable `name`; it has none"
+        );
+    }
+
+    #[test]
+    fn a_lone_dollar_is_placed() {
+        assert_eq!(
+            said("Costs\n$5", quote!("hi")),
+            "`prompts/hi.md` has a `$` in line 2 that no name follows; write `$$` for a dollar"
+        );
+    }
+
+    #[test]
+    fn a_prompt_that_is_missing_names_those_that_are_there() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../skills/hello-world/prompts");
+        let error = read(&folder, &syn::parse_quote!("greeter")).expect_err("there is no such prompt");
+        assert_eq!(
+            error.to_string(),
+            "there is no `prompts/greeter.md`; prompts: `greeter.user`"
+        );
+    }
+
+    #[test]
+    fn the_name_of_a_prompt_leads_out_of_no_folder() {
+        for name in ["", "../secret", "/etc/passwd", "a//b", "a b", "a/./b"] {
+            let name = LitStr::new(name, proc_macro2::Span::call_site());
+            let error = read(Path::new("prompts"), &name).expect_err("it is no name");
+            assert!(
+                error.to_string().starts_with("the name of a prompt is that of a file"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_shows_an_example() {
+        let error = expand(quote!(greeting)).expect_err("a name is a text");
+        assert_eq!(
+            error.to_string(),
+            "expected the name of a prompt, such as `prompt!(\"greeter.user\", name = input.name)`"
+        );
+    }
 }

@@ -287,3 +287,142 @@ fn request(input: ParseStream<'_>, word: &Ident, capability: &'static str) -> Re
         reason,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use quote::quote;
+
+    use super::*;
+
+    fn refusal(arguments: TokenStream, function: TokenStream) -> String {
+        expand(arguments, function).expect_err("it is refused").to_string()
+    }
+
+    fn of_function(function: TokenStream) -> String {
+        refusal(quote!(), function)
+    }
+
+    fn of_arguments(arguments: TokenStream) -> String {
+        refusal(
+            arguments,
+            quote!(
+                async fn run(input: Input) -> Result<Output> {
+                    todo()
+                }
+            ),
+        )
+    }
+
+    #[test]
+    fn what_is_no_skill_is_told_what_one_is() {
+        assert_eq!(
+            of_function(quote!(
+                struct Run;
+            )),
+            "`#[skill]` stands above an `async fn`"
+        );
+        assert_eq!(
+            of_function(quote!(
+                fn run() -> Result<()> {}
+            )),
+            "a skill is an `async fn`: write `async` before `fn`"
+        );
+        assert_eq!(
+            of_function(quote!(
+                async fn run<T>(t: T) -> Result<T> {}
+            )),
+            "a skill has no generic parameters"
+        );
+        assert_eq!(
+            of_function(quote!(
+                async fn run(input: Input) {}
+            )),
+            "a skill returns a result: write `-> Result<Output>`, with `#[data]` above `Output`"
+        );
+        assert_eq!(
+            of_function(quote!(
+                async fn run(a: String, b: String) -> Result<()> {}
+            )),
+            "a skill takes one input: make a struct of it, with `#[data]` above, and a field for each value"
+        );
+        assert_eq!(
+            of_function(quote!(
+                async fn run(&self) -> Result<()> {}
+            )),
+            "a skill is a function, not a method"
+        );
+    }
+
+    #[test]
+    fn an_argument_that_is_not_known_is_told_which_are() {
+        assert_eq!(
+            of_arguments(quote!(title = "x")),
+            "`#[skill]` knows no `title`; it knows `name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`"
+        );
+        assert_eq!(
+            of_arguments(quote!(needs(telepathy))),
+            "a model provider has no feature `telepathy`; it may have `web_search`, `tools`, `schema`"
+        );
+        assert_eq!(
+            of_arguments(quote!(files("project", write, reason = "x"))),
+            "`files` knows no `write`; it knows `read`, `read_write`, `reason = \"..\"`"
+        );
+        assert_eq!(
+            of_arguments(quote!(process("cargo", read))),
+            "`process` knows no `read`; it knows `reason = \"..\"`"
+        );
+    }
+
+    #[test]
+    fn a_request_says_how_and_why() {
+        assert_eq!(
+            of_arguments(quote!(files("project", reason = "x"))),
+            "say how the files are to be used: `read` or `read_write`"
+        );
+        assert_eq!(
+            of_arguments(quote!(process("cargo"))),
+            "say why, in words for the user, who is asked to allow it: `reason = \"..\"`"
+        );
+    }
+
+    #[test]
+    fn a_name_is_checked() {
+        assert_eq!(
+            of_arguments(quote!(name = "My Skill")),
+            "`My Skill` cannot be the name of a skill, which has at most 64 lower-case letters, digits and hyphens; \
+             `#[skill(name = \"..\")]` gives it another than the package's"
+        );
+    }
+
+    #[test]
+    fn the_summary_is_the_first_paragraph_of_the_documentation() {
+        let function: ItemFn = syn::parse_quote! {
+            ///
+            /// Greets somebody,
+            /// or nobody.
+            ///
+            /// Rarely both.
+            async fn run() -> Result<()> {}
+        };
+        assert_eq!(documentation(&function), Some("Greets somebody, or nobody.".to_owned()));
+    }
+
+    #[test]
+    fn what_is_asked_for_reaches_the_description() {
+        let arguments = quote!(
+            needs(web_search, schema),
+            files("project", read_write, reason = "to mend it")
+        );
+        let expanded = expand(
+            arguments,
+            quote!(
+                async fn run(i: Input) -> Result<Output> {}
+            ),
+        )
+        .expect("it is a skill");
+        let expanded = expanded.to_string();
+        for part in ["\"web-search\" , \"schema\"", "\"read-write\"", "\"to mend it\""] {
+            assert!(expanded.contains(part), "{part} in {expanded}");
+        }
+    }
+}

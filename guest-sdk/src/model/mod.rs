@@ -1,8 +1,12 @@
 //! Asks a language model. Which provider answers is the user's choice.
 //!
-//! ```ignore
-//! let text = model::opus(prompt!("write", notes = notes)).label("write").text().await?;
-//! let plan: Plan = model::opus(prompt!("plan", question = question)).json().await?;
+//! ```no_run
+//! # use skillhost_sdk::prelude::*;
+//! # #[data] struct Plan { parts: Vec<String> }
+//! # async fn example(question: &str) -> Result<String> {
+//! let plan: Plan = model::opus(format!("Plan how to answer: {question}")).label("plan").json().await?;
+//! model::opus(format!("Answer {question} as planned: {}", json(&plan))).max_tokens(16_000).text().await
+//! # }
 //! ```
 //!
 //! A request is answered as text, as a value of a type ([`Request::json`]), or as it is ([`Request::reply`]).

@@ -4,6 +4,9 @@
 //! a block of `KEY|value` lines, and what stands between the outermost braces. The first that fits the schema is taken.
 
 mod lines;
+mod schema;
+#[cfg(test)]
+mod tests;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,7 +21,16 @@ pub(crate) fn value<T: DeserializeOwned>(text: &str, schema: &Value) -> Result<T
             Err(reason) => wrong = wrong.or(Some(reason)),
         }
     }
-    Err(wrong.unwrap_or_else(|| "there is no JSON in it".to_owned()))
+    Err(wrong.unwrap_or_else(|| unparsed(text)))
+}
+
+/// Says why nothing in a text is JSON.
+fn unparsed(text: &str) -> String {
+    let likeliest = fenced(text).first().map_or(text, |block| *block);
+    match serde_json::from_str::<Value>(likeliest.trim()) {
+        Err(error) if likeliest.trim().starts_with(['{', '[']) => format!("it is not JSON: {error}"),
+        _ => "there is no JSON in it".to_owned(),
+    }
 }
 
 /// Returns what may be the value, the likeliest first.
@@ -66,7 +78,11 @@ fn outermost(text: &str, open: char, close: char) -> Option<&str> {
     (start < end).then(|| &text[start..=end])
 }
 
-fn fit<T: DeserializeOwned>(value: Value, _schema: &Value) -> Result<T, String> {
+fn fit<T: DeserializeOwned>(value: Value, schema: &Value) -> Result<T, String> {
+    let faults = schema::faults(&value, schema);
+    if !faults.is_empty() {
+        return Err(faults.join("; "));
+    }
     serde_json::from_value(value).map_err(|error| error.to_string())
 }
 

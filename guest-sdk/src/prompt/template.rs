@@ -96,3 +96,38 @@ pub(crate) fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
         names.join(", ")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{LoneDollar, Template};
+
+    fn template(text: &str) -> Template<'_> {
+        Template::parse(text).expect("every dollar is doubled or named")
+    }
+
+    #[test]
+    fn a_name_ends_where_its_letters_digits_and_underscores_end() {
+        let template = template("$a, $b_2's $_c.d$$e$a");
+        assert_eq!(template.variables(), ["a", "b_2", "_c"]);
+        let values = [("a", "1"), ("b_2", "2"), ("_c", "3")].map(|(name, value)| (name, value.to_owned()));
+        assert_eq!(template.substitute(&values), Ok("1, 2's 3.d$e1".to_owned()));
+    }
+
+    #[test]
+    fn values_are_not_searched_for_variables() {
+        let values = [("a", "$b $$ $".to_owned())];
+        assert_eq!(template("$a").substitute(&values), Ok("$b $$ $".to_owned()));
+    }
+
+    #[test]
+    fn a_variable_without_a_value_is_named() {
+        assert_eq!(template("$a $b").substitute(&[("a", String::new())]), Err("b"));
+    }
+
+    #[test]
+    fn a_lone_dollar_is_placed() {
+        for (text, line) in [("$", 1), ("a\n$ 5", 2), ("$$$", 1), ("\n\n$9", 3)] {
+            assert_eq!(Template::parse(text).err(), Some(LoneDollar { line }), "{text}");
+        }
+    }
+}
