@@ -35,6 +35,11 @@ impl Guests {
         path
     }
 
+    /// Returns the folder that holds everything, as [`GUESTS_VARIABLE`] says it to the processes of tests.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Returns the folder with the skills that ship, as they are installed: one folder each.
     pub fn skills(&self) -> PathBuf {
         self.folder.join("skills")
@@ -111,9 +116,9 @@ pub fn build_guests(root: &Path, choice: Choice, packages: Packages) -> Result<G
         manifest: root.join("Cargo.toml"),
         packages: workspace
             .packages
-            .iter()
-            .filter(|package| package.is_guest())
-            .map(|package| package.name.clone())
+            .into_iter()
+            .filter(Package::is_guest)
+            .map(|package| package.name)
             .collect(),
         examples: true,
         profile: "guest".to_owned(),
@@ -125,6 +130,12 @@ pub fn build_guests(root: &Path, choice: Choice, packages: Packages) -> Result<G
     }
     drop(lock);
     Ok(guests)
+}
+
+/// Returns the packages that become components, by name.
+pub fn guest_packages(root: &Path) -> Result<Vec<String>, GuestsError> {
+    let packages = Workspace::read(root)?.packages.into_iter();
+    Ok(packages.filter(Package::is_guest).map(|package| package.name).collect())
 }
 
 /// What cargo says of the workspace.

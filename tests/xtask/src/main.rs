@@ -1,2 +1,65 @@
-//! What cargo cannot do: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`.
-fn main() {}
+//! What cargo cannot do alone: `cargo xtask test` does all that CI does, `cargo xtask guests` builds the skills that ship and the fixtures.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it speaks to whoever started it"
+)]
+
+mod step;
+mod test;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use skillhost_toolchain::workspace::{Guests, build_guests};
+use skillhost_toolchain::{Choice, Packages};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Build, test and show skillhost")]
+struct Cli {
+    /// The compiler for guests: auto, rustup or debian
+    #[arg(long, global = true, default_value = "auto", env = skillhost_toolchain::CHOICE_VARIABLE)]
+    guest_toolchain: Choice,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the skills that ship and the fixtures into `guests/` and `skills/` of the target folder
+    Guests,
+    /// Run everything that CI runs: format, lints, guests, tests
+    Test {
+        /// Run only the tests whose names contain one of these, and no checks
+        filters: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match &cli.command {
+        Command::Guests => guests(cli.guest_toolchain).map(|guests| println!("{}", guests.skills().display())),
+        Command::Test { filters } => test::run_all(cli.guest_toolchain, filters),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns the folder of the workspace.
+fn workspace() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.ancestors().nth(2).expect("xtask lies two folders deep")
+}
+
+/// Builds the guests, installing their compiler if it is missing.
+fn guests(choice: Choice) -> Result<Guests, String> {
+    step::announce("guests");
+    build_guests(workspace(), choice, Packages::Install).map_err(|error| error.to_string())
+}

@@ -1,0 +1,165 @@
+//! `cargo xtask test`: what CI runs, in the order in which a mistake shows soonest. Its last line says how many tests passed and failed.
+
+use std::process::Command;
+use std::sync::Mutex;
+
+use skillhost_toolchain::Choice;
+use skillhost_toolchain::workspace::{GUESTS_VARIABLE, guest_packages};
+
+use crate::step::{announce, cargo, heed, run};
+use crate::workspace;
+
+/// How many tests passed and failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    passed: u64,
+    failed: u64,
+}
+
+/// Runs everything, or only the tests whose names contain one of the filters.
+pub(crate) fn run_all(choice: Choice, filters: &[String]) -> Result<(), String> {
+    let mut count = Count::default();
+    let done = checks(filters).and_then(|()| tests(choice, filters, &mut count));
+    if let Err(message) = &done {
+        eprintln!("error: {message}");
+        // A step that is no test counts as one that failed, so that nobody takes the line for good news.
+        count.failed = count.failed.max(1);
+    }
+    println!("{} passed, {} failed", count.passed, count.failed);
+    done.map_err(|_| "not everything passed".to_owned())
+}
+
+fn checks(filters: &[String]) -> Result<(), String> {
+    if !filters.is_empty() {
+        return Ok(());
+    }
+    run("format", &mut cargo(["fmt", "--all", "--check"]))?;
+    let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    run("lints", &mut cargo(lints))
+}
+
+fn tests(choice: Choice, filters: &[String], count: &mut Count) -> Result<(), String> {
+    let guests = crate::guests(choice)?;
+    let not_here = guest_packages(workspace()).map_err(|error| error.to_string())?;
+    // Guests are tested as components, by the tests of the host.
+    let packages = not_here.iter().flat_map(|package| ["--exclude", package]);
+    let packages: Vec<&str> = ["--workspace"].into_iter().chain(packages).collect();
+    let mut all_passed = true;
+    let mut step = |what: &str, mut command: Command, count: &mut Count| {
+        announce(what);
+        command.env(GUESTS_VARIABLE, guests.folder());
+        let counted = Mutex::new(Count::default());
+        let passed = heed(&mut command, |line| {
+            if let Some(more) = read_count(line) {
+                let mut counted = counted.lock().expect("nobody panics holding it");
+                counted.passed += more.passed;
+                counted.failed += more.failed;
+            }
+        })?;
+        let counted = counted.into_inner().expect("nobody panics holding it");
+        count.passed += counted.passed;
+        // What cannot even be built has no closing line.
+        count.failed += counted.failed.max(u64::from(!passed));
+        all_passed &= passed;
+        Ok::<_, String>(())
+    };
+    if filters.is_empty() {
+        let arguments = [&["test", "--doc"], packages.as_slice()].concat();
+        step("examples in the documentation", cargo(arguments), count)?;
+    }
+    let filters = filters.iter().map(String::as_str);
+    let arguments = match has_nextest() {
+        true => [
+            &["nextest", "run", "--no-fail-fast", "--no-tests", "warn"],
+            packages.as_slice(),
+            &filters.collect::<Vec<_>>(),
+        ]
+        .concat(),
+        false => {
+            let named = filters.collect::<Vec<_>>();
+            [
+                &["test", "--lib", "--bins", "--tests", "--no-fail-fast"],
+                packages.as_slice(),
+                &["--"],
+                &named,
+            ]
+            .concat()
+        }
+    };
+    step("tests", cargo(arguments), count)?;
+    match all_passed {
+        true => Ok(()),
+        false => Err("tests failed, as it says above".to_owned()),
+    }
+}
+
+fn has_nextest() -> bool {
+    cargo(["nextest", "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+/// Reads the line with which a test runner closes, if it is one.
+fn read_count(line: &str) -> Option<Count> {
+    let line = without_colours(line);
+    let line = line.trim_start();
+    if !line.starts_with("test result: ") && !line.starts_with("Summary [") {
+        return None;
+    }
+    let before = |word: &str| {
+        let words: Vec<&str> = line
+            .split([' ', ',', ';', '('])
+            .filter(|word| !word.is_empty())
+            .collect();
+        let at = words.iter().position(|found| *found == word)?;
+        words[at.checked_sub(1)?].parse::<u64>().ok()
+    };
+    Some(Count {
+        passed: before("passed").unwrap_or(0),
+        failed: before("failed").unwrap_or(0) + before("timed").unwrap_or(0) + before("exec").unwrap_or(0),
+    })
+}
+
+fn without_colours(line: &str) -> String {
+    let mut parts = line.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        text + part.split_once('m').map_or("", |(_, rest)| rest)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closing_lines_of_both_runners_are_read() {
+        let count = |passed, failed| Some(Count { passed, failed });
+        for (line, expected) in [
+            (
+                "test result: ok. 43 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.40s",
+                count(43, 0),
+            ),
+            (
+                "test result: FAILED. 41 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out",
+                count(41, 2),
+            ),
+            (
+                "     Summary [   0.012s] 5 tests run: 4 passed (1 slow), 1 failed, 3 skipped",
+                count(4, 1),
+            ),
+            (
+                "     Summary [   9.1s] 3/5 tests run: 1 passed, 1 timed out, 2 skipped",
+                count(1, 1),
+            ),
+            (
+                "\u{1b}[32;1m     Summary\u{1b}[0m [   0.5s] \u{1b}[1m7\u{1b}[0m tests run: \u{1b}[1m7\u{1b}[0m \u{1b}[32;1mpassed\u{1b}[0m, 0 skipped",
+                count(7, 0),
+            ),
+            ("        PASS [   0.004s] skillhost-core entry::tests::one_failed", None),
+            ("", None),
+        ] {
+            assert_eq!(read_count(line), expected, "{line}");
+        }
+    }
+}
