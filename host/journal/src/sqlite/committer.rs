@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, FileControl, OptionalExtension as _};
@@ -47,6 +48,8 @@ pub(super) struct Committer {
     path: PathBuf,
     queue: Arc<Queue>,
     health: watch::Sender<Health>,
+    bytes_max: Arc<AtomicU64>,
+    bytes_max_set: u64,
     /// What is known of runs, as long as nobody else commits.
     known: HashMap<RunId, Known>,
     data_version: i64,
@@ -70,12 +73,20 @@ enum Failure {
 }
 
 impl Committer {
-    pub(super) fn new(db: Connection, path: &Path, queue: Arc<Queue>, health: watch::Sender<Health>) -> Self {
+    pub(super) fn new(
+        db: Connection,
+        path: &Path,
+        queue: Arc<Queue>,
+        health: watch::Sender<Health>,
+        bytes_max: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             db,
             path: path.to_owned(),
             queue,
             health,
+            bytes_max,
+            bytes_max_set: u64::MAX,
             known: HashMap::new(),
             data_version: 0,
             commits: 0,
@@ -217,6 +228,7 @@ impl Committer {
     }
 
     fn begin(&mut self) -> rusqlite::Result<()> {
+        self.limit_pages()?;
         self.db.prepare_cached("begin immediate")?.execute([])?;
         let version = self
             .db
@@ -227,6 +239,22 @@ impl Committer {
             self.known.clear();
             self.data_version = version;
         }
+        Ok(())
+    }
+
+    fn limit_pages(&mut self) -> rusqlite::Result<()> {
+        let bytes_max = self.bytes_max.load(Ordering::Relaxed);
+        if bytes_max == self.bytes_max_set {
+            return Ok(());
+        }
+        let page: i64 = self.db.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        // SQLite takes 0 as no change, and what is there already as the least.
+        let pages = (bytes_max / page.unsigned_abs()).clamp(1, u64::from(u32::MAX - 1));
+        self.db
+            .pragma_update_and_check(None, "max_page_count", i64::try_from(pages).unwrap_or(i64::MAX), |_| {
+                Ok(())
+            })?;
+        self.bytes_max_set = bytes_max;
         Ok(())
     }
 

@@ -14,6 +14,7 @@ mod runs;
 mod schema;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -67,6 +68,7 @@ struct Shared {
     settings: Settings,
     queue: Arc<Queue>,
     health: watch::Receiver<Health>,
+    bytes_max: Arc<AtomicU64>,
     readers: Mutex<Vec<Connection>>,
     /// Always the same connection, because versions are compared.
     version: Mutex<Option<Connection>>,
@@ -84,7 +86,8 @@ impl SqliteJournal {
         let db = schema::open_writer(path, settings.busy)?;
         let queue = Arc::new(Queue::default());
         let (health_sender, health) = watch::channel(Health::Good);
-        let committer = Committer::new(db, path, Arc::clone(&queue), health_sender);
+        let bytes_max = Arc::new(AtomicU64::new(u64::MAX));
+        let committer = Committer::new(db, path, Arc::clone(&queue), health_sender, Arc::clone(&bytes_max));
         let writer = std::thread::Builder::new().name("journal".to_owned());
         let writer = writer
             .spawn(|| committer.run())
@@ -94,6 +97,7 @@ impl SqliteJournal {
             settings,
             queue,
             health,
+            bytes_max,
             readers: Mutex::default(),
             version: Mutex::default(),
             writer: Some(writer),
@@ -108,32 +112,10 @@ impl SqliteJournal {
         &self.shared.path
     }
 
-    /// Bounds the size of the database as far as this process makes it grow. A commit that would exceed it fails like a full disk (rule J4).
-    pub fn limit_bytes(&self, bytes: u64) -> Result<(), JournalError> {
-        self.shared.write(move |db| {
-            let page: i64 = db.pragma_query_value(None, "page_size", |row| row.get(0))?;
-            let pages = bytes / page.unsigned_abs().max(1);
-            db.pragma_update_and_check(None, "max_page_count", apply::count(pages), |_| Ok(()))?;
-            Ok(())
-        })
-    }
-
-    /// Looks through the whole database and says in words what is damaged; nothing if it is sound. Takes longer the larger it is.
-    pub fn check(&self) -> Result<Vec<String>, JournalError> {
-        const FAULTS_MAX: u32 = 20;
-        self.shared.read(|db| {
-            let mut faults = Vec::new();
-            db.pragma(None, "integrity_check", FAULTS_MAX, |row| {
-                faults.push(row.get::<_, String>(0)?);
-                Ok(())
-            })?;
-            db.pragma_query(None, "foreign_key_check", |row| {
-                faults.push(format!("a row of `{}` refers to one that is not there", row.get::<_, String>(0)?));
-                Ok(())
-            })?;
-            faults.retain(|fault| fault != "ok");
-            Ok(faults)
-        })
+    /// Bounds the size of the database as far as this process makes it grow, from the next commit on. One that would exceed it fails like a full disk
+    /// (rule J4).
+    pub fn limit_bytes(&self, bytes: u64) {
+        self.shared.bytes_max.store(bytes, Ordering::Relaxed);
     }
 }
 

@@ -1,0 +1,119 @@
+//! Rows that were changed behind the journal's back: each is an error that names the entry, never a panic and never a wrong answer.
+
+use skillhost_core::id::Seq;
+use skillhost_core::payload::Payload;
+use skillhost_journal::JournalError;
+
+use crate::support::{Stage, append, called, entry, json, returned};
+use crate::{database, shell};
+
+/// Makes a run with a short call, a long answer and a conversation, changes the database, and returns what reading says.
+fn read_after(sql: &str) -> String {
+    let stage = Stage::sqlite();
+    let (run, mut writer) = stage.run(1);
+    let long = json(&format!("\"{}\"", "long ".repeat(500)));
+    let said = "said ".repeat(100);
+    let message = format!("{{\"role\":\"user\",\"content\":[{{\"text\":\"{said}\"}}]}}");
+    let conversation = json(&format!(
+        "{{\"model\":\"haiku\",\"messages\":[{message},{message},{message}]}}"
+    ));
+    let entries = [
+        called(0, json("1")),
+        returned(0, long),
+        called(1, conversation),
+        returned(1, Payload::null()),
+    ];
+    append(
+        &mut writer,
+        entries.into_iter().zip(1..).map(|(one, seq)| entry(seq, one)),
+    )
+    .unwrap();
+    assert_eq!(stage.journal.all_records(&run).unwrap().len(), 5);
+
+    let changed = shell(&database(&stage)).execute(sql, []).unwrap();
+    assert_eq!(changed, 1, "{sql}");
+    let error = stage.journal.all_records(&run).unwrap_err();
+    let JournalError::Damaged { seq, what, .. } = &error else {
+        panic!("{error}")
+    };
+    assert!(error.to_string().starts_with(&format!(
+        "entry {seq} of run `{run}` is damaged: {what}; `skillhost doctor`"
+    )));
+    if *seq > Seq(0) {
+        assert_eq!(
+            stage.journal.records(&run, Seq(0), seq.0 as usize).unwrap().len(),
+            seq.0 as usize,
+            "what is before it is sound"
+        );
+    }
+    format!("{seq}: {what}")
+}
+
+#[test]
+fn an_entry_that_is_missing() {
+    assert_eq!(read_after("delete from entries where seq = 2"), "2: it is missing");
+    assert_eq!(read_after("delete from entries where seq = 0"), "0: it is missing");
+}
+
+#[test]
+fn an_entry_whose_body_does_not_parse() {
+    let said = read_after("update entries set body = '{\"called\":' where seq = 1");
+    assert!(said.starts_with("1: its body does not parse: EOF"), "{said}");
+    let said = read_after("update entries set body = replace(body, 'model.complete', 'model.dream') where seq = 1");
+    assert!(
+        said.starts_with("1: its body does not parse: this host has no function `model.dream`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_entry_that_is_not_what_its_columns_say() {
+    let other = "its body is another entry's than its columns say";
+    assert_eq!(
+        read_after("update entries set kind = 'returned' where seq = 1"),
+        format!("1: {other}")
+    );
+    assert_eq!(
+        read_after("update entries set number = 4 where seq = 1"),
+        format!("1: {other}")
+    );
+    let said = read_after("update entries set body = replace(body, '0001', '0002') where seq = 0");
+    assert!(said.starts_with("0: it begins run"), "{said}");
+}
+
+#[test]
+fn a_payload_that_is_missing_or_no_json() {
+    assert_eq!(
+        read_after("update entries set payload = null where seq = 1"),
+        "1: its payload is missing"
+    );
+    let said = read_after("update entries set payload = '{' where seq = 1");
+    assert!(said.starts_with("1: its payload is not JSON"), "{said}");
+}
+
+#[test]
+fn a_content_that_is_missing_or_not_its_own() {
+    let one = "(select blob from entries where seq = 2)";
+    let said = read_after(&format!("delete from blobs where key = {one}"));
+    assert_eq!(said, "2: the content that it refers to is missing");
+    let said = read_after(&format!(
+        "update blobs set form = 'plain', content = zeroblob(bytes) where key = {one}"
+    ));
+    assert!(said.starts_with("2: its content is not the one of digest"), "{said}");
+    let said = read_after(&format!("update blobs set content = x'00' where key = {one}"));
+    assert!(said.starts_with("2: its content is no zstd"), "{said}");
+    let said = read_after(&format!("update blobs set bytes = 1 << 60 where key = {one}"));
+    assert_eq!(said, "2: a content cannot have 1152921504606846976 bytes");
+}
+
+#[test]
+fn a_message_that_is_missing_or_not_its_own() {
+    let said = read_after("delete from messages where key = 2");
+    assert_eq!(said, "3: message 2 of its conversation is missing");
+    let said = read_after("update messages set form = 'plain', content = x'7b7d', bytes = 2 where key = 2");
+    assert_eq!(said, "3: message 2 of its conversation is not the one of its digest");
+    let said = read_after("update messages set previous = 3 where key = 1");
+    assert_eq!(said, "3: message 1 of its conversation follows a later one");
+    let said = read_after("update entries set message_at = 100000 where message is not null");
+    assert_eq!(said, "3: its messages have no place in it");
+}
