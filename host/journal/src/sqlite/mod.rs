@@ -5,6 +5,7 @@
 
 mod apply;
 mod bundles;
+mod check;
 mod committer;
 mod pack;
 mod people;
