@@ -369,7 +369,10 @@ mod tests {
         let error = given(args, "", None).unwrap_err();
         format!(
             "{error}{}",
-            error.hint.map_or_else(String::new, |hint| format!(" ({hint})"))
+            error
+                .hint
+                .as_ref()
+                .map_or_else(String::new, |hint| format!(" ({hint})"))
         )
     }
 

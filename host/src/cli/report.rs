@@ -260,11 +260,11 @@ impl Report {
             self.envelope.more += further;
             return Ok(true);
         }
-        if let Some(error) = &mut self.envelope.error {
-            if error.message.chars().count() > PREVIEW_CHARS {
-                error.message = error.message.chars().take(PREVIEW_CHARS - 1).chain(['…']).collect();
-                return Ok(true);
-            }
+        if let Some(error) = &mut self.envelope.error
+            && error.message.chars().count() > PREVIEW_CHARS
+        {
+            error.message = error.message.chars().take(PREVIEW_CHARS - 1).chain(['…']).collect();
+            return Ok(true);
         }
         for wait in &mut self.envelope.waits {
             if wait.schema.take().is_some() {
