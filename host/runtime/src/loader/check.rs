@@ -132,7 +132,7 @@ pub(super) fn types(engine: &Engine, component: &Component) -> Result<(), LoadEr
         let members: Vec<&str> = match &item.ty {
             ComponentItem::ComponentInstance(instance) => instance
                 .exports(engine)
-                .filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
+                .filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_) | ComponentItem::Resource(_)))
                 .map(|(name, _)| name)
                 .collect(),
             // The types that the world uses (`description`, `failure`) are imports of their own, with nothing behind them.
