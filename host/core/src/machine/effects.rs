@@ -15,41 +15,38 @@ use crate::time::Timestamp;
 impl Machine {
     /// Begins every call that the guest has started and still wants; the run is live and the guest blocked.
     pub(super) fn begin_started(&mut self) {
-        let started: Vec<Number> = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| flight.phase == Phase::Started && flight.open)
-            .map(|(number, _)| *number)
-            .collect();
-        for number in started {
+        for number in self.flights.started() {
             self.begin(number);
         }
         self.advance_line();
     }
 
     fn begin(&mut self, number: Number) {
-        let Some(flight) = self.flights.get_mut(&number) else {
+        let Some(flight) = self.flights.get(number) else {
             return;
         };
-        if let Some(fault) = flight.refused.take() {
+        if let Some(fault) = flight.refused.clone() {
             return self.answer(number, Outcome::Err(fault), Some(Cost::ZERO), By::Effect);
         }
-        match (flight.function.kind(), flight.class) {
-            (Kind::FileChange { .. }, _) => {
-                flight.phase = Phase::InLine;
+        match flight.function.kind() {
+            Kind::FileChange { .. } => {
+                self.flights.set_phase(number, Phase::InLine);
                 self.line.join(number);
             }
-            (Kind::Post, _) => self.post(number),
-            (Kind::Tick, _) => self.answer(number, Outcome::done(), None, By::Effect),
-            (Kind::Timer | Kind::Event | Kind::Question, _) => self.open_wait(number),
-            (Kind::Effect, _) if flight.in_doubt => self.recover(number),
-            (Kind::Effect, _) => flight.phase = Phase::Behind(flight.seq),
+            Kind::Post => self.post(number),
+            Kind::Tick => self.answer(number, Outcome::done(), None, By::Effect),
+            Kind::Timer | Kind::Event | Kind::Question => self.open_wait(number),
+            Kind::Effect if flight.in_doubt => self.recover(number),
+            Kind::Effect => {
+                let behind = flight.behind(flight.seq);
+                self.flights.set_phase(number, behind);
+            }
         }
     }
 
     /// Goes on with a call that a crash left in doubt: by its class, unless a person has decided about it already (rules R1, R4).
     pub(super) fn recover(&mut self, number: Number) {
-        let class = self.flights.get(&number).map(|flight| flight.class);
+        let class = self.flights.get(number).map(|flight| flight.class);
         if class == Some(Class::AtMostOnce) || self.is_decided(number) {
             let reason = "the host ended while this was being done, and nobody can say whether it was";
             self.park(number, reason.to_owned());
@@ -61,7 +58,7 @@ impl Machine {
     }
 
     fn post(&mut self, number: Number) {
-        let Some(flight) = self.flights.get(&number) else {
+        let Some(flight) = self.flights.get(number) else {
             return;
         };
         match flight.request.read::<inbox::Message>() {
@@ -84,11 +81,13 @@ impl Machine {
 
     /// Records a further performance of a call; it takes place once that is durable (rule R2). `spent` is what the one before spent, if known.
     pub(super) fn perform_again(&mut self, number: Number, why: Why, fault: Option<Fault>, spent: Option<Cost>) {
-        let Some(flight) = self.flights.get_mut(&number) else {
+        let Some((bound, reserved)) = self
+            .flights
+            .change(number, |flight| (flight.bound, flight.reserved.take()))
+        else {
             return;
         };
-        let bound = flight.bound;
-        if let (Some(reserved), Some(spent)) = (flight.reserved.take(), spent) {
+        if let (Some(reserved), Some(spent)) = (reserved, spent) {
             self.account.settle(reserved, spent);
         }
         match self.reserve(bound) {
@@ -101,47 +100,44 @@ impl Machine {
                     spent,
                     reserved,
                 }));
-                let flight = self.flights.get_mut(&number).expect("it was there a moment ago");
-                flight.in_doubt = false;
-                flight.reserved = reserved;
-                flight.seq = seq;
-                flight.phase = Phase::Behind(self.line.behind(number, seq));
+                let barrier = self.line.behind(number, seq);
+                self.flights.change(number, |flight| {
+                    flight.in_doubt = false;
+                    flight.reserved = reserved;
+                    flight.seq = seq;
+                    flight.phase = flight.behind(barrier);
+                });
             }
         }
     }
 
-    /// Performs what is no longer behind its barrier. Looking at the world needs none (rule J1).
+    /// Performs what is no longer behind its barrier (rule J1).
     pub(super) fn release(&mut self) {
         if self.ending.is_some() || !self.live {
             return;
         }
-        let durable = self.durable;
-        let free: Vec<Number> = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| match flight.phase {
-                Phase::Behind(seq) => flight.open && (seq <= durable || flight.class == Class::Observe),
-                _ => false,
-            })
-            .map(|(number, _)| *number)
-            .collect();
-        for number in free {
+        for number in self.flights.free(self.durable) {
             let run = self.run.clone();
-            let flight = self.flights.get_mut(&number).expect("it was just found");
-            let ticket = flight.ticket(&run, number);
-            if flight.wants_measuring() {
-                flight.phase = Phase::Measuring;
-                self.act(Action::Measure(ticket));
-            } else {
-                flight.phase = Phase::Performing;
-                flight.performances += 1;
-                self.act(Action::Perform(ticket));
+            let ticket = self.flights.change(number, |flight| {
+                let ticket = flight.ticket(&run, number);
+                match flight.wants_measuring() {
+                    true => flight.phase = Phase::Measuring,
+                    false => {
+                        flight.phase = Phase::Performing;
+                        flight.performances += 1;
+                    }
+                }
+                (ticket, flight.phase == Phase::Measuring)
+            });
+            match ticket.expect("a call on the agenda is on its way") {
+                (ticket, true) => self.act(Action::Measure(ticket)),
+                (ticket, false) => self.act(Action::Perform(ticket)),
             }
         }
     }
 
     pub(super) fn ended(&mut self, number: Number, ended: Ended) {
-        let Some(flight) = self.flights.get_mut(&number) else {
+        let Some(flight) = self.flights.get(number) else {
             return;
         };
         assert!(
@@ -156,7 +152,7 @@ impl Machine {
     }
 
     fn returned(&mut self, number: Number, outcome: Outcome, spent: Option<Cost>, again: Option<Again>) {
-        let Some(flight) = self.flights.get_mut(&number) else {
+        let Some(flight) = self.flights.get(number) else {
             return;
         };
         let wanted = flight.open && !flight.cancelled && self.ending.is_none();
@@ -167,33 +163,12 @@ impl Machine {
             let chance = retry::chance(&key, attempt);
             let policy = retry::RetryPolicy::of(again.kind);
             if let Some(pause) = policy.pause(attempt, flight.options.attempts, again.after, chance) {
-                flight.phase = Phase::Pausing {
-                    until: self.now.after(pause),
-                    fault: fault.clone(),
-                    spent,
-                };
-                return;
+                let until = self.now.after(pause);
+                let fault = fault.clone();
+                return self.flights.set_phase(number, Phase::Pausing { until, fault, spent });
             }
         }
         self.answer(number, outcome, spent, By::Effect);
-    }
-
-    /// Performs again what has paused long enough.
-    pub(super) fn end_pauses(&mut self) {
-        let now = self.now;
-        let due: Vec<(Number, Fault, Option<Cost>)> = self
-            .flights
-            .iter()
-            .filter_map(|(number, flight)| match &flight.phase {
-                Phase::Pausing { until, fault, spent } if flight.open && *until <= now => {
-                    Some((*number, fault.clone(), *spent))
-                }
-                _ => None,
-            })
-            .collect();
-        for (number, fault, spent) in due {
-            self.perform_again(number, Why::Failure, Some(fault), spent);
-        }
     }
 
     /// Records the outcome of a call; its turn comes when those before it have had theirs.
@@ -202,12 +177,15 @@ impl Machine {
     }
 
     pub(super) fn answer_at(&mut self, at: Timestamp, number: Number, outcome: Outcome, spent: Option<Cost>, by: By) {
-        let Some(flight) = self.flights.get_mut(&number) else {
+        let before = self.flights.change(number, |flight| {
+            let was_waiting = flight.wait().is_some();
+            flight.phase = Phase::Answered;
+            (was_waiting, flight.reserved.take())
+        });
+        let Some((was_waiting, reserved)) = before else {
             return;
         };
-        let was_waiting = flight.wait().is_some();
-        flight.phase = Phase::Answered;
-        if let (Some(reserved), Some(spent)) = (flight.reserved.take(), spent) {
+        if let (Some(reserved), Some(spent)) = (reserved, spent) {
             self.account.settle(reserved, spent);
         }
         let seq = self.append_at(
@@ -227,21 +205,20 @@ impl Machine {
 
     /// The guest dropped a pending (rule G5): its call is cancelled, as far as it can be.
     pub(super) fn drop_call(&mut self, number: Number) {
-        let Some(flight) = self.flights.get_mut(&number) else {
-            return;
-        };
-        if flight.open {
-            flight.open = false;
-            match flight.cancelled {
-                true => self.forget(number),
-                false => self.abandon(number),
-            }
+        let dropped = self.flights.change(number, |flight| {
+            let was_open = std::mem::replace(&mut flight.open, false);
+            was_open.then_some(flight.cancelled)
+        });
+        match dropped.flatten() {
+            Some(true) => self.forget(number),
+            Some(false) => self.abandon(number),
+            None => {}
         }
     }
 
     /// Ends what is still going on about a call that nobody wants the outcome of any more.
     pub(super) fn abandon(&mut self, number: Number) {
-        let Some(flight) = self.flights.get_mut(&number) else {
+        let Some(flight) = self.flights.get(number) else {
             return;
         };
         match flight.phase {
@@ -265,9 +242,7 @@ impl Machine {
 
     /// Nothing happens to this call any more.
     pub(super) fn close(&mut self, number: Number) {
-        if let Some(flight) = self.flights.get_mut(&number) {
-            flight.phase = Phase::Closed;
-        }
+        self.flights.set_phase(number, Phase::Closed);
         self.leave_line(number, None);
         self.forget(number);
     }

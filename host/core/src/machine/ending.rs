@@ -1,6 +1,5 @@
 //! Cancelling (rules C1-C4), and the end of a run.
 
-use super::flight::Flight;
 use super::history::History;
 use super::{Guest, Local, Machine, Source, Status, Stop};
 use crate::calls::CallOptions;
@@ -95,7 +94,7 @@ impl Machine {
             .flights
             .iter()
             .filter(|(_, flight)| flight.open && !flight.cancelled && flight.function.kind() != Kind::Tick)
-            .map(|(number, _)| *number)
+            .map(|(number, _)| number)
             .collect();
         for number in open {
             self.refuse(number);
@@ -104,11 +103,9 @@ impl Machine {
 
     /// Answers a call with `cancelled`, without an entry.
     pub(super) fn refuse(&mut self, number: Number) {
-        if let Some(flight) = self.flights.get_mut(&number) {
-            flight.cancelled = true;
-            self.refusals.push_back(number);
-            self.abandon(number);
-        }
+        self.flights.change(number, |flight| flight.cancelled = true);
+        self.refusals.push_back(number);
+        self.abandon(number);
     }
 
     /// Lets the time that a cancelled run has begin. It counts time driven: not before the guest has made every call that the journal holds (rule C3).
@@ -152,7 +149,7 @@ impl Machine {
     fn finish(&mut self, how: How) {
         self.cancel.deadline = None;
         self.ending = Some(Ending { how, written: None });
-        let flights: Vec<Number> = self.flights.keys().copied().collect();
+        let flights: Vec<Number> = self.flights.iter().map(|(number, _)| number).collect();
         for number in flights {
             self.drop_call(number);
         }
@@ -161,7 +158,7 @@ impl Machine {
     /// Writes the last entry when nothing is under way, and stops when it is durable (rule J2).
     pub(super) fn end_if_over(&mut self) {
         let Some(ending) = &self.ending else { return };
-        if self.flights.values().any(Flight::in_flight) {
+        if self.flights.any_in_flight() {
             return;
         }
         let finished = Finished {

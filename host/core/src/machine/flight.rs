@@ -108,6 +108,24 @@ impl Flight {
         matches!(self.function.kind(), Kind::FileChange { .. })
     }
 
+    /// Returns what has to be durable before a performance that is recorded at `seq`: looking at the world waits for nothing (rule J1).
+    pub(super) fn behind(&self, seq: Seq) -> Phase {
+        match self.class {
+            Class::Observe => Phase::Behind(Seq(0)),
+            Class::Local | Class::Retryable | Class::AtMostOnce => Phase::Behind(seq),
+        }
+    }
+
+    /// Returns when something is due about it without anybody's help.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        match &self.phase {
+            Phase::Waiting => self.due.map(|due| due.deadline),
+            Phase::Pausing { until, .. } => Some(*until),
+            _ => None,
+        }
+        .filter(|_| self.open && !self.cancelled)
+    }
+
     /// Returns whether something has to be measured before its next performance.
     pub(super) fn wants_measuring(&self) -> bool {
         self.measured.is_none() && matches!(self.function.kind(), Kind::FileChange { measured: true })

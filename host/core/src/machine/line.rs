@@ -1,6 +1,6 @@
 //! A run's changes to files stand in line (rule R3): one at a time, in the order started; the next is performed when the one before has really ended and its outcome is durable.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 
 use super::Machine;
 use super::flight::Phase;
@@ -13,38 +13,30 @@ use crate::payload::Payload;
 /// The line.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    /// In the order started; the first is the one whose turn it is.
-    waiting: VecDeque<Number>,
+    /// By number, which is the order started; the first is the one whose turn it is.
+    waiting: BTreeSet<Number>,
     /// What has to be durable before the next is performed: the outcome of the last one, or what was delivered before it was dropped.
     clear: Option<Seq>,
 }
 
 impl Line {
     pub(super) fn join(&mut self, number: Number) {
-        debug_assert!(
-            self.waiting.back().is_none_or(|last| *last < number),
-            "calls join in the order started"
-        );
-        self.waiting.push_back(number);
-    }
-
-    pub(super) fn holds(&self, number: Number) -> bool {
-        self.waiting.contains(&number)
+        self.waiting.insert(number);
     }
 
     /// Returns what has to be durable before a call is performed that is itself recorded at `seq`.
     pub(super) fn behind(&self, number: Number, seq: Seq) -> Seq {
-        later(seq, self.clear.filter(|_| self.holds(number)))
+        later(seq, self.clear.filter(|_| self.waiting.contains(&number)))
     }
 }
 
 impl Machine {
     /// Lets the first in line go behind its barrier.
     pub(super) fn advance_line(&mut self) {
-        let Some(number) = self.line.waiting.front().copied() else {
+        let Some(number) = self.line.waiting.first().copied() else {
             return;
         };
-        let Some(flight) = self.flights.get_mut(&number) else {
+        let Some(flight) = self.flights.get(number) else {
             return;
         };
         if flight.phase != Phase::InLine || !self.live || self.ending.is_some() {
@@ -52,12 +44,15 @@ impl Machine {
         }
         match flight.in_doubt {
             true => self.recover(number),
-            false => flight.phase = Phase::Behind(later(flight.seq, self.line.clear)),
+            false => {
+                let behind = flight.behind(later(flight.seq, self.line.clear));
+                self.flights.set_phase(number, behind);
+            }
         }
     }
 
     pub(super) fn measured(&mut self, number: Number, result: Result<Payload, Fault>) {
-        let Some(flight) = self.flights.get_mut(&number) else {
+        let Some(flight) = self.flights.get(number) else {
             return;
         };
         assert!(
@@ -70,21 +65,23 @@ impl Machine {
         match result {
             Err(fault) => self.answer(number, Outcome::Err(fault), None, By::Effect),
             Ok(measured) => {
-                flight.measured = Some(measured.clone());
-                let seq = self.append(Entry::Prepared { number, measured });
-                if let Some(flight) = self.flights.get_mut(&number) {
-                    flight.phase = Phase::Behind(seq);
-                }
+                let seq = self.append(Entry::Prepared {
+                    number,
+                    measured: measured.clone(),
+                });
+                self.flights.change(number, |flight| {
+                    flight.measured = Some(measured);
+                    flight.phase = flight.behind(seq);
+                });
             }
         }
     }
 
     /// Takes a call out of the line, if it stands there: behind its outcome, or behind everything delivered before it was dropped.
     pub(super) fn leave_line(&mut self, number: Number, outcome: Option<Seq>) {
-        if !self.line.holds(number) {
+        if !self.line.waiting.remove(&number) {
             return;
         }
-        self.line.waiting.retain(|other| *other != number);
         self.line.clear = Some(later(outcome.unwrap_or_else(|| self.last()), self.line.clear));
         self.advance_line();
     }

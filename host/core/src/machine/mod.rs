@@ -19,6 +19,7 @@ mod effects;
 mod ending;
 mod event;
 mod flight;
+mod flights;
 mod guest;
 mod history;
 mod line;
@@ -39,7 +40,7 @@ pub use history::LoadError;
 pub use mismatch::{Brief, Mismatch};
 
 use ending::{Cancel, Ending};
-use flight::{Flight, Phase};
+use flights::Flights;
 use history::Recorded;
 
 /// What the guest is doing.
@@ -70,7 +71,7 @@ pub struct Machine {
     guest: Guest,
     live: bool,
     number_next: Number,
-    flights: BTreeMap<Number, Flight>,
+    flights: Flights,
     consumed: u64,
     ordinal: u64,
     time: Timestamp,
@@ -118,7 +119,7 @@ impl Machine {
             guest: Guest::Running,
             live: false,
             number_next: Number(0),
-            flights: BTreeMap::new(),
+            flights: Flights::default(),
             consumed: 0,
             ordinal: 0,
             time: Timestamp(0),
@@ -250,14 +251,7 @@ impl Machine {
 
     /// Leaves the machine: asks for the barrier that something waits for, sets the alarm, and says so if the run only waits.
     fn rest(&mut self) {
-        let wanted = self
-            .flights
-            .values()
-            .filter(|f| f.open || f.in_flight())
-            .filter_map(|f| match f.phase {
-                Phase::Behind(seq) => Some(seq),
-                _ => None,
-            });
+        let wanted = self.flights.barrier().into_iter();
         let wanted = wanted
             .chain(self.ending.as_ref().and_then(|ending| ending.written))
             .max();
@@ -280,7 +274,7 @@ impl Machine {
             && self.refusals.is_empty()
             // Leaving memory would restart the time that a cancelled run has (rule C3).
             && self.cancel.deadline().is_none()
-            && !self.flights.values().any(Flight::is_busy);
+            && !self.flights.any_busy();
         if !idle {
             self.idle = false;
             if self.live && self.ending.is_none() {
@@ -293,8 +287,8 @@ impl Machine {
         }
         let waits: Vec<_> = self
             .flights
-            .iter()
-            .filter_map(|(n, f)| f.wait().map(|wait| (*n, wait)))
+            .waits()
+            .filter_map(|(number, flight)| flight.wait().map(|wait| (number, wait)))
             .collect();
         let parked = waits.iter().any(|(_, wait)| *wait == Wait::Decision);
         self.set_status(if parked { Status::Parked } else { Status::Waiting });

@@ -51,7 +51,7 @@ impl Machine {
             return self.stop_at(Mismatch::NotStarted { seq, number, recorded });
         }
         // Dropped, or answered by the cancellation, whose refusals come first: recorded and passed over; its time counted (rules G5, C1).
-        let wanted = self.flights.get(&number).is_some_and(|flight| flight.open);
+        let wanted = self.flights.get(number).is_some_and(|flight| flight.open);
         match wanted {
             true => self.deliver(number, returned.outcome),
             false => self.forget(number),
@@ -60,15 +60,13 @@ impl Machine {
 
     fn deliver_refusal(&mut self, number: Number) {
         // It may have been dropped since.
-        if self.flights.get(&number).is_some_and(|flight| flight.open) {
+        if self.flights.get(number).is_some_and(|flight| flight.open) {
             self.deliver(number, Outcome::cancelled());
         }
     }
 
     fn deliver(&mut self, number: Number, outcome: Outcome) {
-        if let Some(flight) = self.flights.get_mut(&number) {
-            flight.open = false;
-        }
+        self.flights.change(number, |flight| flight.open = false);
         self.forget(number);
         self.guest = Guest::Running;
         if !self.live {
@@ -83,12 +81,12 @@ impl Machine {
 
     /// Forgets a call that the guest no longer wants, unless its effect is still under way or its outcome still waits its turn.
     pub(super) fn forget(&mut self, number: Number) {
-        let Some(flight) = self.flights.get(&number) else {
+        let Some(flight) = self.flights.get(number) else {
             return;
         };
         if flight.open || flight.in_flight() {
             return;
         }
-        self.flights.remove(&number);
+        self.flights.remove(number);
     }
 }

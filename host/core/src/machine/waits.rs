@@ -13,10 +13,10 @@ use crate::time::Timestamp;
 
 impl Machine {
     pub(super) fn open_wait(&mut self, number: Number) {
-        let Some(flight) = self.flights.get_mut(&number) else {
+        self.flights.set_phase(number, Phase::Waiting);
+        let Some(flight) = self.flights.get(number) else {
             return;
         };
-        flight.phase = Phase::Waiting;
         let wait = flight.wait().expect("a wait waits for something");
         let deadline = flight.due.map(|due| due.deadline);
         let question = match flight.function.kind() {
@@ -37,10 +37,10 @@ impl Machine {
 
     /// Leaves a call in doubt to a person; other calls go on (rule R4). A decision that is in the mailbox already is taken when nothing waits its turn.
     pub(super) fn park(&mut self, number: Number, reason: String) {
-        let Some(flight) = self.flights.get_mut(&number) else {
+        self.flights.set_phase(number, Phase::Parked);
+        let Some(flight) = self.flights.get(number) else {
             return;
         };
-        flight.phase = Phase::Parked;
         let what = flight
             .options
             .label
@@ -77,41 +77,32 @@ impl Machine {
         if !self.live || self.ending.is_some() {
             return;
         }
-        self.end_pauses();
-        let now = self.now;
-        let due: Vec<(Number, Timestamp)> = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| flight.phase == Phase::Waiting && flight.open && !flight.cancelled)
-            .filter_map(|(number, flight)| flight.due.map(|due| (*number, due)))
-            .filter(|(_, due)| due.deadline <= now)
-            .map(|(number, due)| (number, now.max(due.guest)))
-            .collect();
-        for (number, at) in due {
-            let timer = self
-                .flights
-                .get(&number)
-                .is_some_and(|flight| flight.function.kind() == Kind::Timer);
-            let outcome = match timer {
-                true => Outcome::done(),
-                false => Outcome::fault(Fault::TIMEOUT, "nothing came in time"),
-            };
-            self.answer_at(at, number, outcome, None, By::Effect);
+        for number in self.flights.due(self.now) {
+            self.pass_deadline(number);
         }
+    }
+
+    /// Ends a timer, a wait, or the pause before another attempt.
+    fn pass_deadline(&mut self, number: Number) {
+        let Some(flight) = self.flights.get(number) else {
+            return;
+        };
+        if let Phase::Pausing { fault, spent, .. } = &flight.phase {
+            let (fault, spent) = (fault.clone(), *spent);
+            return self.perform_again(number, Why::Failure, Some(fault), spent);
+        }
+        let at = flight.due.map_or(self.now, |due| self.now.max(due.guest));
+        let outcome = match flight.function.kind() {
+            Kind::Timer => Outcome::done(),
+            _ => Outcome::fault(Fault::TIMEOUT, "nothing came in time"),
+        };
+        self.answer_at(at, number, outcome, None, By::Effect);
     }
 
     /// Returns when something is due next without anybody's help.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        let calls = self
-            .flights
-            .values()
-            .filter(|flight| flight.open && !flight.cancelled)
-            .filter_map(|flight| match &flight.phase {
-                Phase::Waiting => flight.due.map(|due| due.deadline),
-                Phase::Pausing { until, .. } => Some(*until),
-                _ => None,
-            });
-        calls.chain(self.cancel.deadline()).min()
+        let deadlines = self.flights.deadline().into_iter();
+        deadlines.chain(self.cancel.deadline()).min()
     }
 
     /// Notes what the mailbox holds. A cancellation becomes an entry at once; everything else waits until nothing waits its turn (rule P3).
@@ -172,12 +163,12 @@ impl Machine {
     }
 
     fn wait_of(&self, number: Number) -> Option<Wait> {
-        let flight = self.flights.get(&number)?;
+        let flight = self.flights.get(number)?;
         flight.wait().filter(|_| flight.open && !flight.cancelled)
     }
 
     fn waits_for_event(&self, name: &SignalName) -> Option<Number> {
-        let mut waits = self.flights.keys().copied();
+        let mut waits = self.flights.waits().map(|(number, _)| number);
         waits.find(|number| matches!(self.wait_of(*number), Some(Wait::Event(wanted)) if wanted == *name))
     }
 
@@ -193,10 +184,8 @@ impl Machine {
         match decision {
             Decision::Redo => {
                 self.local(Local::CloseWait { number });
-                if let Some(flight) = self.flights.get_mut(&number) {
-                    // Measured anew: the file is not as it was (rule R3).
-                    flight.measured = None;
-                }
+                // Measured anew: the file is not as it was (rule R3).
+                self.flights.change(number, |flight| flight.measured = None);
                 self.perform_again(number, Why::Redo, None, None);
             }
             Decision::Skip => {

@@ -240,6 +240,20 @@ fn g7_the_outcome_of_a_timer_is_not_before_the_time_that_the_guest_reckoned() {
 }
 
 #[test]
+fn g7_timers_that_came_due_while_nothing_ran_end_in_the_order_of_their_deadlines() {
+    check(
+        "guest sleep for=50, sleep for=20, sleep for=30 => called 0, called 1, called 2, open 0 timer, open 1 timer, open 2 timer, idle [0 timer 1 timer 2 timer]
+         commit
+         crash
+         clock 2000
+         guest sleep for=50, sleep for=20, sleep for=30 => open 0 timer, open 1 timer, open 2 timer, idle [0 timer 1 timer 2 timer]
+         alarm => returned 1 ok at 2000, close 1, returned 2 ok at 2000, close 2, returned 0 ok at 2000, close 0, deliver 1 ok at 2000
+         guest => deliver 2 ok at 2000
+         guest => deliver 0 ok at 2000",
+    );
+}
+
+#[test]
 fn g7_an_alarm_that_comes_early_is_set_again() {
     check_with_bookkeeping(
         "guest sleep for=50 => called 0, open 0 timer, alarm 1050, status waiting, idle [0 timer]

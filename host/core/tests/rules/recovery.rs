@@ -199,7 +199,7 @@ fn r3_a_parked_change_holds_later_changes_only() {
     check(
         "journal called append, prepared 0
          guest append, write, ask, act => called 1, called 2, called 3, close 0, retried 0 recovery
-         commit => perform 0 again from 7, perform 2, perform 3
+         commit => perform 2, perform 3, perform 0 again from 7
          ends 0 in-doubt => open 0 decision, post decision 0
          ends 2 ok => returned 2 ok at 1000, deliver 2 ok at 1000
          guest
