@@ -86,3 +86,59 @@ impl Account {
         self.spent
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(tokens: u64) -> Cost {
+        Cost { calls: 1, tokens }
+    }
+
+    fn account(calls: u64, tokens: u64) -> Account {
+        Account::new(Cost { calls, tokens })
+    }
+
+    #[test]
+    fn b1_a_reservation_fits_up_to_the_limit_and_not_beyond() {
+        let mut account = account(3, 100);
+        assert_eq!(account.reserve(tokens(60)), Ok(()));
+        assert!(account.reserve(tokens(41)).unwrap_err().contains("`--max-tokens`"));
+        assert_eq!(account.spent(), tokens(60), "what did not fit reserves nothing");
+        assert_eq!(account.reserve(tokens(40)), Ok(()));
+        assert_eq!(account.reserve(tokens(0)), Ok(()));
+        assert!(account.reserve(tokens(0)).unwrap_err().contains("`--max-calls`"));
+    }
+
+    #[test]
+    fn b1_settling_replaces_what_was_reserved_by_what_was_spent() {
+        let mut account = account(10, 100);
+        account.reserve(tokens(90)).unwrap();
+        account.settle(tokens(90), tokens(20));
+        assert_eq!(account.spent(), tokens(20));
+        account.reserve(tokens(70)).unwrap();
+        account.settle(tokens(70), tokens(95));
+        let spent = account.spent();
+        assert_eq!(spent.tokens, 115, "what was spent counts, also beyond the limit");
+        assert!(account.reserve(tokens(0)).is_err());
+    }
+
+    #[test]
+    fn b1_what_a_journal_reserved_counts_whether_or_not_it_fits() {
+        let mut account = account(1, 10);
+        account.replay(tokens(600));
+        account.replay(Cost::ZERO);
+        assert_eq!(account.spent(), tokens(600));
+    }
+
+    #[test]
+    fn amounts_stay_within_what_they_can_hold() {
+        let most = Cost {
+            calls: u64::MAX,
+            tokens: u64::MAX,
+        };
+        assert_eq!(most.plus(tokens(1)), most);
+        assert_eq!(Cost::ZERO.minus(most), Cost::ZERO);
+        assert!(account(5, 5).reserve(most).is_err());
+    }
+}

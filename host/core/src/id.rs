@@ -224,3 +224,60 @@ impl From<Digest> for String {
 pub fn idempotency_key(run: &RunId, number: Number) -> String {
     format!("{run}/{number}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_take_what_they_name_and_nothing_else() {
+        let run = "01jd0000000000000000000000";
+        assert_eq!(RunId::parse(run).unwrap().as_str(), run);
+        for text in [
+            "",
+            "01JD0000000000000000000000",
+            "01jd",
+            "01jd000000000000000000000/",
+            &format!("{run}0"),
+        ] {
+            assert!(RunId::parse(text).is_err(), "{text}");
+        }
+        for text in ["hello-world", "a", "2nd"] {
+            assert!(SkillName::parse(text).is_ok(), "{text}");
+        }
+        for text in ["", "-a", "Hello", "a_b", "a/b", "..", &"a".repeat(65)] {
+            assert!(SkillName::parse(text).is_err(), "{text}");
+        }
+        for text in ["nightly.2026_01", &"x".repeat(100)] {
+            assert!(LaunchId::parse(text).is_ok(), "{text}");
+        }
+        for text in ["", "a b", "a/b", "é", &"x".repeat(101)] {
+            assert!(LaunchId::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_read_back_is_checked_again_and_a_long_text_is_cut_in_the_error() {
+        assert!(serde_json::from_str::<SkillName>(r#""Not One""#).is_err());
+        assert_eq!(serde_json::from_str::<SkillName>(r#""one""#).unwrap().as_str(), "one");
+        let error = SignalName::parse(&"é".repeat(10_000)).unwrap_err().to_string();
+        assert!(error.len() < 600, "{error}");
+    }
+
+    #[test]
+    fn a_digest_is_64_hexadecimal_digits_in_lower_case() {
+        let digest = Digest::of(b"abc");
+        let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(digest.to_string(), text);
+        assert_eq!(digest.short(), "ba7816bf8f01");
+        assert_eq!(Digest::parse(text), Ok(digest));
+        assert!(Digest::parse(&text[1..]).is_err());
+        assert!(Digest::parse(&text.replace('b', "g")).is_err());
+    }
+
+    #[test]
+    fn g1_the_key_of_a_call_is_its_run_and_its_number() {
+        let run = RunId::parse("01jd0000000000000000000000").unwrap();
+        assert_eq!(idempotency_key(&run, Number(7)), "01jd0000000000000000000000/7");
+    }
+}

@@ -66,3 +66,40 @@ impl<'de> Deserialize<'de> for Payload {
         Ok(Self(raw.get().into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_kept_as_it_came() {
+        for text in [
+            r#"{"b":1,"a":[1.50,1e2]}"#,
+            "null",
+            r#""\u00e4""#,
+            "18446744073709551616",
+        ] {
+            let payload = Payload::parse(text).unwrap();
+            assert_eq!(payload.as_str(), text);
+            let recorded = serde_json::to_string(&payload).unwrap();
+            assert_eq!(recorded, text);
+            assert_eq!(serde_json::from_str::<Payload>(&recorded).unwrap(), payload);
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_no_payload() {
+        for text in ["", "{", "nul", "1 2", r#"{"a":}"#, "\"\u{1}\""] {
+            assert!(Payload::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn payloads_are_equal_if_their_texts_are() {
+        assert_eq!(Payload::of(&(1, "a")), Payload::parse(r#"[1,"a"]"#).unwrap());
+        assert_ne!(Payload::parse("1.0").unwrap(), Payload::parse("1").unwrap());
+        assert_eq!(Payload::of(&()), Payload::null());
+        assert_eq!(Payload::of("text").read::<String>().unwrap(), "text");
+        assert!(Payload::null().read::<u32>().is_err());
+    }
+}
