@@ -5,6 +5,7 @@
 //!
 //! - `history`: the journal as it was when the attempt began;
 //! - `guest`: what the guest did, compared with the journal;
+//! - `flight`, `flights`: one call on its way; all of them, and which is next for what;
 //! - `turns`: outcome entries, one at a time, in order; between them, going live;
 //! - `effects`: calls that are performed: barriers, attempts, doubt;
 //! - `line`: changes to files, which stand in line;
