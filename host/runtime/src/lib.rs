@@ -20,3 +20,12 @@ pub use describe::{CapabilityRequest, DescribeError, Description};
 pub use engine::{Allocation, Engine, EngineConfig, EngineError};
 pub use guest::{BundleFiles, Guest, GuestStart, RunInfo};
 pub use loader::{COMPONENT_BYTES_MAX, LoadError, Loaded, Loader, LoaderConfig, Origin};
+
+/// What a driver moves between threads.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    fn is_shared<T: Send + Sync>() {}
+    is_send::<Guest>();
+    is_shared::<Loader>();
+    is_shared::<Loaded>();
+};

@@ -197,10 +197,10 @@ mod tests {
             after: None,
         };
         let first = list(&bundle(), "", &what).expect("a listing");
-        assert_eq!(first.next.as_deref(), Some("skill/data/deep/b.csv"));
+        assert_eq!(first.next.as_deref(), Some("skill/data/deep"));
         what.after = first.next;
         let rest = list(&bundle(), "", &what).expect("a listing");
-        assert_eq!((rest.entries.len(), rest.next), (2, None));
+        assert_eq!((rest.entries.len(), rest.next), (3, None));
     }
 
     #[test]

@@ -25,9 +25,7 @@ pub(super) const WORLD: &[(&str, &[&str])] = &[
     (
         "tasks",
         &[
-            "pending",
             "[method]pending.id",
-            "pending-set",
             "[constructor]pending-set",
             "[method]pending-set.add",
             "[method]pending-set.wait",
@@ -135,7 +133,7 @@ pub(super) fn types(engine: &Engine, component: &Component) -> Result<(), LoadEr
                 .filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_) | ComponentItem::Resource(_)))
                 .map(|(name, _)| name)
                 .collect(),
-            // The types that the world uses (`description`, `failure`) are imports of their own, with nothing behind them.
+            // A type has nothing behind it.
             ComponentItem::Type(_) => continue,
             _ => vec![name],
         };
@@ -243,17 +241,7 @@ mod tests {
         let (package, _) = resolve.push_path("../../wit").expect("the world parses");
         let version = resolve.packages[package].name.version.as_ref().expect("a version");
         assert_eq!(version.to_string(), VERSION);
-        let mut table: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (name, members) in WORLD {
-            table.insert(
-                name,
-                members
-                    .iter()
-                    .copied()
-                    .filter(|m| !matches!(*m, "pending" | "pending-set"))
-                    .collect(),
-            );
-        }
+        let mut table: BTreeMap<&str, Vec<&str>> = WORLD.iter().map(|(name, members)| (*name, members.to_vec())).collect();
         let mut wit: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (name, id) in &resolve.packages[package].interfaces {
             let functions = resolve.interfaces[*id].functions.keys();

@@ -100,12 +100,14 @@ impl Loader {
         let kept = self.kept(digest);
         let loaded = kept
             .get_or_try_init(|| async {
-                let inner = Arc::clone(&self.0);
-                let cached = blocking(move || Ok(inner.cached(digest))).await?;
-                match cached {
-                    Some(loaded) => Ok(loaded),
-                    None => self.compile(digest, bytes).await,
+                if self.0.cache.is_some() {
+                    let inner = Arc::clone(&self.0);
+                    let cached = blocking(move || Ok(inner.cached(digest))).await?;
+                    if let Some(loaded) = cached {
+                        return Ok(loaded);
+                    }
                 }
+                self.compile(digest, bytes).await
             })
             .await?;
         Ok(Arc::clone(loaded))
