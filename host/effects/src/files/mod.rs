@@ -235,7 +235,10 @@ fn is_mount_name(name: &str) -> bool {
 fn read_request<T: serde::de::DeserializeOwned>(ticket: &Ticket) -> Result<T, Fault> {
     ticket.request().read().map_err(|error| {
         let function = ticket.function();
-        Fault::new(Fault::INVALID, format!("the request of `{function}` is not well formed: {error}"))
+        Fault::new(
+            Fault::INVALID,
+            format!("the request of `{function}` is not well formed: {error}"),
+        )
     })
 }
 
