@@ -3,12 +3,15 @@
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
-use crate::call::{Call, Options};
+use crate::call::{Call, Options, one_line};
 use crate::failure::{IntoFailure as _, Result};
 use crate::files;
 use crate::host;
 
-/// Posts a message, exactly once also after a crash. The title is one line.
+/// The longest title that the world takes, in bytes.
+const TITLE_BYTES_MAX: usize = 200;
+
+/// Posts a message, exactly once also after a crash. The title becomes one line, and is cut off after 200 bytes.
 ///
 /// ```no_run
 /// # use skillhost_sdk::prelude::*;
@@ -17,10 +20,10 @@ use crate::host;
 /// # Ok(())
 /// # }
 /// ```
-pub fn post(title: impl Into<String>) -> Post {
+pub fn post(title: impl AsRef<str>) -> Post {
     Post {
         message: host::inbox::Message {
-            title: title.into(),
+            title: one_line(title.as_ref(), TITLE_BYTES_MAX),
             body: String::new(),
             attachments: Vec::new(),
             extra: None,

@@ -89,6 +89,18 @@ fn attachments_without_a_mount_are_in_the_run_folder() {
     assert_eq!(host(|world| world.what().join(";")), expected);
 }
 
+#[test]
+fn a_title_is_one_line_of_at_most_200_bytes() {
+    let posted = inbox::post(format!("A question\nof {}", "ü".repeat(200)));
+    assert_eq!(block_on(async { posted.await }), Ok(()));
+    let shown = host(|world| world.what().join(""));
+    assert!(
+        shown.starts_with("post A question of üü") && shown.ends_with("ü… []"),
+        "{shown}"
+    );
+    assert!(shown.len() <= "post  []".len() + 200);
+}
+
 fn answers(answer: Result<&str, Error>) {
     let answer = answer.map(|value| Answer {
         value: value.to_owned(),

@@ -228,16 +228,20 @@ async fn check(change: &Change, remarks: &Remarks) -> Result<Vec<Verdict>> {
     Ok(verdicts.verdicts)
 }
 
+/// Summarises the findings. They are worth having without a summary too, so a failure here is no failure of the run.
 async fn summary(findings: &[Found], files: &str, about: &str) -> Result<String> {
     let findings = if findings.is_empty() {
         "None.".to_owned()
     } else {
         json(findings)
     };
-    let text = model::sonnet(prompt!("summary", about, files, findings))
-        .label("summary")
-        .max_tokens(1_000)
-        .text()
-        .await?;
-    Ok(text.trim().to_owned())
+    let request = model::sonnet(prompt!("summary", about, files, findings));
+    match request.label("summary").max_tokens(1_000).text().await {
+        Ok(summary) => Ok(summary.trim().to_owned()),
+        Err(failure) if failure.is_cancelled() => Err(failure),
+        Err(failure) => {
+            log::warn!("the findings were not summarised: {failure}");
+            Ok("The findings could not be summarised.".to_owned())
+        }
+    }
 }

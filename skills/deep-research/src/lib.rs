@@ -145,12 +145,7 @@ async fn run(input: Question) -> Result<Report> {
     let review = review(&input.question, &found).await;
     let text = report(&input.question, &plan, &found, &missed, review, web).await?;
     files::run().write("report.md", &text).label("write report.md").await?;
-    let summary = model::haiku(prompt!("summary", question = input.question, report = text))
-        .label("summary")
-        .max_tokens(500)
-        .text()
-        .await?;
-    let summary = summary.trim().to_owned();
+    let summary = summary(&input.question, &text).await?;
     inbox::post(format!("Research: {}", title(&input.question)))
         .body(notice(&summary, &missed, web))
         .attach("report.md")
@@ -250,6 +245,19 @@ async fn report(
     } else {
         format!("{NO_WEB}\n\n{text}\n")
     })
+}
+
+/// Summarises the report. It is there without a summary too, so a failure here is no failure of the run.
+async fn summary(question: &str, report: &str) -> Result<String> {
+    let request = model::haiku(prompt!("summary", question, report));
+    match request.label("summary").max_tokens(500).text().await {
+        Ok(summary) => Ok(summary.trim().to_owned()),
+        Err(failure) if failure.is_cancelled() => Err(failure),
+        Err(failure) => {
+            log::warn!("the report was not summarised: {failure}");
+            Ok("The report is ready. It could not be summarised.".to_owned())
+        }
+    }
 }
 
 fn notice(summary: &str, missed: &[String], web: bool) -> String {
