@@ -21,11 +21,8 @@ async fn post(ticket: &Ticket) -> Result<String, String> {
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
     let act: Act = ticket.request().read().map_err(|e| format!("malformed request: {e}"))?;
     let url = std::env::var(ACTS_URL).map_err(|_| format!("`{ACTS_URL}` names no server to act on"))?;
-    let client = match CLIENT.get() {
-        Some(client) => client.clone(),
-        None => CLIENT.get_or_init(|| crate::model::http::plain_client()).clone(),
-    };
-    let response = client
+    let response = CLIENT
+        .get_or_init(crate::model::http::plain_client)
         .post(url)
         .header("idempotency-key", ticket.key())
         .body(act.name)

@@ -6,16 +6,24 @@
 //!
 //! A failure is classified (may it pass? when?), never tried again here: the machine decides, so that each attempt is in the journal.
 
+mod anthropic;
+mod claude_cli;
 pub(crate) mod http;
 pub mod offline;
+mod openai;
+mod schema;
 mod settings;
+mod sse;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use serde_json::Value;
 use skillhost_core::budget::Cost;
-use skillhost_core::calls::model::{Reply, Request};
+use skillhost_core::calls::model::{Block, Reply, Request, Usage};
 use skillhost_core::effect::Class;
 use skillhost_core::entry;
 use skillhost_core::id::Number;
@@ -27,6 +35,7 @@ use tokio::sync::Semaphore;
 
 use crate::watch::{Progress, Watch};
 
+pub use claude_cli::CHILD_MARKER;
 pub use settings::{
     Choice, ClaudeConfig, Config, Environment, Name, OpenError, Secret, ServerConfig, Settings, TIERS, variable,
 };
@@ -37,6 +46,7 @@ pub struct Hub(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
+    clients: Clients,
     /// One for each provider, place and limit, so that runs which were launched with the same settings share it.
     slots: Mutex<HashMap<(Name, String, usize), Arc<Semaphore>>>,
 }
@@ -53,7 +63,12 @@ impl Hub {
     }
 
     /// Opens the provider that a run was started with. Its tiers stay what they were.
-    pub fn reopen(&self, recorded: &entry::Provider, settings: &Settings, script: Option<&str>) -> Result<Provider, OpenError> {
+    pub fn reopen(
+        &self,
+        recorded: &entry::Provider,
+        settings: &Settings,
+        script: Option<&str>,
+    ) -> Result<Provider, OpenError> {
         self.build(recorded.name.parse()?, settings, &recorded.models, script)
     }
 
@@ -64,19 +79,29 @@ impl Hub {
         kept: &BTreeMap<String, String>,
         script: Option<&str>,
     ) -> Result<Provider, OpenError> {
-        let parallel = settings.parallel()?;
+        let clients = &self.0.clients;
         let backend = match name {
+            Name::Anthropic => Backend::Anthropic(anthropic::Anthropic::new(settings.server(name)?, clients)?),
+            Name::OpenAi => Backend::OpenAi(openai::OpenAi::new(settings.server(name)?, clients)?),
+            Name::ClaudeCli => {
+                let program = settings.claude_program()?;
+                Backend::ClaudeCli(claude_cli::ClaudeCli::new(
+                    program,
+                    settings.claude_tools(),
+                    settings.stall()?,
+                ))
+            }
             Name::Offline => Backend::Offline(offline::Offline::new(script.map(offline::Script::parse).transpose()?)),
-            other => return Err(OpenError::Unknown { name: other.to_string() }),
         };
         let described = entry::Provider {
             name: name.to_string(),
             models: settings.tiers(name, kept),
             features: backend.features(),
             simulated: name == Name::Offline,
-            acts: false,
+            acts: backend.acts(),
         };
-        let slots = (name != Name::Offline).then(|| self.slots(name, String::new(), parallel));
+        let parallel = settings.parallel()?;
+        let slots = backend.place().map(|place| self.slots(name, place, parallel));
         Ok(Provider(Arc::new(Opened {
             described,
             backend,
@@ -105,20 +130,61 @@ struct Opened {
 
 #[derive(Debug)]
 enum Backend {
+    Anthropic(anthropic::Anthropic),
+    OpenAi(openai::OpenAi),
+    ClaudeCli(claude_cli::ClaudeCli),
     Offline(offline::Offline),
 }
 
 impl Backend {
     fn features(&self) -> Vec<String> {
+        let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         match self {
+            Self::Anthropic(_) => named(&["tools", "web-search", "schema"]),
+            Self::OpenAi(_) => named(&["tools", "schema"]),
+            Self::ClaudeCli(cli) => cli.features(),
             Self::Offline(offline) => offline.features(),
+        }
+    }
+
+    fn acts(&self) -> bool {
+        matches!(self, Self::ClaudeCli(cli) if cli.acts())
+    }
+
+    /// Names what a limit on parallel calls is for; a script needs none.
+    fn place(&self) -> Option<String> {
+        match self {
+            Self::Anthropic(anthropic) => Some(anthropic.place().to_owned()),
+            Self::OpenAi(openai) => Some(openai.place().to_owned()),
+            Self::ClaudeCli(cli) => Some(cli.place().display().to_string()),
+            Self::Offline(_) => None,
         }
     }
 
     async fn complete(&self, asked: &Asked<'_>) -> Result<Reply, Miss> {
         match self {
+            Self::Anthropic(anthropic) => anthropic.complete(asked).await,
+            Self::OpenAi(openai) => openai.complete(asked).await,
+            Self::ClaudeCli(cli) => cli.complete(asked).await,
             Self::Offline(offline) => offline.complete(asked).await,
         }
+    }
+}
+
+/// HTTP clients, made when they are first needed: reading the system's certificates takes longer than a run of a scripted skill.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    plain: OnceLock<reqwest::Client>,
+    tls: OnceLock<Result<reqwest::Client, String>>,
+}
+
+impl Clients {
+    fn plain(&self) -> reqwest::Client {
+        self.plain.get_or_init(http::plain_client).clone()
+    }
+
+    fn tls(&self) -> Result<reqwest::Client, String> {
+        self.tls.get_or_init(http::tls_client).clone()
     }
 }
 
@@ -141,7 +207,7 @@ pub(crate) struct Asked<'a> {
 /// Why there is no reply.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Miss {
-    pub(crate) fault: Fault,
+    pub(crate) fault: Box<Fault>,
     pub(crate) again: Option<Again>,
     /// What it cost nevertheless, where that is known.
     pub(crate) spent: Option<Cost>,
@@ -151,7 +217,7 @@ impl Miss {
     /// Trying again would not help.
     pub(crate) fn never(fault: Fault) -> Self {
         Self {
-            fault,
+            fault: Box::new(fault),
             again: None,
             spent: Some(Cost { calls: 1, tokens: 0 }),
         }
@@ -160,7 +226,7 @@ impl Miss {
     /// Trying again may help, not before `after`.
     pub(crate) fn maybe(kind: FaultKind, after: Option<Duration>, fault: Fault) -> Self {
         Self {
-            fault,
+            fault: Box::new(fault),
             again: Some(Again { kind, after }),
             spent: Some(Cost { calls: 1, tokens: 0 }),
         }
@@ -180,8 +246,8 @@ impl Provider {
     }
 
     pub(crate) fn note(&self, number: Number, request: &Payload, label: Option<&str>) {
-        match &self.0.backend {
-            Backend::Offline(offline) => offline.note(number, request, label),
+        if let Backend::Offline(offline) = &self.0.backend {
+            offline.note(number, request, label);
         }
     }
 
@@ -215,7 +281,9 @@ impl Provider {
             Some(slots) => Some(slots.acquire().await.expect("the semaphore is never closed")),
             None => None,
         };
-        asked.watch.report(asked.number, Progress::Started { attempt: asked.attempt });
+        asked
+            .watch
+            .report(asked.number, Progress::Started { attempt: asked.attempt });
         let answer = self.0.backend.complete(asked).await;
         match asked.class {
             // What a provider did by itself is not done again because its answer was lost.
@@ -236,9 +304,36 @@ fn ended(answer: Result<Reply, Miss>) -> Ended {
             again: None,
         },
         Err(miss) => Ended::Returned {
-            outcome: Outcome::Err(miss.fault),
+            outcome: Outcome::Err(*miss.fault),
             spent: miss.spent,
             again: miss.again,
         },
     }
+}
+
+/// Estimates tokens at four bytes each, where nobody counts them.
+fn estimate(request: &Payload, content: &[Block]) -> Usage {
+    let written: usize = content.iter().map(|block| Payload::of(block).as_str().len()).sum();
+    Usage {
+        input: request.as_str().len().div_ceil(4) as u64,
+        output: written.div_ceil(4) as u64,
+        ..Usage::default()
+    }
+}
+
+/// Merges a request's `extra` into the provider's own request: objects member by member, anything else replaced.
+fn merge(body: &mut Value, extra: &Value) {
+    match (body, extra) {
+        (Value::Object(members), Value::Object(extra)) => {
+            for (name, value) in extra {
+                merge(members.entry(name.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (body, extra) => *body = extra.clone(),
+    }
+}
+
+/// Writes 0.2 as 0.2, not as the double that is nearest to the float.
+fn short_float(number: f32) -> Value {
+    number.to_string().parse::<f64>().map_or(Value::Null, Value::from)
 }

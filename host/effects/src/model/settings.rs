@@ -68,6 +68,9 @@ pub mod variable {
 /// The tiers that a skill may ask for instead of a model.
 pub const TIERS: [&str; 3] = ["haiku", "sonnet", "opus"];
 
+/// The models of the tiers, in their order, unless the user names others.
+const ANTHROPIC_MODELS: [&str; 3] = ["claude-haiku-4-5-20251001", "claude-sonnet-4-6", "claude-opus-4-7"];
+
 const STALL_DEFAULT: Duration = Duration::from_secs(120);
 const PARALLEL_DEFAULT: usize = 8;
 /// The most calls that a setting may allow one provider at a time.
@@ -403,43 +406,35 @@ impl Settings {
         if !kept.is_empty() {
             return kept.clone();
         }
-        let variables = match name {
-            Name::Anthropic => [
-                variable::ANTHROPIC_HAIKU,
-                variable::ANTHROPIC_SONNET,
-                variable::ANTHROPIC_OPUS,
+        let own = |tiers: &BTreeMap<String, String>| tiers.clone();
+        let of = |models: [Option<&str>; 3]| {
+            let named = TIERS
+                .into_iter()
+                .zip(models)
+                .filter_map(|(tier, model)| Some((tier.to_owned(), model?.trim().to_owned())));
+            named.collect::<BTreeMap<_, _>>()
+        };
+        // From the weakest to the strongest.
+        let layers = match name {
+            Name::Anthropic => {
+                use variable::{ANTHROPIC_HAIKU, ANTHROPIC_OPUS, ANTHROPIC_SONNET};
+                let set = [ANTHROPIC_HAIKU, ANTHROPIC_SONNET, ANTHROPIC_OPUS].map(|name| self.environment.get(name));
+                vec![
+                    of(ANTHROPIC_MODELS.map(Some)),
+                    own(&self.config.anthropic.tiers),
+                    of(set),
+                ]
+            }
+            // One variable for all gives way to a tier's own setting.
+            Name::OpenAi => vec![
+                of([self.environment.get(variable::OPENAI_MODEL); 3]),
+                own(&self.config.openai.tiers),
             ],
-            Name::OpenAi => [variable::OPENAI_MODEL; 3],
-            Name::ClaudeCli | Name::Offline => [""; 3],
+            // The program knows the tiers by the same names, for the newest model of each.
+            Name::ClaudeCli => vec![of(TIERS.map(Some)), own(&self.config.claude_cli.tiers)],
+            Name::Offline => vec![of(TIERS.map(Some))],
         };
-        let (configured, built_in): (_, &[_]) = match name {
-            Name::Anthropic => (
-                Some(&self.config.anthropic.tiers),
-                &["claude-haiku-4-5-20251001", "claude-sonnet-4-6", "claude-opus-4-7"],
-            ),
-            Name::OpenAi => (Some(&self.config.openai.tiers), &[]),
-            // Its own aliases, which name the newest of each.
-            Name::ClaudeCli => (Some(&self.config.claude_cli.tiers), &TIERS),
-            Name::Offline => (None, &TIERS),
-        };
-        let model_of = |(index, tier): (usize, &&str)| {
-            // One variable for every tier gives way to a tier's own member; a tier's own variable does not.
-            let variable = self.environment.get(variables[index]);
-            let member = configured.and_then(|tiers| tiers.get(*tier)).map(String::as_str);
-            let specific = if name == Name::OpenAi {
-                member.or(variable)
-            } else {
-                variable.or(member)
-            };
-            let model = specific.or_else(|| built_in.get(index).copied())?;
-            Some(((*tier).to_owned(), model.trim().to_owned()))
-        };
-        let mut tiers: BTreeMap<_, _> = TIERS.iter().enumerate().filter_map(model_of).collect();
-        // Names of the user's own are tiers too.
-        for (tier, model) in configured.into_iter().flatten() {
-            tiers.entry(tier.clone()).or_insert_with(|| model.clone());
-        }
-        tiers
+        layers.into_iter().flatten().collect()
     }
 
     pub(crate) fn server(&self, name: Name) -> Result<Server, OpenError> {

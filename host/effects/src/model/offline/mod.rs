@@ -6,13 +6,13 @@ mod template;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use skillhost_core::calls::model::{Block, Reply, Request, StopReason, Usage};
+use skillhost_core::calls::model::{Block, Reply, Request, StopReason};
 use skillhost_core::id::Number;
 use skillhost_core::outcome::Fault;
 use skillhost_core::payload::Payload;
 use skillhost_core::retry::FaultKind;
 
-use super::{Asked, Miss};
+use super::{Asked, Miss, estimate};
 use script::{Heard, ScriptedError, Turn};
 
 pub use script::{Script, ScriptError, request_digest};
@@ -80,7 +80,10 @@ impl Offline {
         match &turn.error {
             Some(error) if error.times.is_none_or(|times| asked.attempt <= times) => Err(played(error)),
             _ => {
-                let said = turn.said.as_ref().expect("a turn without an error says something: checked when it was read");
+                let said = turn
+                    .said
+                    .as_ref()
+                    .expect("a turn without an error says something: checked when it was read");
                 Ok(reply(asked, turn, said.blocks(&captures)))
             }
         }
@@ -101,7 +104,11 @@ impl Offline {
 
 fn reply(asked: &Asked<'_>, turn: &Turn, content: Vec<Block>) -> Reply {
     let asks_for_tools = content.iter().any(|block| matches!(block, Block::ToolCall(_)));
-    let natural = if asks_for_tools { StopReason::ToolUse } else { StopReason::End };
+    let natural = if asks_for_tools {
+        StopReason::ToolUse
+    } else {
+        StopReason::End
+    };
     Reply {
         stop_reason: turn.stop_reason.clone().unwrap_or(natural),
         model: format!("offline/{}", asked.request.model),
@@ -112,18 +119,11 @@ fn reply(asked: &Asked<'_>, turn: &Turn, content: Vec<Block>) -> Reply {
     }
 }
 
-/// Estimates tokens at four bytes each, so that budgets and timelines have something to show.
-fn estimate(request: &Payload, content: &[Block]) -> Usage {
-    let written: usize = content.iter().map(|block| Payload::of(block).as_str().len()).sum();
-    Usage {
-        input: request.as_str().len().div_ceil(4) as u64,
-        output: written.div_ceil(4) as u64,
-        ..Usage::default()
-    }
-}
-
 fn played(error: &ScriptedError) -> Miss {
-    let message = error.message.clone().unwrap_or_else(|| format!("`offline.toml` plays the error `{}`", error.code));
+    let message = error
+        .message
+        .clone()
+        .unwrap_or_else(|| format!("`offline.toml` plays the error `{}`", error.code));
     match error.code.as_str() {
         Fault::OVERLOADED => Miss::maybe(FaultKind::Overloaded, None, Fault::new(Fault::OVERLOADED, message)),
         "network" => Miss::maybe(FaultKind::Network, None, Fault::new(Fault::FAILED, message)),
@@ -134,7 +134,10 @@ fn played(error: &ScriptedError) -> Miss {
 fn unscripted(heard: &Heard<'_>) -> Fault {
     let first_line = heard.last.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
     let excerpt: String = first_line.trim().chars().take(80).collect();
-    let label = heard.label.map(|label| format!(", labelled `{label}`")).unwrap_or_default();
+    let label = heard
+        .label
+        .map(|label| format!(", labelled `{label}`"))
+        .unwrap_or_default();
     let condition = match heard.label {
         Some(label) => format!("label = {}", toml::Value::from(label)),
         None => format!("contains = {}", toml::Value::from(excerpt.replace('$', "").as_str())),
