@@ -10,6 +10,8 @@
 mod act;
 pub mod files;
 pub mod model;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::sync::Arc;

@@ -44,7 +44,6 @@ fn an_installed_claude_is_offered_but_not_chosen() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("claude");
     std::fs::write(&program, "#!/bin/sh\n").unwrap();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut std::fs::metadata(&program).unwrap().permissions(), 0o755);
     std::process::Command::new("chmod")
         .arg("755")
         .arg(&program)
