@@ -12,8 +12,8 @@ const MATCHES_SHOWN_MAX: usize = 5;
 /// How alike a text has to be to an id for it to be suggested (0 to 1).
 const LIKENESS_MIN: f64 = 0.6;
 
-/// Returns the run that `text` names among `known`: pairs of a run id and the launch id it is known by, newest first. A launch id that several runs had stands for the newest of
-/// them. A whole id wins over parts of others.
+/// Returns the run that `text` names among `known`: pairs of a run id and the launch id it is known by, newest first. A launch id that several runs had
+/// stands for the newest of them. A whole id wins over parts of others.
 pub(crate) fn find(text: &str, known: &[(RunId, String)]) -> Result<RunId, FindError> {
     let lower = text.to_ascii_lowercase();
     let whole = known

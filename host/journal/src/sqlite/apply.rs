@@ -36,29 +36,19 @@ pub(super) fn apply(db: &Connection, run: i64, packed: &Packed) -> rusqlite::Res
 }
 
 pub(super) fn insert_entry(db: &Connection, run: i64, entry: &EntryRow) -> rusqlite::Result<()> {
-    let mut payload = None;
-    let mut blob = None;
-    let mut message = None;
-    let mut message_at = None;
-    let mut put = |text: &'_ Text| -> rusqlite::Result<Option<String>> {
-        match text {
-            Text::Inline(text) => Ok(Some(text.as_str().to_owned())),
-            Text::Envelope(text) => Ok(Some(text.clone())),
-            Text::Content(content) => {
-                blob = Some(put_blob(db, content)?);
-                Ok(None)
-            }
-        }
+    let (text, messages) = match &entry.payload {
+        Stored::None => (None, None),
+        Stored::Whole(text) => (Some(text), None),
+        Stored::Conversation { envelope, messages } => (Some(envelope), Some(messages)),
     };
-    match &entry.payload {
-        Stored::None => {}
-        Stored::Whole(text) => payload = put(text)?,
-        Stored::Conversation { envelope, messages } => {
-            payload = put(envelope)?;
-            message = Some(put_messages(db, messages)?);
-            message_at = Some(count(messages.at() as u64));
-        }
-    }
+    let (payload, blob) = match text {
+        None => (None, None),
+        Some(Text::Inline(text)) => (Some(text.as_str()), None),
+        Some(Text::Envelope(text)) => (Some(text.as_str()), None),
+        Some(Text::Content(content)) => (None, Some(put_blob(db, content)?)),
+    };
+    let message = messages.map(|messages| put_messages(db, messages)).transpose()?;
+    let message_at = messages.map(|messages| count(messages.at() as u64));
     let sql = "insert into entries (run, seq, at, kind, number, function, class, label, resource, after, body, payload, blob, message, message_at)
         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     db.prepare_cached(sql)?.execute(params![
