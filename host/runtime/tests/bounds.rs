@@ -54,11 +54,18 @@ async fn leaving_by_exit_is_a_failure_that_says_so() {
 
 #[tokio::test]
 async fn g9_nesting_too_deeply_fails_the_run_and_names_the_engine() {
+    let component = support::wat::skill("(func $deep call $deep) (start $deep)", "1");
+    let loaded = loader().load_bytes(component).await.unwrap();
+    let guest = Driven::start_guest(loaded.guest(script(""))).await;
+    let message = &guest.trapped().message;
+    assert!(
+        message.contains("its stack overflowed (engine `wasmtime-48/cranelift/stack-1024k/1`)"),
+        "{message}"
+    );
+
     let failure = Driven::start("overflow").await.trapped().clone();
     assert!(
-        failure
-            .message
-            .contains("its stack overflowed (engine `wasmtime-48/cranelift/stack-1024k/1`)"),
+        failure.message.contains("a stack that recursed too deeply"),
         "{}",
         failure.message
     );

@@ -46,7 +46,7 @@ async fn g8_random_numbers_are_the_seed_s() {
 #[tokio::test]
 async fn g8_there_is_no_environment_no_input_no_file_and_no_network() {
     let guest = Driven::start("env").await;
-    assert_eq!(guest.seen(), ["0 0 Ok(0) Err(Unsupported) Err(PermissionDenied)"]);
+    assert_eq!(guest.seen(), ["0 0 Ok(0) Err(NotFound) Err(PermissionDenied)"]);
     assert!(guest.calls.is_empty());
 }
 

@@ -90,7 +90,9 @@ fn panic_message(said: &[&str]) -> Option<String> {
 fn in_words(trap: Trap) -> String {
     match trap {
         Trap::StackOverflow => "its stack overflowed",
-        Trap::MemoryOutOfBounds => "it accessed memory that it does not have",
+        Trap::MemoryOutOfBounds => {
+            "it accessed memory that it does not have (often the end of a stack that recursed too deeply)"
+        }
         Trap::TableOutOfBounds | Trap::IndirectCallToNull => "it called a function that is not there",
         Trap::BadSignature => "it called a function with the wrong signature",
         Trap::IntegerOverflow => "an integer overflowed",
@@ -114,21 +116,56 @@ fn cause(error: &wasmtime::Error) -> String {
 fn backtrace(trace: &WasmBacktrace) -> Option<String> {
     let mut lines = Vec::new();
     for frame in trace.frames() {
-        let symbols = frame.symbols();
-        if symbols.is_empty() {
-            let name = frame.func_name().map(demangled);
-            lines.push(name.unwrap_or_else(|| format!("function {}", frame.func_index())));
+        let unnamed = || format!("function {}", frame.func_index());
+        if frame.symbols().is_empty() {
+            lines.push(frame.func_name().map_or_else(unnamed, demangled));
         }
-        for symbol in symbols {
-            let name = symbol.name().or(frame.func_name()).map(demangled);
-            let name = name.unwrap_or_else(|| format!("function {}", frame.func_index()));
+        for (index, symbol) in frame.symbols().iter().enumerate() {
+            // The last is the function itself, whose own name is the full one; those before were inlined into it.
+            let is_whole = index + 1 == frame.symbols().len();
+            let name = if is_whole {
+                frame.func_name().or(symbol.name())
+            } else {
+                symbol.name()
+            };
+            let name = name.map_or_else(unnamed, demangled);
             lines.push(match (symbol.file(), symbol.line()) {
-                (Some(file), Some(line)) => format!("{name} at {file}:{line}"),
+                (Some(file), Some(line)) => format!("{name} at {}:{line}", shortened(file)),
                 _ => name,
             });
         }
     }
-    (!lines.is_empty()).then(|| lines.join("\n"))
+    let own = without_panic_machinery(&lines);
+    (!own.is_empty()).then(|| own.join("\n"))
+}
+
+/// Leaves out how Rust panics, which precedes the place that matters.
+fn without_panic_machinery(lines: &[String]) -> &[String] {
+    const MACHINERY: [&str; 3] = ["core::panicking::", "core::result::unwrap_failed", "core::option::"];
+    let Some(unwind) = lines.iter().position(|line| line.contains("rust_begin_unwind")) else {
+        return lines;
+    };
+    let own = &lines[unwind + 1..];
+    let skipped = own
+        .iter()
+        .take_while(|line| MACHINERY.iter().any(|part| line.contains(part)))
+        .count();
+    &own[skipped..]
+}
+
+/// Leaves out where the author's machine keeps things, which is nobody else's business and the same for no one else.
+fn shortened(file: &str) -> &str {
+    if let Some((_, library)) = file.split_once("/registry/src/") {
+        return library.split_once('/').map_or(library, |(_, path)| path);
+    }
+    if let Some(rest) = file.strip_prefix("/rustc/") {
+        return rest.split_once('/').map_or(rest, |(_, path)| path);
+    }
+    let Some(src) = file.rfind("/src/").filter(|_| file.starts_with('/')) else {
+        return file;
+    };
+    let package = file[..src].rfind('/').map_or(src, |slash| slash + 1);
+    &file[package..]
 }
 
 fn demangled(name: &str) -> String {
@@ -138,6 +175,18 @@ fn demangled(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_in_libraries_are_told_without_the_machine_they_lay_on() {
+        let registry = "/home/a/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/serde-1.0.1/src/de.rs";
+        assert_eq!(shortened(registry), "serde-1.0.1/src/de.rs");
+        assert_eq!(
+            shortened("/rustc/59807616e1/library/std/src/rt.rs"),
+            "library/std/src/rt.rs"
+        );
+        assert_eq!(shortened("/home/a/skills/triage/src/lib.rs"), "triage/src/lib.rs");
+        assert_eq!(shortened("src/lib.rs"), "src/lib.rs");
+    }
 
     #[test]
     fn a_panic_is_told_by_its_place_and_message() {

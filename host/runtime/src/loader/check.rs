@@ -241,7 +241,8 @@ mod tests {
         let (package, _) = resolve.push_path("../../wit").expect("the world parses");
         let version = resolve.packages[package].name.version.as_ref().expect("a version");
         assert_eq!(version.to_string(), VERSION);
-        let mut table: BTreeMap<&str, Vec<&str>> = WORLD.iter().map(|(name, members)| (*name, members.to_vec())).collect();
+        let mut table: BTreeMap<&str, Vec<&str>> =
+            WORLD.iter().map(|(name, members)| (*name, members.to_vec())).collect();
         let mut wit: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (name, id) in &resolve.packages[package].interfaces {
             let functions = resolve.interfaces[*id].functions.keys();

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 wit_bindgen::generate!({ path: "../../../../wit", world: "skill" });
@@ -182,6 +183,7 @@ impl Script {
             }
             ["print-open", ..] => {
                 print!("{rest}");
+                std::io::stdout().flush().expect("it flushes");
                 None
             }
             ["eprint", ..] => {
