@@ -1,0 +1,65 @@
+//! What is under way for a run: barriers, measurements, performances. They live on the task that drives the run, and end with it.
+
+use std::collections::HashMap;
+
+use futures::future::{AbortHandle, Abortable, BoxFuture};
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use skillhost_core::id::{Number, Seq};
+use skillhost_core::machine::{Ended, Event, Ticket};
+use skillhost_effects::{Effects, Watch};
+use skillhost_journal::{AppendError, RunWriter, failpoint};
+
+/// Everything under way.
+#[derive(Default)]
+pub(super) struct Flying {
+    under_way: FuturesUnordered<BoxFuture<'static, Result<Event, AppendError>>>,
+    abort: HashMap<Number, AbortHandle>,
+}
+
+impl Flying {
+    pub(super) fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// Returns the next thing that ended, if anything is under way. May be dropped and asked again.
+    pub(super) async fn next(&mut self) -> Option<Result<Event, AppendError>> {
+        let next = self.under_way.next().await;
+        if let Some(Ok(Event::Ended(number, _))) = &next {
+            self.abort.remove(number);
+            failpoint::hit("driver.effect-ended");
+        }
+        next
+    }
+
+    pub(super) fn barrier(&mut self, writer: &RunWriter, seq: Seq) {
+        let durable = writer.barrier(seq);
+        self.under_way.push(Box::pin(async move { durable.await.map(|()| Event::Durable(seq)) }));
+    }
+
+    pub(super) fn measure(&mut self, effects: &Effects, ticket: Ticket) {
+        let effects = effects.clone();
+        self.under_way.push(Box::pin(async move {
+            let measured = effects.measure(&ticket).await;
+            Ok(Event::Measured(ticket.number(), measured))
+        }));
+    }
+
+    pub(super) fn perform(&mut self, effects: &Effects, watch: &Watch, ticket: Ticket) {
+        failpoint::hit("driver.before-perform");
+        let number = ticket.number();
+        let (effects, watch) = (effects.clone(), watch.clone());
+        let (handle, registration) = AbortHandle::new_pair();
+        self.abort.insert(number, handle);
+        let performance = Abortable::new(async move { effects.perform(ticket, &watch).await }, registration);
+        self.under_way.push(Box::pin(async move {
+            let ended = performance.await.unwrap_or(Ended::Aborted);
+            Ok(Event::Ended(number, ended))
+        }));
+    }
+
+    pub(super) fn abort(&mut self, number: Number) {
+        if let Some(handle) = self.abort.get(&number) {
+            handle.abort();
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! Drives runs: carries out what the run machine decides.
+//!
+//! A [`Worker`] is one process that drives; it holds a lock for as long as it lives, by which others see that it does (rule L1). [`Worker::drive`] takes the
+//! lease of a run, loads its journal and its component, and goes through attempts: the guest runs until it blocks, the machine says what follows, and the
+//! effects, the journal and the clock answer. Nothing is decided here.
+
+mod clock;
+mod flying;
+mod lock;
+mod mailbox;
+mod observe;
+mod shell;
+
+use std::sync::Arc;
+
+use skillhost_core::entry::{Finished, Record, Started};
+use skillhost_core::id::{Digest, Epoch, RunId, Seq, WorkerId};
+use skillhost_core::lease::{self, Claim};
+use skillhost_core::machine::{Idle, LoadError as HistoryError, Machine, Mismatch};
+use skillhost_core::payload::Payload;
+use skillhost_core::time::Timestamp;
+use skillhost_effects::Effects;
+use skillhost_effects::files::Mounts;
+use skillhost_effects::model::{self, Hub, Settings};
+use skillhost_journal::{AppendError, Journal, JournalError, Taken, failpoint};
+use skillhost_runtime::{BundleFiles, GuestStart, LoadError, Loaded, Loader};
+
+use crate::home::Home;
+pub use clock::now;
+pub use observe::{Observer, Seen, Silent};
+use shell::{Shell, Stopped};
+
+/// The file of a bundle that scripts the offline provider.
+pub const SCRIPT: &str = "offline.toml";
+
+/// The places at which a test may have this process killed, beside those of the journal.
+pub const FAILPOINTS: &[&str] = &[
+    "driver.claimed",
+    "driver.loaded",
+    "driver.before-write",
+    "driver.before-deliver",
+    "driver.before-perform",
+    "driver.effect-ended",
+    "driver.before-release",
+];
+
+/// A process that drives runs. Cheap to clone; its lock is free when the last clone is gone.
+#[derive(Clone)]
+pub struct Worker(Arc<Parts>);
+
+struct Parts {
+    id: WorkerId,
+    _lock: lock::Lock,
+    home: Home,
+    journal: Arc<dyn Journal>,
+    loader: Loader,
+    hub: Hub,
+}
+
+/// How long to stay with a run that only waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until it is over.
+    Finished,
+    /// Until it waits for an event, an answer or a decision, or for a time further away than this.
+    Waiting {
+        /// How long a timer is worth staying for.
+        patience: std::time::Duration,
+    },
+}
+
+/// What a run is driven with that does not stand in its journal.
+pub struct Drive<'a> {
+    /// Where keys and places of model providers come from.
+    pub settings: &'a Settings,
+    /// How long to stay.
+    pub until: Until,
+    /// Checks a result before it becomes the run's; the message says what does not fit.
+    pub check_result: &'a (dyn Fn(&Payload) -> Result<(), String> + Sync),
+    /// Watches.
+    pub observer: &'a mut dyn Observer,
+}
+
+/// What came of driving.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Driven {
+    /// The run is over, and all of it is durable.
+    Finished(Finished),
+    /// It only waits. Driving it again goes on.
+    Waiting(Idle),
+}
+
+/// Why a run could not be driven further. Its journal is as it was; driving again begins another attempt.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// Somebody else drives it.
+    #[error("run `{run}` is driven by worker `{holder}`")]
+    Held {
+        /// The run.
+        run: RunId,
+        /// Who.
+        holder: WorkerId,
+    },
+    /// This worker's lock file cannot be made or read.
+    #[error("could not take or look at a worker's lock")]
+    Lock(#[source] std::io::Error),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// It cannot be replayed.
+    #[error("the journal of run `{run}` cannot be replayed")]
+    History {
+        /// The run.
+        run: RunId,
+        /// Why not.
+        source: HistoryError,
+    },
+    /// What the run is pinned to is gone.
+    #[error("run `{run}` needs {what}, which the journal no longer has")]
+    Gone {
+        /// The run.
+        run: RunId,
+        /// What is missing.
+        what: String,
+    },
+    /// Its component does not load.
+    #[error("the component of run `{run}` does not load")]
+    Load {
+        /// The run.
+        run: RunId,
+        /// Why not.
+        source: LoadError,
+    },
+    /// Its model provider cannot be used: a key is gone, say.
+    #[error("run `{run}` cannot ask the model provider that it was started with")]
+    Provider {
+        /// The run.
+        run: RunId,
+        /// Why not.
+        source: model::OpenError,
+    },
+    /// The guest asked for something else than the journal holds.
+    #[error("{}", mismatch_message(.run, .mismatch, *.changed))]
+    Mismatch {
+        /// The run.
+        run: RunId,
+        /// Where they part.
+        mismatch: Box<Mismatch>,
+        /// Whether the component is not the one that the run was started with.
+        changed: bool,
+    },
+    /// The attempt failed for a reason that lies in the host.
+    #[error("the attempt at run `{run}` failed: {reason}")]
+    Broken {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: String,
+    },
+    /// The journal took no more.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+fn mismatch_message(run: &RunId, mismatch: &Mismatch, changed: bool) -> String {
+    let component = match changed {
+        true => "the component is not the one that the run was started with, which is the usual cause",
+        false => {
+            "the component is the one that the run was started with; it depends on something that is not recorded, \
+             or the journal was made by a host that behaved otherwise"
+        }
+    };
+    format!("replay of run `{run}` does not match its journal: {mismatch}\n{component}")
+}
+
+/// Runs another component against a journal, for whoever insists. Nothing is written unless the replay matches.
+#[derive(Clone)]
+pub struct Replacement {
+    /// The component.
+    pub component: Arc<Loaded>,
+    /// What the mount `skill/` shows.
+    pub files: Arc<BundleFiles>,
+}
+
+impl Worker {
+    /// Becomes a worker.
+    ///
+    /// # Errors
+    /// If the lock that shows that this process lives cannot be made.
+    pub fn open(home: &Home, journal: Arc<dyn Journal>, loader: Loader) -> Result<Self, DriveError> {
+        let id = WorkerId::parse(&format!("w{}", ulid::Ulid::generate().to_string().to_ascii_lowercase()))
+            .expect("a ULID is a worker id");
+        let lock = lock::Lock::take(&home.workers(), &id).map_err(DriveError::Lock)?;
+        Ok(Self(Arc::new(Parts { id, _lock: lock, home: home.clone(), journal, loader, hub: Hub::new() })))
+    }
+
+    /// Returns the journal.
+    pub fn journal(&self) -> &Arc<dyn Journal> {
+        &self.0.journal
+    }
+
+    /// Returns the loader.
+    pub fn loader(&self) -> &Loader {
+        &self.0.loader
+    }
+
+    /// Returns what model providers share.
+    pub fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    /// Returns whether somebody else drives the run now.
+    pub fn is_held_elsewhere(&self, run: &RunId) -> Result<bool, DriveError> {
+        Ok(matches!(self.decide(run)?.0, Claim::Busy(_)))
+    }
+
+    /// Drives a run as far as it goes.
+    pub async fn drive(&self, run: &RunId, drive: Drive<'_>) -> Result<Driven, DriveError> {
+        self.drive_with(run, drive, None).await
+    }
+
+    /// Drives a run on another component than the one it is pinned to.
+    pub async fn drive_with(
+        &self,
+        run: &RunId,
+        drive: Drive<'_>,
+        replacement: Option<Replacement>,
+    ) -> Result<Driven, DriveError> {
+        let epoch = self.claim(run)?;
+        failpoint::hit("driver.claimed");
+        let driven = self.attempt(run, epoch, drive, replacement).await;
+        failpoint::hit("driver.before-release");
+        // A lease that passed to somebody else meanwhile is not given back; that is not the error to report.
+        let released = self.0.journal.release(run, epoch);
+        let driven = driven?;
+        released?;
+        Ok(driven)
+    }
+
+    async fn attempt(
+        &self,
+        run: &RunId,
+        epoch: Epoch,
+        drive: Drive<'_>,
+        replacement: Option<Replacement>,
+    ) -> Result<Driven, DriveError> {
+        let records = self.0.journal.all_records(run)?;
+        let history = |source| DriveError::History { run: run.clone(), source };
+        if let Some(finished) = Machine::finished(&records) {
+            return Ok(Driven::Finished(finished.clone()));
+        }
+        let started = Machine::started(&records).map_err(history)?.clone();
+        let started_at = records[0].at;
+        let changed = replacement.as_ref().map(|other| other.component.digest() != started.component);
+        let (component, files) = match replacement {
+            Some(other) => (other.component, other.files),
+            None => self.pinned(run, &started).await?,
+        };
+        let effects = self.effects(run, &started, drive.settings, &files)?;
+        note_calls(&effects, &records);
+        failpoint::hit("driver.loaded");
+        let next = Seq(records.len() as u64);
+        let shell = Shell::new(shell::Parts {
+            machine: Machine::new(records).map_err(history)?,
+            writer: self.0.journal.writer(run, epoch, next),
+            journal: Arc::clone(&self.0.journal),
+            effects,
+            until: drive.until,
+            observer: drive.observer,
+            check_result: drive.check_result,
+        })?;
+        let guest = component.guest(GuestStart::of(&started, started_at, files));
+        match shell.run(guest).await? {
+            Stopped::Driven(driven) => Ok(driven),
+            Stopped::Broken(reason) => Err(DriveError::Broken { run: run.clone(), reason }),
+            Stopped::Mismatch(mismatch) => {
+                Err(DriveError::Mismatch { run: run.clone(), mismatch, changed: changed.unwrap_or(false) })
+            }
+        }
+    }
+
+    fn claim(&self, run: &RunId) -> Result<Epoch, DriveError> {
+        loop {
+            match self.decide(run)? {
+                (Claim::Held(epoch), _) => return Ok(epoch),
+                (Claim::Busy(holder), _) => return Err(DriveError::Held { run: run.clone(), holder }),
+                (Claim::Take(_), seen) => match self.0.journal.claim(run, &self.0.id, &seen)? {
+                    Taken::At(epoch) => return Ok(epoch),
+                    // Somebody was faster: look again.
+                    Taken::Changed(_) => {}
+                },
+            }
+        }
+    }
+
+    fn decide(&self, run: &RunId) -> Result<(Claim, lease::Lease), DriveError> {
+        let lease = self.0.journal.lease(run)?;
+        let holder = match &lease.holder {
+            Some(holder) if *holder != self.0.id => {
+                lock::holder(&self.0.home.workers(), holder).map_err(DriveError::Lock)?
+            }
+            _ => lease::Holder::Gone,
+        };
+        Ok((lease::claim(&lease, &self.0.id, holder), lease))
+    }
+
+    /// Loads what the run is pinned to: its component, and the files that `skill/` shows.
+    async fn pinned(&self, run: &RunId, started: &Started) -> Result<(Arc<Loaded>, Arc<BundleFiles>), DriveError> {
+        let files = self.files(run, started)?;
+        let journal = Arc::clone(&self.0.journal);
+        let digest = started.component;
+        let bytes = move || match journal.blob(&digest) {
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => Err(std::io::Error::new(std::io::ErrorKind::NotFound, "the journal does not have it")),
+            Err(error) => Err(std::io::Error::other(error)),
+        };
+        let loaded = self.0.loader.load(digest, bytes).await;
+        let component = loaded.map_err(|source| DriveError::Load { run: run.clone(), source })?;
+        Ok((component, Arc::new(files)))
+    }
+
+    fn files(&self, run: &RunId, started: &Started) -> Result<BundleFiles, DriveError> {
+        let gone = |what: String| DriveError::Gone { run: run.clone(), what };
+        let read = |digest: &Digest| -> Result<Vec<u8>, DriveError> {
+            let content = self.0.journal.blob(digest)?;
+            content.ok_or_else(|| gone(format!("the content {}", digest.short())))
+        };
+        let bundle = self.0.journal.bundle(&started.bundle)?;
+        let bundle = bundle.ok_or_else(|| gone(format!("the bundle {}", started.bundle.short())))?;
+        let files = bundle.files().iter().filter(|file| file.digest != started.component);
+        files.map(|file| Ok((file.path.clone(), read(&file.digest)?))).collect()
+    }
+
+    fn effects(
+        &self,
+        run: &RunId,
+        started: &Started,
+        settings: &Settings,
+        files: &Arc<BundleFiles>,
+    ) -> Result<Effects, DriveError> {
+        let script = files.get(SCRIPT).map(|bytes| String::from_utf8_lossy(bytes));
+        let provider = self.0.hub.reopen(&started.provider, settings, script.as_deref());
+        let provider = provider.map_err(|source| DriveError::Provider { run: run.clone(), source })?;
+        let mounts = Mounts::new(self.0.home.run(run), Arc::clone(files) as Arc<_>);
+        Ok(Effects::new(provider, mounts))
+    }
+}
+
+/// Tells the effects of every call that the journal holds, in order, as a script counts them.
+fn note_calls(effects: &Effects, records: &[Record]) {
+    for record in records {
+        if let skillhost_core::entry::Entry::Called(called) = &record.entry {
+            effects.note(called);
+        }
+    }
+}
+
+/// Returns the time of a record for people, in seconds since the run was started.
+pub fn seconds_since(start: Timestamp, at: Timestamp) -> f64 {
+    at.since(start).as_secs_f64()
+}
+
+/// Returns whether a worker lives. One whose lock cannot be looked at is taken for alive, as whoever drives is not to be doubted.
+pub fn is_alive(home: &Home, worker: &WorkerId) -> bool {
+    !matches!(lock::holder(&home.workers(), worker), Ok(lease::Holder::Gone))
+}

@@ -1,0 +1,288 @@
+//! One attempt: the loop between the guest, the machine, and everything that answers them.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use skillhost_core::entry::{Entry, Failure};
+use skillhost_core::id::Number;
+use skillhost_core::machine::{Action, Delivery, End, Event, Idle, Machine, Mismatch, Slice, Stop, Wait, Write};
+use skillhost_core::outcome::Outcome;
+use skillhost_core::payload::Payload;
+use skillhost_core::time::Timestamp;
+use skillhost_effects::{Effects, Progress, Watch};
+use skillhost_journal::{Health, Journal, RunWriter, failpoint};
+use skillhost_runtime::Guest;
+use tokio::sync::{mpsc, watch};
+
+use super::clock::now;
+use super::flying::Flying;
+use super::mailbox::Mailbox;
+use super::observe::{Observer, Seen};
+use super::{DriveError, Driven, Until};
+
+/// The longest sleep before the wall clock is read again: it may have been set meanwhile.
+const LOOK_AT_CLOCK_EVERY: Duration = Duration::from_secs(30);
+
+/// What an attempt is made of.
+pub(super) struct Parts<'a> {
+    pub(super) machine: Machine,
+    pub(super) writer: RunWriter,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) effects: Effects,
+    pub(super) until: Until,
+    pub(super) observer: &'a mut dyn Observer,
+    pub(super) check_result: &'a (dyn Fn(&Payload) -> Result<(), String> + Sync),
+}
+
+/// How an attempt ended.
+pub(super) enum Stopped {
+    Driven(Driven),
+    Mismatch(Box<Mismatch>),
+    Broken(String),
+}
+
+/// Everything of an attempt but the guest.
+pub(super) struct Shell<'a> {
+    parts: Parts<'a>,
+    flying: Flying,
+    mailbox: Mailbox,
+    alarm: Option<Timestamp>,
+    watch: Watch,
+    progress: mpsc::UnboundedReceiver<(Number, Progress)>,
+    health: watch::Receiver<Health>,
+    was_live: bool,
+}
+
+/// What follows from an event.
+enum Step {
+    /// Something else has to happen first.
+    Wait,
+    Deliver(Delivery),
+    Idle(Idle),
+    Stop(Stop),
+}
+
+/// What came of running the guest.
+enum Ran {
+    Slice(Slice),
+    Stop(Stop),
+}
+
+/// What happens beside the guest.
+enum Beside {
+    Event(Event),
+    Progress(Number, Progress),
+    Health,
+    Mail,
+}
+
+impl<'a> Shell<'a> {
+    pub(super) fn new(parts: Parts<'a>) -> Result<Self, DriveError> {
+        let (sender, progress) = mpsc::unbounded_channel();
+        let watch = Watch::new(move |number, progress| {
+            // Whoever watched may be gone already.
+            sender.send((number, progress)).ok();
+        });
+        let mailbox = Mailbox::new(Arc::clone(&parts.journal), parts.writer.run().clone());
+        let health = parts.journal.health();
+        Ok(Self { parts, flying: Flying::default(), mailbox, alarm: None, watch, progress, health, was_live: false })
+    }
+
+    /// Runs the guest from the beginning, as far as it goes.
+    pub(super) async fn run(mut self, mut guest: Guest) -> Result<Stopped, DriveError> {
+        // Before anything is parked, what people decided is known (rule R4).
+        let mail = self.mailbox.look()?;
+        self.tell(Event::Mail(mail))?;
+        let mut ran = self.beside(guest.start()).await?;
+        loop {
+            let step = match ran {
+                Ran::Stop(stop) => Step::Stop(stop),
+                Ran::Slice(slice) => self.after(slice).await?,
+            };
+            match step {
+                Step::Deliver(delivery) => {
+                    failpoint::hit("driver.before-deliver");
+                    ran = self.beside(guest.deliver(delivery)).await?;
+                }
+                Step::Idle(idle) => return Ok(Stopped::Driven(Driven::Waiting(idle))),
+                Step::Stop(Stop::Finished(finished)) => return Ok(Stopped::Driven(Driven::Finished(finished))),
+                Step::Stop(Stop::Mismatch(mismatch)) => return Ok(Stopped::Mismatch(mismatch)),
+                Step::Stop(Stop::Broken(reason)) => return Ok(Stopped::Broken(reason)),
+                Step::Wait => unreachable!("after a slice comes a delivery or an end"),
+            }
+        }
+    }
+
+    /// Takes in what the guest did, and waits for what it is given next.
+    async fn after(&mut self, mut slice: Slice) -> Result<Step, DriveError> {
+        self.check(&mut slice);
+        let mut step = self.tell(Event::Guest(slice))?;
+        loop {
+            match step {
+                Step::Wait => {}
+                Step::Idle(idle) if self.is_worth_staying(&idle) => {}
+                Step::Idle(idle) => {
+                    // What the run waits for has to be there when this process is gone.
+                    self.parts.writer.flush().await?;
+                    return Ok(Step::Idle(idle));
+                }
+                other => return Ok(other),
+            }
+            let beside = self.next().await?;
+            step = self.take(beside)?;
+        }
+    }
+
+    /// A result that does not fit the skill's own schema is a failure of the run.
+    fn check(&self, slice: &mut Slice) {
+        let End::Finished(Ok(result)) = &slice.end else { return };
+        if let Err(message) = (self.parts.check_result)(result) {
+            slice.end = End::Finished(Err(Failure {
+                code: "result".to_owned(),
+                message: format!("the skill's result does not fit its own output schema: {message}"),
+                details: Some(result.clone()),
+                backtrace: None,
+            }));
+        }
+    }
+
+    fn is_worth_staying(&self, idle: &Idle) -> bool {
+        match self.parts.until {
+            Until::Finished => true,
+            Until::Waiting { patience } => {
+                let timers_only = idle.waits.iter().all(|(_, wait)| *wait == Wait::Timer);
+                timers_only && idle.deadline.is_some_and(|deadline| deadline.since(now()) <= patience)
+            }
+        }
+    }
+
+    /// Runs the guest, and meanwhile records what arrives: it waits its turn (rule G3).
+    async fn beside(&mut self, guest: impl Future<Output = Slice>) -> Result<Ran, DriveError> {
+        let mut guest = pin!(guest);
+        loop {
+            let beside = tokio::select! {
+                biased;
+                slice = &mut guest => return Ok(Ran::Slice(slice)),
+                beside = self.next() => beside?,
+            };
+            if let Step::Stop(stop) = self.take(beside)? {
+                return Ok(Ran::Stop(stop));
+            }
+        }
+    }
+
+    /// Waits for whatever happens next. May be dropped and asked again.
+    async fn next(&mut self) -> Result<Beside, DriveError> {
+        let alarm = self.alarm;
+        tokio::select! {
+            biased;
+            Some(ended) = self.flying.next(), if !self.flying.is_empty() => Ok(Beside::Event(ended?)),
+            () = sleep_until(alarm), if alarm.is_some() => {
+                self.alarm = None;
+                Ok(Beside::Event(Event::Alarm))
+            }
+            Some((number, progress)) = self.progress.recv() => Ok(Beside::Progress(number, progress)),
+            Ok(()) = self.health.changed() => Ok(Beside::Health),
+            () = self.mailbox.due() => Ok(Beside::Mail),
+        }
+    }
+
+    fn take(&mut self, beside: Beside) -> Result<Step, DriveError> {
+        match beside {
+            Beside::Event(event) => self.tell(event),
+            Beside::Mail => match self.mailbox.look()? {
+                mail if mail.is_empty() => Ok(Step::Wait),
+                mail => self.tell(Event::Mail(mail)),
+            },
+            Beside::Progress(number, progress) => {
+                self.parts.observer.on(Seen::Performing(number, progress));
+                Ok(Step::Wait)
+            }
+            Beside::Health => {
+                let health = self.health.borrow_and_update().clone();
+                self.parts.observer.on(Seen::Storage(&health));
+                Ok(Step::Wait)
+            }
+        }
+    }
+
+    /// Tells the machine what happened, and does what it says.
+    fn tell(&mut self, event: Event) -> Result<Step, DriveError> {
+        let mut step = Step::Wait;
+        for action in self.parts.machine.handle(now(), event) {
+            match action {
+                Action::Write(writes) => self.write(writes)?,
+                Action::Barrier(seq) => self.flying.barrier(&self.parts.writer, seq),
+                Action::Measure(ticket) => self.flying.measure(&self.parts.effects, ticket),
+                Action::Perform(ticket) => self.flying.perform(&self.parts.effects, &self.watch, ticket),
+                Action::Abort(number) => self.flying.abort(number),
+                Action::Alarm(at) => self.alarm = Some(at),
+                Action::Deliver(delivery) => {
+                    if !self.parts.machine.is_live() {
+                        self.parts.observer.on(Seen::Replayed(delivery.number));
+                    }
+                    step = Step::Deliver(delivery);
+                }
+                Action::Idle(idle) => {
+                    self.parts.observer.on(Seen::Idle(&idle));
+                    step = Step::Idle(idle);
+                }
+                Action::Stop(stop) => step = Step::Stop(stop),
+            }
+        }
+        if self.parts.machine.is_live() && !std::mem::replace(&mut self.was_live, true) {
+            self.parts.observer.on(Seen::Live);
+        }
+        Ok(step)
+    }
+
+    fn write(&mut self, writes: Vec<Write>) -> Result<(), DriveError> {
+        failpoint::hit("driver.before-write");
+        for write in &writes {
+            match write {
+                Write::Entry(record) => self.show(&record.entry),
+                // What is said again at a replay was shown before.
+                Write::Line { line, .. } if self.parts.machine.is_live() => self.parts.observer.on(Seen::Line(line)),
+                Write::Line { .. } | Write::Local(_) => {}
+            }
+        }
+        Ok(self.parts.writer.append(writes)?)
+    }
+
+    fn show(&mut self, entry: &Entry) {
+        let seen = match entry {
+            Entry::Called(called) => {
+                self.parts.effects.note(called);
+                let label = called.options.label.as_deref();
+                Seen::Called { number: called.number, function: called.function, label }
+            }
+            Entry::Retried(retried) => {
+                Seen::Retried { number: retried.number, why: retried.why, fault: retried.fault.as_ref() }
+            }
+            Entry::Returned(returned) => Seen::Returned {
+                number: returned.number,
+                fault: match &returned.outcome {
+                    Outcome::Err(fault) => Some(fault),
+                    Outcome::Ok(_) => None,
+                },
+                tokens: returned.spent.map_or(0, |spent| spent.tokens),
+            },
+            _ => return,
+        };
+        self.parts.observer.on(seen);
+    }
+}
+
+/// Waits until the wall clock shows this time, though it may be set meanwhile.
+async fn sleep_until(at: Option<Timestamp>) {
+    let Some(at) = at else { return };
+    loop {
+        let left = at.since(now());
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(LOOK_AT_CLOCK_EVERY)).await;
+    }
+}
