@@ -1,4 +1,5 @@
-//! What cargo cannot do alone: `cargo xtask test` does all that CI does, `cargo xtask guests` builds the skills that ship and the fixtures.
+//! What cargo cannot do alone: `cargo xtask demo` shows a run that survives its process, `cargo xtask test` does all that CI does, and
+//! `cargo xtask guests` builds the skills that ship and the fixtures.
 
 #![allow(
     clippy::print_stdout,
@@ -6,6 +7,7 @@
     reason = "it speaks to whoever started it"
 )]
 
+mod demo;
 mod step;
 mod test;
 
@@ -28,6 +30,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Build everything, run hello-world, kill deep-research in its middle and let it finish
+    Demo,
     /// Build the skills that ship and the fixtures into `guests/` and `skills/` of the target folder
     Guests,
     /// Run everything that CI runs: format, lints, guests, tests
@@ -40,6 +44,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
+        Command::Demo => demo::show_all(cli.guest_toolchain),
         Command::Guests => guests(cli.guest_toolchain).map(|guests| println!("{}", guests.skills().display())),
         Command::Test { filters } => test::run_all(cli.guest_toolchain, filters),
     };
