@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use skillhost_core::entry::{Entry, How, Record, Started};
-use skillhost_core::id::{Digest, Epoch, LaunchId, Number, RunId, SkillName, WorkerId};
+use skillhost_core::id::{Digest, Epoch, LaunchId, Number, RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::Lease;
 use skillhost_core::machine::{Line, Source, Status, Wait};
 use skillhost_core::time::Timestamp;
@@ -77,6 +77,8 @@ pub struct RunRow {
     pub holder: Option<WorkerId>,
     /// How often its lease was taken.
     pub epoch: Epoch,
+    /// Where its journal ended when its lease was last taken: what was answered before was replayed since, not made again.
+    pub held_from: Seq,
     /// Whether its models answer from a script.
     pub simulated: bool,
     /// The folder it was launched from.

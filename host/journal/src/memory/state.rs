@@ -37,6 +37,7 @@ pub(super) struct Run {
     component: Digest,
     caller_folder: Option<PathBuf>,
     pub(super) lease: Lease,
+    pub(super) held_from: Seq,
     pub(super) records: Vec<Record>,
     pub(super) lines: BTreeMap<LineKey, LineRow>,
     pub(super) waits: BTreeMap<Number, WaitRow>,
@@ -72,6 +73,7 @@ impl State {
             entries: run.records.len() as u64,
             holder: run.lease.holder.clone(),
             epoch: run.lease.epoch,
+            held_from: run.held_from,
             simulated: run.started.provider.simulated,
             caller_folder: run.caller_folder.clone(),
             parent: run.started.parent.as_ref().map(|parent| parent.run.clone()),
@@ -131,6 +133,7 @@ impl State {
                 holder: None,
                 epoch: Epoch(0),
             },
+            held_from: Seq(0),
             records: std::iter::once(first).chain(new.copy).collect(),
             lines: BTreeMap::new(),
             waits: BTreeMap::new(),
@@ -172,6 +175,7 @@ impl State {
             holder: Some(worker.clone()),
             epoch: seen.epoch.next(),
         };
+        row.held_from = Seq(row.records.len() as u64);
         Ok(Taken::At(row.lease.epoch))
     }
 

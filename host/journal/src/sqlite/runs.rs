@@ -72,8 +72,8 @@ pub(super) fn create(db: &Connection, prepared: &Prepared) -> Result<Created, Tr
     {
         return Ok(Created::Existing(Box::new(row(db, &started.run)?)));
     }
-    let sql = "insert into runs (id, launch, skill, status, bundle, component, created_at, epoch, simulated, caller_folder, parent)
-        values (?, ?, ?, 'running', ?, ?, ?, 0, ?, ?, ?)";
+    let sql = "insert into runs (id, launch, skill, status, bundle, component, created_at, epoch, held_from, simulated, caller_folder, parent)
+        values (?, ?, ?, 'running', ?, ?, ?, 0, 0, ?, ?, ?)";
     let key = db.prepare_cached(sql)?.insert(params![
         started.run.as_str(),
         started.launch.as_str(),
@@ -97,7 +97,7 @@ pub(super) fn create(db: &Connection, prepared: &Prepared) -> Result<Created, Tr
 const ROW: &str = "select runs.id, launch, launches.run <> key, skill, status, bundle, component, created_at,
         (select at from entries where entries.run = key order by seq desc limit 1),
         (select coalesce(max(seq) + 1, 0) from entries where entries.run = key),
-        holder, epoch, simulated, caller_folder, parent
+        holder, epoch, simulated, caller_folder, parent, held_from
     from runs join launches on launches.id = runs.launch";
 
 pub(super) fn row(db: &Connection, run: &RunId) -> Result<RunRow, Trouble> {
@@ -163,6 +163,7 @@ fn read_row(row: &Row<'_>) -> Result<RunRow, Trouble> {
             .get::<_, Option<String>>(14)?
             .map(|id| parse(&what, RunId::parse(&id)))
             .transpose()?,
+        held_from: Seq(row.get::<_, i64>(15)?.unsigned_abs()),
         run: parse("a run", RunId::parse(&run))?,
     })
 }
@@ -231,7 +232,7 @@ pub(super) fn claim(db: &Connection, run: &RunId, worker: &WorkerId, seen: &Leas
         return Ok(Taken::Changed(lease));
     }
     let epoch = lease.epoch.next();
-    let sql = "update runs set holder = ?, epoch = ? where id = ?";
+    let sql = "update runs set holder = ?, epoch = ?, held_from = (select coalesce(max(seq) + 1, 0) from entries where entries.run = key) where id = ?";
     db.prepare_cached(sql)?
         .execute(params![worker.as_str(), super::apply::count(epoch.0), run.as_str()])?;
     Ok(Taken::At(epoch))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skillhost_core::id::Epoch;
+use skillhost_core::id::{Epoch, Seq};
 use skillhost_core::lease::Lease;
 use skillhost_journal::Taken;
 
@@ -13,6 +13,16 @@ stories! {
     l1_of_many_who_saw_the_same_lease_one_takes_it,
     l1_a_lease_that_was_given_back_is_free_and_keeps_its_epoch,
     l1_giving_back_a_lease_that_passed_on_changes_nothing,
+    l1_a_lease_tells_where_the_journal_ended_when_it_was_taken,
+}
+
+fn l1_a_lease_tells_where_the_journal_ended_when_it_was_taken(stage: &Stage) {
+    let (run, mut writer) = stage.run(1);
+    assert_eq!(stage.journal.run(&run).unwrap().held_from, Seq(1));
+    append(&mut writer, [entry(1, called(0, json("1")))]).unwrap();
+    assert_eq!(stage.journal.run(&run).unwrap().held_from, Seq(1));
+    stage.claim(&run, "other");
+    assert_eq!(stage.journal.run(&run).unwrap().held_from, Seq(2));
 }
 
 fn l1_a_lease_is_taken_as_it_was_seen_or_not_at_all(stage: &Stage) {

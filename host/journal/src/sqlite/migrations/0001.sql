@@ -12,6 +12,7 @@ create table runs (
     created_at    integer not null,
     holder        text,                         -- the worker that took the lease last, unless it gave it back
     epoch         integer not null,
+    held_from     integer not null,             -- how many entries there were when the lease was last taken
     simulated     integer not null,
     caller_folder any,                          -- text; a blob if it is not UTF-8
     parent        text
