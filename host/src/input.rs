@@ -37,6 +37,26 @@ pub struct About<'a> {
     pub what: &'a str,
     /// Flags that a misspelt field may have been meant to be.
     pub flags: &'a [String],
+    /// How its fields are given.
+    pub spelling: Spelling,
+}
+
+/// How fields are given on the command line.
+#[derive(Clone, Copy, Debug)]
+pub enum Spelling {
+    /// `--name value`.
+    Flag,
+    /// `name=value`.
+    Word,
+}
+
+impl Spelling {
+    fn field(self, name: &str) -> String {
+        match self {
+            Self::Flag => format!("`--{name}`"),
+            Self::Word => format!("`{name}=`"),
+        }
+    }
 }
 
 impl Words {
@@ -52,7 +72,7 @@ impl Words {
                 };
                 let value = serde_json::from_str(&text).map_err(|e| {
                     CliError::invalid("bad_input", format!("`--input` is not JSON: {e}")).hint(
-                        "`--input '{\"name\": \"Ada\"}'`, `--input @file.json`, or `--arg name=Ada` for each field",
+                        "`--input '{\"name\": \"Ada\"}'` or `--input @file.json`; a text has quotes of its own: `--input '\"yes\"'`",
                     )
                 })?;
                 Some(value)
@@ -142,7 +162,7 @@ impl Raw {
         }
         schema.check(&value).map_err(|mistakes| {
             let message = format!("{} does not fit: {}", about.what, mistakes.join("; "));
-            CliError::invalid("bad_input", message).maybe_hint(usage(schema))
+            CliError::invalid("bad_input", message).maybe_hint(usage(schema, about.spelling))
         })?;
         Ok(value)
     }
@@ -205,12 +225,12 @@ fn check_known(name: &str, schema: &Schema, about: About<'_>) -> Result<()> {
     Err(match nearest(name, fields.iter().copied().chain(flags)) {
         Some(near) if fields.contains(&near) => error.hint(format!("did you mean `{near}`?")),
         Some(flag) => error.hint(format!("did you mean the flag `--{flag}`?")),
-        None => error.maybe_hint(usage(schema)),
+        None => error.maybe_hint(usage(schema, about.spelling)),
     })
 }
 
 /// Returns which fields there are, those first that must be given.
-fn usage(schema: &Schema) -> Option<String> {
+fn usage(schema: &Schema, spelling: Spelling) -> Option<String> {
     const FIELDS_MAX: usize = 20;
     let fields = schema.fields()?;
     if fields.is_empty() {
@@ -218,8 +238,12 @@ fn usage(schema: &Schema) -> Option<String> {
     }
     let required = schema.required();
     let (must, may): (Vec<&str>, Vec<&str>) = fields.iter().copied().partition(|field| required.contains(field));
-    let must = must.iter().map(|name| format!("`--{name}`{}", takes(schema, name)));
-    let may = may.iter().map(|name| format!("[`--{name}`{}]", takes(schema, name)));
+    let must = must
+        .iter()
+        .map(|name| format!("{}{}", spelling.field(name), takes(schema, name)));
+    let may = may
+        .iter()
+        .map(|name| format!("[{}{}]", spelling.field(name), takes(schema, name)));
     let listed: Vec<String> = must.chain(may).take(FIELDS_MAX).collect();
     let more = if fields.len() > FIELDS_MAX { " and more" } else { "" };
     Some(format!("its fields: {}{more}", listed.join(", ")))
@@ -361,6 +385,7 @@ mod tests {
         let about = About {
             what: "the input of skill `x`",
             flags: &["await".to_owned()],
+            spelling: Spelling::Flag,
         };
         words.read(&mut stdin.as_bytes())?.assemble(&schema(), about)
     }

@@ -145,8 +145,9 @@ impl Library {
     }
 
     fn which_there_are(&self, name: &str) -> String {
-        let skills = self.list().map(|(skills, _)| skills).unwrap_or_default();
+        let (skills, broken) = self.list().unwrap_or_default();
         let names = skills.iter().map(|skill| skill.name.as_str());
+        let names = names.chain(broken.iter().map(|skill| skill.name.as_str()));
         match nearest(name, names) {
             Some(nearest) => format!("did you mean `{nearest}`? `skillhost skills` shows what is installed"),
             None if skills.is_empty() => format!(

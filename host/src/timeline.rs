@@ -11,7 +11,7 @@ use serde_json::Value;
 use skillhost_core::calls::model;
 use skillhost_core::effect::{Function, Kind};
 use skillhost_core::entry::{By, Called, Entry, Finished, Record, Retried, Returned, Started, Why};
-use skillhost_core::id::Number;
+use skillhost_core::id::{Number, Seq};
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
@@ -62,11 +62,13 @@ pub struct CallLine {
     pub request: Payload,
     /// Whether the run ended, or was cancelled, before it was answered.
     pub dropped: bool,
+    /// Whether the last attempt was given its outcome by the journal, and did not make it.
+    pub replayed: bool,
 }
 
 impl Timeline {
-    /// Reads the entries of a run; `None` if they do not begin with `started`.
-    pub fn of(records: &[Record]) -> Option<Self> {
+    /// Reads the entries of a run, the last attempt at which began when its journal ended at `held_from`; `None` if they do not begin with `started`.
+    pub fn of(records: &[Record], held_from: Seq) -> Option<Self> {
         let (first, rest) = records.split_first()?;
         let Entry::Started(started) = &first.entry else {
             return None;
@@ -94,6 +96,7 @@ impl Timeline {
                 Entry::Returned(returned) => {
                     if let Some(call) = call {
                         timeline.calls[call].answered(returned, record.at);
+                        timeline.calls[call].replayed = record.seq < held_from;
                     }
                 }
                 Entry::Cancelled { reason } => timeline.cancelled = Some(reason.clone()),
@@ -141,6 +144,10 @@ impl Timeline {
         if again > 0 {
             parts.push(format!("{again} performed again"));
         }
+        let replayed = self.calls.iter().filter(|call| call.replayed).count();
+        if replayed > 0 {
+            parts.push(format!("{replayed} replayed from the journal by the last attempt"));
+        }
         if failed > 0 {
             parts.push(format!("{failed} answered with an error"));
         }
@@ -170,6 +177,7 @@ impl CallLine {
             tokens: 0,
             request: called.request.clone(),
             dropped: false,
+            replayed: false,
         }
     }
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::env;
 use crate::fields::{Given, parse_arg};
 
 /// Run agent skills as WebAssembly components: sandboxed, durable, replayed after a crash.
@@ -27,8 +26,8 @@ pub struct Cli {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// Look for skills in this folder instead of ~/.claude/skills
-    #[arg(long, global = true, value_name = "DIR", env = env::SKILLS, hide_env_values = true)]
+    /// Look for skills in this folder instead of ~/.claude/skills (or SKILLHOST_SKILLS)
+    #[arg(long, global = true, value_name = "DIR")]
     pub skills_dir: Option<PathBuf>,
     /// Print one JSON object instead of text
     #[arg(long, global = true)]

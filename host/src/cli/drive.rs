@@ -5,7 +5,7 @@ use std::time::Duration;
 use skillhost_core::entry::{Failure, Finished, How};
 use skillhost_core::id::RunId;
 use skillhost_core::payload::Payload;
-use skillhost_journal::RunRow;
+use skillhost_journal::{InboxFilter, Journal, RunRow};
 
 use super::context::Session;
 use super::launch;
@@ -37,15 +37,39 @@ pub(super) struct Drive {
 pub(super) fn drive(session: &Session<'_>, run: &RunId, how: Drive) -> Result<Report> {
     let journal = session.worker.journal();
     let row = journal.run(run)?;
-    if !row.status.is_final() {
-        go_on(session, &row, how)?;
-    }
+    let gone_on = match row.status.is_final() {
+        true => Ok(()),
+        false => go_on(session, &row, how),
+    };
     session.context.refresh_inbox(journal.as_ref());
-    report(session, &journal.run(run)?)
+    gone_on?;
+    let mut report = report(session, &journal.run(run)?)?;
+    report.notes.insert_str(0, &left_in_inbox(journal.as_ref(), run)?);
+    Ok(report)
+}
+
+/// Says how much of a run is in the inbox.
+fn left_in_inbox(journal: &dyn Journal, run: &RunId) -> Result<String> {
+    let filter = InboxFilter {
+        run: Some(run.clone()),
+        ..InboxFilter::default()
+    };
+    Ok(match journal.inbox(&filter)?.as_slice() {
+        [] => String::new(),
+        [row] => format!("inbox: {} (`skillhost inbox {}`)\n", plain_line(&row.title), row.id),
+        rows => format!("inbox: {} of this run (`skillhost inbox`)\n", rows.len()),
+    })
 }
 
 fn go_on(session: &Session<'_>, row: &RunRow, how: Drive) -> Result<()> {
     let context = session.context;
+    // Told before anything is loaded; whether it is still so is asked again when the lease is taken.
+    if let (true, Some(holder)) = (session.worker.is_held_elsewhere(&row.run)?, &row.holder) {
+        return Err(of_drive(DriveError::Held {
+            run: row.run.clone(),
+            holder: holder.clone(),
+        }));
+    }
     let settings = context.settings(&context.config()?);
     let description = launch::pinned_description(session, row)?;
     let output_schema = launch::output_schema(&row.skill, &description)?;

@@ -22,7 +22,7 @@ use crate::driver;
 use crate::error::{CliError, REPORT, Result};
 use crate::exit::Exit;
 use crate::fields::Given;
-use crate::input::{self, About, Raw, Words};
+use crate::input::{self, About, Raw, Spelling, Words};
 use crate::schema::Schema;
 use crate::skills::Installed;
 use crate::terminal;
@@ -95,8 +95,13 @@ fn check_same(session: &Session<'_>, row: &RunRow, args: &LaunchArgs, raw: &Raw)
         About {
             what: &what,
             flags: &flags,
+            spelling: Spelling::Flag,
         },
-    )?;
+    );
+    let input = input.map_err(|error| match raw.is_empty() {
+        true => different("an input, and none was given now"),
+        false => error,
+    })?;
     match input == recorded {
         true => Ok(()),
         false => Err(different("another input")),
@@ -119,10 +124,19 @@ pub(super) fn started(journal: &dyn Journal, row: &RunRow) -> Result<Started> {
 pub(super) fn pinned_description(session: &Session<'_>, row: &RunRow) -> Result<Description> {
     let journal = Arc::clone(session.worker.journal());
     let component = row.component;
-    session.describe(row.skill.as_str(), component, move || match journal.blob(&component) {
+    let description = session.describe(row.skill.as_str(), component, move || match journal.blob(&component) {
         Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(io::ErrorKind::NotFound.into()),
+        Ok(None) => Err(io::Error::other("the journal no longer has it")),
         Err(e) => Err(io::Error::other(e)),
+    });
+    description.map_err(|error| match error.exit {
+        Exit::Host => CliError {
+            exit: Exit::Storage,
+            code: "bundle_gone",
+            ..error
+        }
+        .hint("`skillhost doctor` checks the database"),
+        _ => error,
     })
 }
 
@@ -139,6 +153,7 @@ fn make(args: &LaunchArgs, raw: &Raw, launch: Option<LaunchId>, session: &Sessio
         About {
             what: &what,
             flags: &flags(),
+            spelling: Spelling::Flag,
         },
     )?;
     let input = bounded(&what, &input)?;

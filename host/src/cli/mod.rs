@@ -80,7 +80,7 @@ fn parse(words: Vec<OsString>) -> Result<(Cli, Vec<Given>), Misunderstood> {
         Ok(cli) => Ok((cli, given)),
         Err(error) => Err(match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Misunderstood::Asked(error.to_string()),
-            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
                 Misunderstood::Error(CliError::invalid("usage", "which command?").hint("`skillhost --help` lists them"))
             }
             _ => Misunderstood::Error(usage(&error.to_string())),
@@ -97,8 +97,10 @@ fn usage(text: &str) -> CliError {
     let usage = rest.lines().find_map(|line| line.trim().strip_prefix("Usage: "));
     let hint = match (tip, usage) {
         (Some(tip), _) => tip.replace('\'', "`"),
+        // A word that is no command is answered with the commands rather than with their syntax.
+        (None, Some(usage)) if usage.ends_with("<COMMAND>") => "`skillhost --help` lists the commands".to_owned(),
         (None, Some(usage)) => format!("usage: `{usage}`"),
-        (None, None) => "`skillhost --help` lists the commands".to_owned(),
+        (None, None) => "`--help` after a command shows how it is used".to_owned(),
     };
     CliError::invalid("usage", terminal::plain_line(&message.replace('\'', "`"))).hint(hint)
 }

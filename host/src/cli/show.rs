@@ -27,12 +27,12 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Report> {
     let journal = context.journal()?;
     let row = context.find(journal.as_ref(), &args.run)?;
     let records = journal.all_records(&row.run)?;
-    let Some(timeline) = Timeline::of(&records) else {
+    let Some(timeline) = Timeline::of(&records, row.held_from) else {
         let message = format!("the journal of run `{}` does not begin with `started`", row.run);
         return Err(CliError::new(Exit::Storage, "damaged", message).hint("`skillhost doctor` checks the database"));
     };
     match args.call {
-        Some(number) => call(&row, &timeline, Number(number), context),
+        Some(number) => call(&row, &timeline, Number(number)),
         None => whole(&row, &timeline, journal.as_ref(), args.all, context),
     }
 }
@@ -162,6 +162,7 @@ fn value(call: &CallLine, timeline: &Timeline) -> Value {
         "at_ms": millis(timeline.since_start(call.started_at)),
         "attempts": call.attempts,
         "outcome": outcome_word(call),
+        "replayed": call.replayed,
     });
     if let Some(took) = call.took() {
         value["took_ms"] = json!(millis(took));
@@ -185,7 +186,7 @@ fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn call(row: &RunRow, timeline: &Timeline, number: Number, context: &Context) -> Result<Report> {
+fn call(row: &RunRow, timeline: &Timeline, number: Number) -> Result<Report> {
     let Some(call) = timeline.call(number) else {
         let error = CliError::invalid("unknown_call", format!("run `{}` made no call {number}", row.run));
         return Err(match timeline.calls.len() {
@@ -232,7 +233,10 @@ fn call(row: &RunRow, timeline: &Timeline, number: Number, context: &Context) ->
             Outcome::Err(fault) => json!(fault),
         };
     }
-    let _ = context;
+    if let Some(members) = row_value.as_object_mut() {
+        // A function that returns nothing answers null, which is left out as everywhere.
+        members.retain(|_, value| !value.is_null());
+    }
     let envelope = Envelope {
         rows: Some(Rows::Calls(vec![row_value])),
         ..drive::envelope(row)

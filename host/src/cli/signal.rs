@@ -17,7 +17,7 @@ use super::waits;
 use crate::driver;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::input::{About, Words};
+use crate::input::{About, Spelling, Words};
 use crate::schema::Schema;
 
 pub(super) fn signal(args: SignalArgs, context: &Context) -> Result<Report> {
@@ -76,6 +76,7 @@ pub(super) fn answer(args: AnswerArgs, context: &Context) -> Result<Report> {
         About {
             what: &what,
             flags: &[],
+            spelling: Spelling::Word,
         },
     )?;
     let command = Command::Answer {
@@ -128,6 +129,7 @@ pub(super) fn json_input(text: Option<&str>, stdin: &mut dyn Read) -> Result<Val
         About {
             what: "the value",
             flags: &[],
+            spelling: Spelling::Word,
         },
     )
 }

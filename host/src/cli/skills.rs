@@ -47,7 +47,7 @@ pub(super) fn run(context: &Context) -> Result<Report> {
         ));
     }
     let values = sound.iter().map(sound_value).chain(broken.iter().map(broken_value));
-    let mut report = Report::done(text, Envelope::of_rows(Rows::Skills(values.collect())));
+    let mut report = Report::done(text.trim_start(), Envelope::of_rows(Rows::Skills(values.collect())));
     report.notes = match (sound.len(), broken.len()) {
         (0, 0) => format!("no skills in {root}\nhint: a folder there that holds `skill.wasm` is one\n"),
         (_, 0) => format!("{} in {root}\n", count(sound.len() as u64, "skill")),

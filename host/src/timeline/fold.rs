@@ -18,7 +18,7 @@ struct Group<'a> {
 
 pub(super) fn render(timeline: &Timeline, most: usize, width: usize) -> String {
     let groups = fold(&timeline.calls, most);
-    let mut table = Table::new(["CALL", "AT", "TOOK", "TOKENS", "WHAT"]).right(&[0, 1, 2, 3]);
+    let mut table = Table::new(["CALL", "AT", "TOOK", "TOKENS", "FROM", "WHAT"]).right(&[0, 1, 2, 3]);
     let left_out = groups.len().saturating_sub(most);
     let (head, tail) = match left_out {
         0 => (groups.len(), 0),
@@ -33,7 +33,9 @@ pub(super) fn render(timeline: &Timeline, most: usize, width: usize) -> String {
             .map(|group| group.calls.len())
             .sum();
         let text = format!("... {} left out; `--all` shows them", count(calls as u64, "call"));
-        table.row([String::new(), String::new(), String::new(), String::new(), text]);
+        let mut cells = [const { String::new() }; 6];
+        cells[5] = text;
+        table.row(cells);
         for group in &groups[groups.len() - tail..] {
             table.row(group.cells(timeline));
         }
@@ -93,13 +95,14 @@ impl Group<'_> {
         self.calls.first().expect("a group has a call")
     }
 
-    fn cells(&self, timeline: &Timeline) -> [String; 5] {
+    fn cells(&self, timeline: &Timeline) -> [String; 6] {
         let tokens: u64 = self.calls.iter().map(|call| call.tokens).sum();
         [
             self.number(),
             format!("+{}", duration(timeline.since_start(self.first().started_at))),
             self.took().map_or_else(String::new, duration),
             if tokens == 0 { String::new() } else { grouped(tokens) },
+            self.from().to_owned(),
             self.what(),
         ]
     }
@@ -115,6 +118,17 @@ impl Group<'_> {
     fn took(&self) -> Option<Duration> {
         let ended = self.calls.iter().filter_map(|call| call.ended_at).max()?;
         Some(ended.since(self.first().started_at))
+    }
+
+    /// Says whether the last attempt was given the outcomes by the journal, or saw them happen.
+    fn from(&self) -> &'static str {
+        let replayed = self.calls.iter().filter(|call| call.replayed).count();
+        match replayed {
+            0 if self.calls.iter().all(|call| call.outcome.is_none()) => "",
+            0 => "live",
+            all if all == self.calls.len() => "replay",
+            _ => "both",
+        }
     }
 
     fn what(&self) -> String {

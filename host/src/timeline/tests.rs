@@ -11,6 +11,7 @@ use super::*;
 struct Story {
     records: Vec<Record>,
     millis: u64,
+    held_from: u64,
 }
 
 impl Story {
@@ -41,6 +42,7 @@ impl Story {
         let mut story = Self {
             records: Vec::new(),
             millis: 0,
+            held_from: 1,
         };
         story.entry(0, Entry::Started(Box::new(started)));
         story
@@ -100,7 +102,7 @@ impl Story {
     }
 
     fn lines(&self, most: usize) -> String {
-        let timeline = Timeline::of(&self.records).unwrap();
+        let timeline = Timeline::of(&self.records, Seq(self.held_from)).unwrap();
         format!("{}\n{}", timeline.summary(), timeline.lines(most, 100))
     }
 }
@@ -137,7 +139,17 @@ fn research() -> Story {
 
 #[test]
 fn a_run_is_told_by_the_names_that_the_skill_gave() {
-    insta::assert_snapshot!(research().lines(60), @"");
+    insta::assert_snapshot!(research().lines(60), @r"
+    7 calls; 4 of a model, 9,303 tokens; 2 performed again; 1 answered with an error
+    CALL           AT        TOOK  TOKENS  FROM  WHAT
+       0        +1 ms       2.1 s   1,203  live  plan
+       1       +2.1 s       8.5 s   4,100  live  part: river 1
+       2       +2.1 s  1 min 19 s   4,000  live  part: river 2 (again after overloaded; again after a c…
+       3       +2.1 s       8.6 s          live  part: river 3 (overloaded: no room[1m)
+       4  +1 min 21 s        3 ms          live  files.write run/report.md
+       5  +1 min 21 s                            signals.ask publish (waits for an answer)
+       6  +1 min 21 s                            clock.sleep 1 min 30 s (waits for its time)
+    ");
 }
 
 #[test]
@@ -167,9 +179,24 @@ fn many_calls_are_folded_until_they_fit() {
         story.returned(number, 10, Outcome::done(), 10);
     }
     story.called(300, Function::FILES_WRITE, None, json!({"path": "run/report.md"}));
-    insta::assert_snapshot!(story.lines(400).lines().take(4).collect::<Vec<_>>().join("\n"), @"");
-    insta::assert_snapshot!(story.lines(200).lines().take(4).collect::<Vec<_>>().join("\n"), @"");
-    insta::assert_snapshot!(story.lines(10), @"");
+    insta::assert_snapshot!(story.lines(400).lines().take(4).collect::<Vec<_>>().join("\n"), @r"
+    301 calls; 300 of a model, 3,000 tokens
+    CALL       AT   TOOK  TOKENS  FROM  WHAT
+       0    +1 ms  10 ms      10  live  fix 0.md
+       1   +12 ms  10 ms      10  live  fix 0.md
+    ");
+    insta::assert_snapshot!(story.lines(200).lines().take(4).collect::<Vec<_>>().join("\n"), @r"
+    301 calls; 300 of a model, 3,000 tokens
+    CALL       AT   TOOK  TOKENS  FROM  WHAT
+     2 x    +1 ms  21 ms      20  live  fix 0.md
+     2 x   +23 ms  21 ms      20  live  fix 1.md
+    ");
+    insta::assert_snapshot!(story.lines(10), @r"
+    301 calls; 300 of a model, 3,000 tokens
+     CALL      AT   TOOK  TOKENS  FROM  WHAT
+    300 x   +1 ms  3.2 s   3,000  live  model.complete: fix 0.md, fix 1.md, fix 2.md, fix 3.md, fix 4.m…
+      300  +3.3 s                       files.write run/report.md (in flight)
+    ");
 }
 
 #[test]
@@ -179,7 +206,34 @@ fn what_cannot_be_folded_loses_its_middle() {
         let function = [Function::FILES_READ, Function::FILES_STAT][number as usize % 2];
         story.called(number, function, None, json!({"path": format!("run/{number}")}));
     }
-    insta::assert_snapshot!(story.lines(6), @"");
+    insta::assert_snapshot!(story.lines(6), @r"
+    100 calls
+    CALL       AT  TOOK  TOKENS  FROM  WHAT
+       0    +1 ms                      files.read run/0 (in flight)
+       1    +2 ms                      files.stat run/1 (in flight)
+       2    +3 ms                      files.read run/2 (in flight)
+                                       ... 94 calls left out; `--all` shows them
+      97   +98 ms                      files.stat run/97 (in flight)
+      98   +99 ms                      files.read run/98 (in flight)
+      99  +100 ms                      files.stat run/99 (in flight)
+    ");
+}
+
+#[test]
+fn what_the_journal_answered_is_told_from_what_was_done() {
+    let mut story = research();
+    story.held_from = 8;
+    insta::assert_snapshot!(story.lines(60), @r"
+    7 calls; 4 of a model, 9,303 tokens; 2 performed again; 2 replayed from the journal by the last attempt; 1 answered with an error
+    CALL           AT        TOOK  TOKENS  FROM    WHAT
+       0        +1 ms       2.1 s   1,203  replay  plan
+       1       +2.1 s       8.5 s   4,100  replay  part: river 1
+       2       +2.1 s  1 min 19 s   4,000  live    part: river 2 (again after overloaded; again after a…
+       3       +2.1 s       8.6 s          live    part: river 3 (overloaded: no room[1m)
+       4  +1 min 21 s        3 ms          live    files.write run/report.md
+       5  +1 min 21 s                              signals.ask publish (waits for an answer)
+       6  +1 min 21 s                              clock.sleep 1 min 30 s (waits for its time)
+    ");
 }
 
 #[test]
