@@ -63,23 +63,40 @@ fn entry(text: &mut String, row: &InboxRow, home: &Home, zone: &TimeZone) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "## {} {simulated}{}\n", row.id, plain_line(&row.title));
     let _ = writeln!(text, "{}, skill {}, run {}\n", moment(row.at, zone), row.skill, row.run);
-    let body = plain(&row.body);
+    let body = plain(&body(row));
     if !body.trim().is_empty() {
         // Every line is quoted, so that no body can look like an entry of its own.
         for line in body.trim_end().lines() {
             let _ = writeln!(text, "{}", format!("> {line}").trim_end());
         }
-        text.push('\n');
     }
-    for attachment in &row.attachments {
+    for (index, attachment) in row.attachments.iter().enumerate() {
         let path = match attachment.strip_prefix("run/") {
             Some(below) => home.run(&row.run).join(below).display().to_string(),
             None => attachment.clone(),
         };
-        let _ = writeln!(text, "- {}", plain_line(&path));
+        let gap = if index == 0 && !body.trim().is_empty() {
+            "\n"
+        } else {
+            ""
+        };
+        let _ = writeln!(text, "{gap}- {}", plain_line(&path));
     }
     if let Some(command) = answer_command(row) {
         let _ = writeln!(text, "\n    {command}");
+    }
+}
+
+/// Returns the body; a result, which is JSON, with its members on lines of their own.
+fn body(row: &InboxRow) -> String {
+    let result: Option<serde_json::Value> = match row.source {
+        Source::Finished => serde_json::from_str(&row.body).ok(),
+        _ => None,
+    };
+    match result {
+        Some(serde_json::Value::String(text)) => text,
+        Some(value) => serde_json::to_string_pretty(&value).unwrap_or_else(|_| row.body.clone()),
+        None => row.body.clone(),
     }
 }
 
