@@ -187,7 +187,10 @@ impl Raw {
             }
         }
         for (name, values) in names.into_iter().zip(values) {
-            let value = coerce_field(&name, &values, schema)?;
+            let value = coerce_field(&name, &values, schema).map_err(|error| match error.hint {
+                None => error.maybe_hint(usage(schema, about.spelling)),
+                Some(_) => error,
+            })?;
             object.insert(name, value);
         }
         Ok(object)

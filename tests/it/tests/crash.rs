@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::process::Output;
 
-use serde_json::Value;
 use skillhost_core::id::{Number, RunId};
 use skillhost_it::{Left, Place, Seeded, kill_after_requests, result_of, was_killed};
 
@@ -106,7 +105,12 @@ fn j5_a_crash_right_after_a_log_line_neither_loses_nor_doubles_one() {
     let run = place.run_of("victim").unwrap();
     let expected = place.left(&run, result_of(&undisturbed)).lines;
     assert!(expected.len() > 30, "{expected:?}");
-    for aim in ["driver.before-write:2", "journal.after-commit:2", "journal.after-commit:3", "driver.before-deliver:2"] {
+    for aim in [
+        "driver.before-write:2",
+        "journal.after-commit:2",
+        "journal.after-commit:3",
+        "driver.before-deliver:2",
+    ] {
         place.forget_runs();
         let output = place.command(&launch).env("SKILLHOST_FAILPOINT", aim).output().unwrap();
         assert!(was_killed(&output), "{aim} is reached");

@@ -167,6 +167,9 @@ fn changes_to_files_and_what_was_read_are_as_the_skill_asked() {
     ]}"#;
     let result = place.json(&["launch", "files", "--id", "it", "--input", steps])["result"].to_string();
     assert!(result.contains("one two"), "{result}");
-    assert!(result.contains("denied") || result.contains("invalid"), "the journal is not the skill's: {result}");
+    assert!(
+        result.contains("denied") || result.contains("invalid"),
+        "the journal is not the skill's: {result}"
+    );
     assert!(result.contains("not-found") || result.contains("not found"), "{result}");
 }

@@ -19,7 +19,10 @@ fn shell_blocks(markdown: &str) -> Vec<&str> {
 fn repository(folder: &Path) {
     let git = |words: &[&str]| {
         let mut command = Command::new("git");
-        command.args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]).args(words).current_dir(folder);
+        command
+            .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org"])
+            .args(words)
+            .current_dir(folder);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{words:?}: {}", told(&output));
     };
@@ -27,7 +30,11 @@ fn repository(folder: &Path) {
     std::fs::write(folder.join("main.rs"), "fn main() {}\n").unwrap();
     git(&["add", "."]);
     git(&["commit", "--quiet", "--message", "first"]);
-    std::fs::write(folder.join("main.rs"), "fn main() {\n    let list: Vec<u8> = vec![];\n    println!(\"{}\", list[0]);\n}\n").unwrap();
+    std::fs::write(
+        folder.join("main.rs"),
+        "fn main() {\n    let list: Vec<u8> = vec![];\n    println!(\"{}\", list[0]);\n}\n",
+    )
+    .unwrap();
 }
 
 #[test]

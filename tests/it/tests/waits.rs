@@ -61,7 +61,10 @@ async fn c3_a_cancelled_guest_that_never_blocks_again_is_ended_by_the_host() {
     std::fs::create_dir_all(place.home()).unwrap();
     std::fs::write(place.home().join("config.toml"), "[limits]\ngrace_seconds = 0\n").unwrap();
     let launch = place.command(&["launch", "spins", "--id", "it", "--after_calls", "1", "--json"]);
-    let mut child = tokio::process::Command::from(launch).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = tokio::process::Command::from(launch)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     place.server.wait_for_requests(1).await;
     place.run(&["cancel", "it"]);
     assert_eq!(child.wait().await.unwrap().code(), CANCELLED);
