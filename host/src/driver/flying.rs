@@ -33,7 +33,8 @@ impl Flying {
 
     pub(super) fn barrier(&mut self, writer: &RunWriter, seq: Seq) {
         let durable = writer.barrier(seq);
-        self.under_way.push(Box::pin(async move { durable.await.map(|()| Event::Durable(seq)) }));
+        self.under_way
+            .push(Box::pin(async move { durable.await.map(|()| Event::Durable(seq)) }));
     }
 
     pub(super) fn measure(&mut self, effects: &Effects, ticket: Ticket) {

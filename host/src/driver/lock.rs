@@ -61,7 +61,9 @@ pub(super) fn holder(folder: &Path, worker: &WorkerId) -> io::Result<Holder> {
 fn sweep(folder: &Path) -> io::Result<()> {
     for found in fs::read_dir(folder)? {
         let path = found?.path();
-        let Ok(file) = File::options().write(true).open(&path) else { continue };
+        let Ok(file) = File::options().write(true).open(&path) else {
+            continue;
+        };
         if file.try_lock().is_ok() {
             fs::remove_file(&path).ok();
         }

@@ -23,7 +23,12 @@ impl Mailbox {
     pub(super) fn new(journal: Arc<dyn Journal>, run: RunId) -> Self {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { journal, run, seen: None, ticks }
+        Self {
+            journal,
+            run,
+            seen: None,
+            ticks,
+        }
     }
 
     /// Waits until it is time to look again. May be dropped and asked again.

@@ -191,7 +191,14 @@ impl Worker {
         let id = WorkerId::parse(&format!("w{}", ulid::Ulid::generate().to_string().to_ascii_lowercase()))
             .expect("a ULID is a worker id");
         let lock = lock::Lock::take(&home.workers(), &id).map_err(DriveError::Lock)?;
-        Ok(Self(Arc::new(Parts { id, _lock: lock, home: home.clone(), journal, loader, hub: Hub::new() })))
+        Ok(Self(Arc::new(Parts {
+            id,
+            _lock: lock,
+            home: home.clone(),
+            journal,
+            loader,
+            hub: Hub::new(),
+        })))
     }
 
     /// Returns the journal.
@@ -245,13 +252,18 @@ impl Worker {
         replacement: Option<Replacement>,
     ) -> Result<Driven, DriveError> {
         let records = self.0.journal.all_records(run)?;
-        let history = |source| DriveError::History { run: run.clone(), source };
+        let history = |source| DriveError::History {
+            run: run.clone(),
+            source,
+        };
         if let Some(finished) = Machine::finished(&records) {
             return Ok(Driven::Finished(finished.clone()));
         }
         let started = Machine::started(&records).map_err(history)?.clone();
         let started_at = records[0].at;
-        let changed = replacement.as_ref().map(|other| other.component.digest() != started.component);
+        let changed = replacement
+            .as_ref()
+            .map(|other| other.component.digest() != started.component);
         let (component, files) = match replacement {
             Some(other) => (other.component, other.files),
             None => self.pinned(run, &started).await?,
@@ -272,10 +284,15 @@ impl Worker {
         let guest = component.guest(GuestStart::of(&started, started_at, files));
         match shell.run(guest).await? {
             Stopped::Driven(driven) => Ok(driven),
-            Stopped::Broken(reason) => Err(DriveError::Broken { run: run.clone(), reason }),
-            Stopped::Mismatch(mismatch) => {
-                Err(DriveError::Mismatch { run: run.clone(), mismatch, changed: changed.unwrap_or(false) })
-            }
+            Stopped::Broken(reason) => Err(DriveError::Broken {
+                run: run.clone(),
+                reason,
+            }),
+            Stopped::Mismatch(mismatch) => Err(DriveError::Mismatch {
+                run: run.clone(),
+                mismatch,
+                changed: changed.unwrap_or(false),
+            }),
         }
     }
 
@@ -283,7 +300,12 @@ impl Worker {
         loop {
             match self.decide(run)? {
                 (Claim::Held(epoch), _) => return Ok(epoch),
-                (Claim::Busy(holder), _) => return Err(DriveError::Held { run: run.clone(), holder }),
+                (Claim::Busy(holder), _) => {
+                    return Err(DriveError::Held {
+                        run: run.clone(),
+                        holder,
+                    });
+                }
                 (Claim::Take(_), seen) => match self.0.journal.claim(run, &self.0.id, &seen)? {
                     Taken::At(epoch) => return Ok(epoch),
                     // Somebody was faster: look again.
@@ -311,11 +333,17 @@ impl Worker {
         let digest = started.component;
         let bytes = move || match journal.blob(&digest) {
             Ok(Some(bytes)) => Ok(bytes),
-            Ok(None) => Err(std::io::Error::new(std::io::ErrorKind::NotFound, "the journal does not have it")),
+            Ok(None) => Err(std::io::Error::new(
+                std::io::ErrorKind::NotFound,
+                "the journal does not have it",
+            )),
             Err(error) => Err(std::io::Error::other(error)),
         };
         let loaded = self.0.loader.load(digest, bytes).await;
-        let component = loaded.map_err(|source| DriveError::Load { run: run.clone(), source })?;
+        let component = loaded.map_err(|source| DriveError::Load {
+            run: run.clone(),
+            source,
+        })?;
         Ok((component, Arc::new(files)))
     }
 
@@ -340,7 +368,10 @@ impl Worker {
     ) -> Result<Effects, DriveError> {
         let script = files.get(SCRIPT).map(|bytes| String::from_utf8_lossy(bytes));
         let provider = self.0.hub.reopen(&started.provider, settings, script.as_deref());
-        let provider = provider.map_err(|source| DriveError::Provider { run: run.clone(), source })?;
+        let provider = provider.map_err(|source| DriveError::Provider {
+            run: run.clone(),
+            source,
+        })?;
         let mounts = Mounts::new(self.0.home.run(run), Arc::clone(files) as Arc<_>);
         Ok(Effects::new(provider, mounts))
     }

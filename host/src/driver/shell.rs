@@ -87,7 +87,16 @@ impl<'a> Shell<'a> {
         });
         let mailbox = Mailbox::new(Arc::clone(&parts.journal), parts.writer.run().clone());
         let health = parts.journal.health();
-        Ok(Self { parts, flying: Flying::default(), mailbox, alarm: None, watch, progress, health, was_live: false })
+        Ok(Self {
+            parts,
+            flying: Flying::default(),
+            mailbox,
+            alarm: None,
+            watch,
+            progress,
+            health,
+            was_live: false,
+        })
     }
 
     /// Runs the guest from the beginning, as far as it goes.
@@ -256,11 +265,17 @@ impl<'a> Shell<'a> {
             Entry::Called(called) => {
                 self.parts.effects.note(called);
                 let label = called.options.label.as_deref();
-                Seen::Called { number: called.number, function: called.function, label }
+                Seen::Called {
+                    number: called.number,
+                    function: called.function,
+                    label,
+                }
             }
-            Entry::Retried(retried) => {
-                Seen::Retried { number: retried.number, why: retried.why, fault: retried.fault.as_ref() }
-            }
+            Entry::Retried(retried) => Seen::Retried {
+                number: retried.number,
+                why: retried.why,
+                fault: retried.fault.as_ref(),
+            },
             Entry::Returned(returned) => Seen::Returned {
                 number: returned.number,
                 fault: match &returned.outcome {
