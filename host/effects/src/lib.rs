@@ -16,7 +16,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use skillhost_core::effect::Function;
+use skillhost_core::effect::{Function, Kind};
 use skillhost_core::entry::Called;
 use skillhost_core::machine::{Ended, Ticket};
 use skillhost_core::outcome::{Fault, Outcome};
@@ -59,8 +59,11 @@ impl Effects {
     }
 
     /// Performs the call once. Dropping the future ends the performance, as far as it can be ended.
+    ///
+    /// A change to files is not cut short by a timeout: it is answered when it has really ended (rule R3).
     pub async fn perform(&self, ticket: Ticket, watch: &Watch) -> Ended {
-        let Some(timeout) = ticket.options().timeout() else {
+        let changes_files = matches!(ticket.function().kind(), Kind::FileChange { .. });
+        let Some(timeout) = ticket.options().timeout().filter(|_| !changes_files) else {
             return self.dispatch(ticket, watch).await;
         };
         match tokio::time::timeout(timeout, self.dispatch(ticket, watch)).await {

@@ -30,6 +30,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure launch, durable steps and replay, and beside them how fast this disk commits
+    Bench,
     /// Build everything, run hello-world, kill deep-research in its middle and let it finish
     Demo,
     /// Build the skills that ship and the fixtures into `guests/` and `skills/` of the target folder
@@ -44,6 +46,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
+        Command::Bench => bench(cli.guest_toolchain),
         Command::Demo => demo::show_all(cli.guest_toolchain),
         Command::Guests => guests(cli.guest_toolchain).map(|guests| println!("{}", guests.skills().display())),
         Command::Test { filters } => test::run_all(cli.guest_toolchain, filters),
@@ -55,6 +58,23 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Measures, optimised. Ratios of figures of one run say something; absolute times of a shared machine do not.
+fn bench(choice: Choice) -> Result<(), String> {
+    let guests = guests(choice)?;
+    let disk = [
+        "run",
+        "--release",
+        "--package",
+        "skillhost-journal",
+        "--example",
+        "commit_rate",
+    ];
+    step::run("what this disk commits", &mut step::cargo(disk))?;
+    let mut figures = step::cargo(["bench", "--package", "skillhost-it", "--bench", "figures"]);
+    figures.env(skillhost_toolchain::workspace::GUESTS_VARIABLE, guests.folder());
+    step::run("what skillhost does", &mut figures)
 }
 
 /// Returns the folder of the workspace.
