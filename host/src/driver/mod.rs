@@ -18,7 +18,6 @@ use skillhost_core::id::{Digest, Epoch, RunId, Seq, WorkerId};
 use skillhost_core::lease::{self, Claim};
 use skillhost_core::machine::{Idle, LoadError as HistoryError, Machine, Mismatch};
 use skillhost_core::payload::Payload;
-use skillhost_core::time::Timestamp;
 use skillhost_effects::Effects;
 use skillhost_effects::files::Mounts;
 use skillhost_effects::model::{self, Hub, Settings};
@@ -384,11 +383,6 @@ fn note_calls(effects: &Effects, records: &[Record]) {
             effects.note(called);
         }
     }
-}
-
-/// Returns the time of a record for people, in seconds since the run was started.
-pub fn seconds_since(start: Timestamp, at: Timestamp) -> f64 {
-    at.since(start).as_secs_f64()
 }
 
 /// Returns whether a worker lives. One whose lock cannot be looked at is taken for alive, as whoever drives is not to be doubted.
