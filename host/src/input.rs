@@ -463,17 +463,15 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        assert_eq!(
-            error("name=x|max_results=many"),
-            "field `max_results` takes a whole number, not `many`"
-        );
-        assert_eq!(error("name=x|ratio=[]"), "field `ratio` takes a number, not `[]`");
+        let of_field = "field `max_results` takes a whole number, not `many` (its fields: `--name` (string)";
+        assert!(error("name=x|max_results=many").starts_with(of_field));
+        assert!(error("name=x|ratio=[]").starts_with("field `ratio` takes a number, not `[]`"));
         assert_eq!(
             error("name=x|max_results=0"),
             "the input of skill `x` does not fit: field `max_results`: 0 is less than the minimum of 1 (its fields: `--name` (string), [`--max_results` (integer)], [`--ratio` (number)], [`--deep` (boolean)], [`--tags` (array)], [`--numbers` (array)], [`--where` (object)])"
         );
         assert_eq!(error("name"), "field `name` needs a value (`--name <text>`)");
-        assert_eq!(error("name=x|name=y"), "field `name` was given 2 times and is no list");
+        assert!(error("name=x|name=y").starts_with("field `name` was given 2 times and is no list"));
         assert!(error("deep").starts_with("the input of skill `x` does not fit: field `name` is missing"));
         assert_eq!(
             error("name=x|nmae=y"),

@@ -37,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that tests of a crate may use beside those of its arrows.
-const FOR_TESTS: &[&str] = &["skillhost-loopback"];
+const FOR_TESTS: &[&str] = &["skillhost-loopback", "skillhost-toolchain"];
 
 /// Which crates may name a library; names that begin alike belong together.
 const ALONE: &[(&str, &[&str])] = &[

@@ -6,7 +6,6 @@
 pub mod wat;
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use skillhost_core::entry::{Failure, Mount};
@@ -16,6 +15,7 @@ use skillhost_core::outcome::Outcome;
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
 use skillhost_runtime::{BundleFiles, Engine, EngineConfig, Guest, GuestStart, Loaded, Loader, LoaderConfig, RunInfo};
+use skillhost_toolchain::{Choice, Crate, Packages, Toolchain};
 
 /// When the runs of the tests begin, in microseconds.
 pub const STARTED_AT: u64 = 1_000_000;
@@ -24,26 +24,15 @@ pub const STARTED_AT: u64 = 1_000_000;
 pub fn probe_bytes() -> &'static [u8] {
     static BUILT: OnceLock<Vec<u8>> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("probe");
-        let status = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--release",
-                "--target",
-                "wasm32-wasip2",
-                "--manifest-path",
-            ])
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guest/Cargo.toml"))
-            .arg("--target-dir")
-            .arg(&target)
-            .status()
-            .expect("cargo runs");
-        assert!(
-            status.success(),
-            "the probe does not build; `rustup target add wasm32-wasip2` installs its target"
-        );
-        std::fs::read(target.join("wasm32-wasip2/release/probe.wasm")).unwrap()
+        let toolchain = Toolchain::find(Choice::from_environment().unwrap(), Packages::Expect).unwrap();
+        let built = toolchain.build(&Crate {
+            manifest: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guest/Cargo.toml").into(),
+            packages: Vec::new(),
+            examples: false,
+            profile: "release".to_owned(),
+            target_folder: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("probe"),
+        });
+        std::fs::read(&built.unwrap()[0].path).unwrap()
     })
 }
 
