@@ -15,6 +15,7 @@ use skillhost_effects::{Effects, Progress, Watch};
 use skillhost_journal::{Health, Journal, RunWriter, failpoint};
 use skillhost_runtime::Guest;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::clock::now;
 use super::flying::Flying;
@@ -49,6 +50,8 @@ pub(super) struct Shell<'a> {
     flying: Flying,
     mailbox: Mailbox,
     alarm: Option<Timestamp>,
+    /// When the time is over that a cancelled run has, by a clock that stands still while the computer sleeps (rule C3).
+    grace: Option<Instant>,
     watch: Watch,
     progress: mpsc::UnboundedReceiver<(Number, Progress)>,
     health: watch::Receiver<Health>,
@@ -92,6 +95,7 @@ impl<'a> Shell<'a> {
             flying: Flying::default(),
             mailbox,
             alarm: None,
+            grace: None,
             watch,
             progress,
             health,
@@ -184,13 +188,17 @@ impl<'a> Shell<'a> {
 
     /// Waits for whatever happens next. May be dropped and asked again.
     async fn next(&mut self) -> Result<Beside, DriveError> {
-        let alarm = self.alarm;
+        let (alarm, grace) = (self.alarm, self.grace);
         tokio::select! {
             biased;
             Some(ended) = self.flying.next(), if !self.flying.is_empty() => Ok(Beside::Event(ended?)),
             () = sleep_until(alarm), if alarm.is_some() => {
                 self.alarm = None;
                 Ok(Beside::Event(Event::Alarm))
+            }
+            () = tokio::time::sleep_until(grace.unwrap_or_else(Instant::now)), if grace.is_some() => {
+                self.grace = None;
+                Ok(Beside::Event(Event::GraceOver))
             }
             Some((number, progress)) = self.progress.recv() => Ok(Beside::Progress(number, progress)),
             Ok(()) = self.health.changed() => Ok(Beside::Health),
@@ -228,6 +236,7 @@ impl<'a> Shell<'a> {
                 Action::Perform(ticket) => self.flying.perform(&self.parts.effects, &self.watch, ticket),
                 Action::Abort(number) => self.flying.abort(number),
                 Action::Alarm(at) => self.alarm = Some(at),
+                Action::Grace(time) => self.grace = Some(Instant::now() + time),
                 Action::Deliver(delivery) => {
                     if !self.parts.machine.is_live() {
                         self.parts.observer.on(Seen::Replayed(delivery.number));

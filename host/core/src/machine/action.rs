@@ -1,5 +1,7 @@
 //! What the machine wants done.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::event::Line;
@@ -30,6 +32,8 @@ pub enum Action {
     Abort(Number),
     /// Send [`super::Event::Alarm`] at this time, and forget the earlier one.
     Alarm(Timestamp),
+    /// Send [`super::Event::GraceOver`] when the run has been driven for this long from now, and forget the earlier one (rule C3).
+    Grace(Duration),
     /// Nothing is in flight: the run only waits. Whether it stays in memory is the shell's choice; dropping machine and guest now loses nothing.
     Idle(Idle),
     /// The attempt is over. Nothing follows.

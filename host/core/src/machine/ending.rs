@@ -1,13 +1,12 @@
 //! Cancelling (rules C1-C4), and the end of a run.
 
 use super::history::History;
-use super::{Guest, Local, Machine, Source, Status, Stop};
+use super::{Action, Guest, Local, Machine, Source, Status, Stop};
 use crate::calls::CallOptions;
 use crate::effect::{Function, Kind};
 use crate::entry::{Entry, Failure, Finished, How};
 use crate::id::{Number, Seq};
 use crate::payload::Payload;
-use crate::time::Timestamp;
 
 /// How far a cancellation is.
 #[derive(Debug)]
@@ -20,8 +19,8 @@ pub(super) struct Cancel {
     expiry_noted: bool,
     /// The guest has consumed that: cleaning up is refused as well.
     expired: bool,
-    /// When the guest has to have blocked; after that, when the time for cleaning up is over; after that, when the host ends the run itself (rule C3).
-    deadline: Option<Timestamp>,
+    /// The time runs in which the guest has to block; after that, in which it may clean up; after that, in which it has to end (rule C3).
+    grace: bool,
 }
 
 /// The end of a run, on its way into the journal.
@@ -46,7 +45,7 @@ impl Cancel {
             consumed: false,
             expiry_noted: history.expired,
             expired: false,
-            deadline: None,
+            grace: false,
         }
     }
 
@@ -57,12 +56,12 @@ impl Cancel {
 
     /// Lets the time begin anew, when the guest is given something.
     pub(super) fn restart(&mut self) {
-        self.deadline = None;
+        self.grace = false;
     }
 
-    /// Returns when something is to happen next.
-    pub(super) fn deadline(&self) -> Option<Timestamp> {
-        self.deadline
+    /// Returns whether the time runs that a cancelled run has.
+    pub(super) fn in_grace(&self) -> bool {
+        self.grace
     }
 
     /// Decides about a call that the guest starts now (rule C2). A reading of the clock is always answered (rule G6).
@@ -108,17 +107,19 @@ impl Machine {
         self.abandon(number);
     }
 
-    /// Lets the time that a cancelled run has begin. It counts time driven: not before the guest has made every call that the journal holds (rule C3).
+    /// Lets the time that a cancelled run has begin. It counts time driven: not before the guest has made every call that the journal holds (rule C3), and
+    /// not while the computer sleeps, so the shell measures it, and not by the wall clock.
     pub(super) fn start_grace(&mut self) {
         let caught_up = self.live || self.not_made("").is_none();
-        if caught_up && self.cancel.noted && self.cancel.deadline.is_none() && self.ending.is_none() {
-            self.cancel.deadline = Some(self.now.after(self.limits.grace()));
+        if caught_up && self.cancel.noted && !self.cancel.grace && self.ending.is_none() {
+            self.cancel.grace = true;
+            self.act(Action::Grace(self.limits.grace()));
         }
     }
 
     /// Ends the time for cleaning up; the second time, the run.
     pub(super) fn end_grace(&mut self) {
-        if self.cancel.deadline.is_none_or(|deadline| deadline > self.now) {
+        if !std::mem::take(&mut self.cancel.grace) || self.ending.is_some() {
             return;
         }
         if !self.cancel.consumed || self.cancel.expiry_noted {
@@ -127,7 +128,6 @@ impl Machine {
             return self.finish(How::Cancelled(None));
         }
         self.cancel.expiry_noted = true;
-        self.cancel.deadline = Some(self.now.after(self.limits.grace()));
         self.append(Entry::Expired);
     }
 
@@ -147,7 +147,7 @@ impl Machine {
 
     /// Ends the run once nothing is under way any more: a change to files is not cut short.
     fn finish(&mut self, how: How) {
-        self.cancel.deadline = None;
+        self.cancel.restart();
         self.ending = Some(Ending { how, written: None });
         let flights: Vec<Number> = self.flights.iter().map(|(number, _)| number).collect();
         for number in flights {

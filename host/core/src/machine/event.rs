@@ -27,6 +27,8 @@ pub enum Event {
     Ended(Number, Ended),
     /// The time that the last [`super::Action::Alarm`] named has come.
     Alarm,
+    /// The time that the last [`super::Action::Grace`] named has been spent driving the run.
+    GraceOver,
     /// What the run's mailbox holds; rows that the machine was already shown may be among it.
     Mail(Vec<Mail>),
 }

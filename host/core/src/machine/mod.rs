@@ -178,6 +178,7 @@ impl Machine {
             Event::Measured(number, result) => self.measured(number, result),
             Event::Ended(number, ended) => self.ended(number, ended),
             Event::Alarm => self.alarm = None,
+            Event::GraceOver => self.end_grace(),
             Event::Mail(mail) => self.take_in_mail(mail),
         }
         if !self.stopped {
@@ -274,7 +275,7 @@ impl Machine {
             && self.waiting.is_empty()
             && self.refusals.is_empty()
             // Leaving memory would restart the time that a cancelled run has (rule C3).
-            && self.cancel.deadline().is_none()
+            && !self.cancel.in_grace()
             && !self.flights.any_busy();
         if !idle {
             self.idle = false;

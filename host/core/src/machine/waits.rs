@@ -71,9 +71,6 @@ impl Machine {
 
     /// Answers what is due.
     pub(super) fn pass_deadlines(&mut self) {
-        if self.ending.is_none() {
-            self.end_grace();
-        }
         if !self.live || self.ending.is_some() {
             return;
         }
@@ -101,8 +98,7 @@ impl Machine {
 
     /// Returns when something is due next without anybody's help.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        let deadlines = self.flights.deadline().into_iter();
-        deadlines.chain(self.cancel.deadline()).min()
+        self.flights.deadline()
     }
 
     /// Notes what the mailbox holds. A cancellation becomes an entry at once; everything else waits until nothing waits its turn (rule P3).

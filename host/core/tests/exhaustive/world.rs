@@ -53,6 +53,7 @@ struct Attempt<'a> {
     measures: Vec<Ticket>,
     aborted: BTreeSet<u64>,
     alarm: Option<Timestamp>,
+    grace: bool,
     now: Timestamp,
     idle: Option<Vec<(Number, Wait)>>,
     dropped: BTreeSet<u64>,
@@ -66,6 +67,7 @@ enum Next {
     Effect(usize),
     Measure(usize),
     Alarm,
+    Grace,
     Crash,
     Cancel,
     Help,
@@ -105,6 +107,7 @@ impl<'a> Attempt<'a> {
             measures: Vec::new(),
             aborted: BTreeSet::new(),
             alarm: None,
+            grace: false,
             now,
             idle: None,
             dropped: BTreeSet::new(),
@@ -168,7 +171,15 @@ impl<'a> Attempt<'a> {
         }
         options.extend((0..self.measures.len()).map(Next::Measure));
         options.extend((0..self.effects.len()).map(Next::Effect));
-        if options.is_empty() && self.alarm.is_some() && self.idle.as_ref().is_none_or(|waits| !needs_help(waits)) {
+        if options.is_empty() && self.grace {
+            options.push(Next::Grace);
+        }
+        if self.effects.is_empty()
+            && self.measures.is_empty()
+            && self.barrier.is_none()
+            && self.alarm.is_some()
+            && self.idle.as_ref().is_none_or(|waits| !needs_help(waits))
+        {
             options.push(Next::Alarm);
         }
         if self.idle.as_ref().is_some_and(|waits| needs_help(waits)) {
@@ -203,6 +214,10 @@ impl<'a> Attempt<'a> {
             Next::Alarm => {
                 self.now = self.now.max(self.alarm.take().unwrap());
                 self.tell(lasting, Event::Alarm);
+            }
+            Next::Grace => {
+                self.grace = false;
+                self.tell(lasting, Event::GraceOver);
             }
             Next::Cancel => {
                 lasting.cancelled = true;
@@ -259,6 +274,7 @@ impl<'a> Attempt<'a> {
                     Action::Write(writes) => self.queue.push(writes),
                     Action::Barrier(seq) => self.barrier = Some(seq),
                     Action::Alarm(at) => self.alarm = Some(at),
+                    Action::Grace(_) => self.grace = true,
                     Action::Idle(idle) => self.idle = Some(idle.waits),
                     Action::Abort(number) => {
                         assert!(

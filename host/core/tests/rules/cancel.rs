@@ -141,7 +141,7 @@ fn c3_the_time_for_cleaning_up_ends_with_an_entry_and_cleaning_up_is_refused_fro
          mail cancel => take mail 1, cancelled, abort 0, deliver 0 cancelled at 1000
          ends 0 aborted
          guest wait cleanup => called 1 after 1, open 1 event
-         alarm => expired, close 1, deliver 1 cancelled at 2000
+         grace => expired, close 1, deliver 1 cancelled at 2000
          guest read cleanup, tick => called 2 after 2, called 3 after 2, deliver 2 cancelled at 2000
          guest => returned 3 ok at 2000, deliver 3 ok at 2000
          guest finishes => finished cancelled with a result spent 0, post the end
@@ -156,8 +156,8 @@ fn c3_a_guest_that_does_not_end_after_that_is_ended_by_the_host() {
          mail cancel => take mail 1, cancelled, abort 0, deliver 0 cancelled at 1000
          ends 0 aborted
          guest wait cleanup => called 1 after 1, open 1 event
-         alarm => expired, close 1, deliver 1 cancelled at 2000
-         alarm => finished cancelled spent 0, post the end
+         grace => expired, close 1, deliver 1 cancelled at 2000
+         grace => finished cancelled spent 0, post the end
          commit => stop cancelled
          guest finishes",
     );
@@ -169,7 +169,7 @@ fn c3_a_guest_that_never_blocks_again_is_ended_by_the_host() {
         "guest read => called 0, perform 0
          ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
          mail cancel => take mail 1, cancelled
-         alarm => finished cancelled spent 0, post the end
+         grace => finished cancelled spent 0, post the end
          commit => stop cancelled
          guest finishes",
     );
@@ -184,18 +184,18 @@ fn c3_a_guest_that_never_blocks_again_is_ended_by_the_host_after_a_crash_as_well
          commit
          crash
          guest read => deliver 0 ok at 1000
-         alarm => finished cancelled spent 0, post the end
+         grace => finished cancelled spent 0, post the end
          commit => stop cancelled",
     );
     check(
         "guest read => called 0, perform 0
          mail cancel => take mail 1, cancelled, abort 0, deliver 0 cancelled at 1000
          ends 0 aborted
-         alarm => expired
+         grace => expired
          commit
          crash
          guest read => close 0, deliver 0 cancelled at 1000
-         alarm => finished cancelled spent 0, post the end
+         grace => finished cancelled spent 0, post the end
          commit => stop cancelled",
     );
 }
@@ -211,7 +211,7 @@ fn c3_a_recovery_restarts_the_time_for_cleaning_up() {
          clock 100000
          guest read => close 0, deliver 0 cancelled at 1000
          guest read cleanup => close 1, retried 1 recovery, perform 1 again
-         alarm => expired, abort 1, deliver 1 cancelled at 101000",
+         grace => expired, abort 1, deliver 1 cancelled at 101000",
     );
 }
 
@@ -224,7 +224,7 @@ fn c3_a_slow_replay_does_not_eat_the_time_for_cleaning_up() {
          guest read cleanup => deliver 1 ok at 1100
          clock 200000
          guest read cleanup => close 2, retried 2 recovery, perform 2 again
-         alarm => expired, abort 2, deliver 2 cancelled at 201000",
+         grace => expired, abort 2, deliver 2 cancelled at 201000",
     );
 }
 
@@ -232,9 +232,23 @@ fn c3_a_slow_replay_does_not_eat_the_time_for_cleaning_up() {
 fn c3_a_run_that_is_cleaning_up_is_not_idle_so_that_leaving_memory_does_not_restart_its_time() {
     check_with_bookkeeping(
         "guest read => called 0, perform 0, status running
-         mail cancel => take mail 1, cancelled, abort 0, deliver 0 cancelled at 1000, alarm 2000
+         mail cancel => take mail 1, cancelled, abort 0, deliver 0 cancelled at 1000, grace 1000
          ends 0 aborted
          guest wait cleanup => called 1 after 1, open 1 event",
+    );
+}
+
+#[test]
+fn c3_the_time_for_cleaning_up_is_not_measured_by_the_wall_clock() {
+    check(
+        "guest read => called 0, perform 0
+         mail cancel => take mail 1, cancelled, abort 0, deliver 0 cancelled at 1000
+         ends 0 aborted
+         guest sleep for=50 cleanup => called 1 after 1, open 1 timer
+         clock 900000000
+         alarm => returned 1 ok at 900000000, close 1, deliver 1 ok at 900000000
+         guest wait cleanup => called 2 after 2, open 2 event
+         grace => expired, close 2, deliver 2 cancelled at 900001000",
     );
 }
 
@@ -245,7 +259,7 @@ fn c3_a_run_whose_time_was_over_is_ended_after_a_crash_as_well() {
          guest read => close 0, deliver 0 cancelled at 1000
          guest wait cleanup => close 1, deliver 1 cancelled at 1000
          guest tick => called 2 after 2, returned 2 ok at 1000, deliver 2 ok at 1000
-         alarm => finished cancelled spent 0, post the end",
+         grace => finished cancelled spent 0, post the end",
     );
 }
 

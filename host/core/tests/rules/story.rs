@@ -4,11 +4,12 @@
 //!
 //! - `guest A, B, ..`: what it does, each a call (`words.rs`), `drop 0`, or `says text`; then it blocks, or `finishes`, `fails`, `traps`, `breaks`;
 //! - `commit`: everything queued is durable; `durable 3`: so is everything up to entry 3;
-//! - `ends 0 ok`, `measured 0 7`, `mail redo 0`, `alarm`: what the shell tells; `clock 2000` sets the wall clock; `rings`: an alarm too early;
+//! - `ends 0 ok`, `measured 0 7`, `mail redo 0`, `alarm`, `grace`: what the shell tells; `clock 2000` sets the wall clock; `rings`: an alarm too early;
 //! - `crash`: the process dies with what it had queued, and another attempt begins; `crash after 1`: the first append that was queued survived;
 //! - `journal A, B, ..`: an attempt begins on these entries instead.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use skillhost_core::budget::Cost;
 use skillhost_core::entry::{Entry, Limits, Provider, Record, SEMANTICS, Started};
@@ -121,6 +122,10 @@ impl Story {
             "alarm" => {
                 self.now = self.now.max(self.alarm.take().expect("an alarm was set"));
                 self.handle(Event::Alarm)
+            }
+            "grace" => {
+                self.now = self.now.after(Duration::from_millis(GRACE_MS));
+                self.handle(Event::GraceOver)
             }
             "rings" => self.handle(Event::Alarm),
             "crash" => {
