@@ -108,6 +108,7 @@ pub fn answer_command(row: &InboxRow) -> Option<String> {
             "skillhost resume {} --redo {number}    # or --skip {number}",
             row.run
         )),
+        Source::Trouble => Some(format!("skillhost resume {}", row.run)),
         Source::Message(_) | Source::Finished => None,
     }
 }

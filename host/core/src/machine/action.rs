@@ -120,6 +120,8 @@ pub enum Source {
     Question(Number),
     /// A call in doubt, for a person to decide.
     Decision(Number),
+    /// An attempt that failed for a reason outside the skill; it goes away when the run goes on.
+    Trouble,
     /// The end of the run.
     Finished,
 }
@@ -132,7 +134,7 @@ pub enum Status {
     Running,
     /// It waits for a time, an event or an answer.
     Waiting,
-    /// It waits for a decision about a call in doubt.
+    /// It waits for a person: for a decision about a call in doubt, or because attempts fail for a reason outside the skill.
     Parked,
     /// A person paused it.
     Paused,
@@ -247,7 +249,9 @@ impl Ticket {
 /// What an idle run waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idle {
-    /// The next timer or timeout.
+    /// Whether it does so because a person paused it: then it waits for nothing but to be resumed or cancelled (rule P4).
+    pub paused: bool,
+    /// The next timer or timeout. None is due while the run is paused.
     pub deadline: Option<Timestamp>,
     /// The calls it waits for.
     pub waits: Vec<(Number, Wait)>,

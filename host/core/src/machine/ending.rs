@@ -54,6 +54,11 @@ impl Cancel {
         !std::mem::replace(&mut self.noted, true)
     }
 
+    /// Returns whether the run is cancelled, though the guest may not have heard of it.
+    pub(super) fn is_noted(&self) -> bool {
+        self.noted
+    }
+
     /// Lets the time begin anew, when the guest is given something.
     pub(super) fn restart(&mut self) {
         self.grace = false;

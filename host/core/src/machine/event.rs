@@ -198,6 +198,23 @@ pub enum Command {
         /// Who.
         by: Option<String>,
     },
+    /// Nothing is to be done until somebody says otherwise (rule P4).
+    Pause {
+        /// Who.
+        by: Option<String>,
+    },
+    /// The run goes on.
+    Resume {
+        /// Who.
+        by: Option<String>,
+    },
+    /// A remark that the skill may read.
+    Note {
+        /// The remark.
+        message: String,
+        /// Who.
+        by: Option<String>,
+    },
     /// A person decides about a parked call (rule R4).
     Decide {
         /// The call.

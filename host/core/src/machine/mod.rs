@@ -82,6 +82,7 @@ pub struct Machine {
     mail: BTreeMap<MailId, Command>,
     mail_taken: BTreeSet<MailId>,
     cancel: Cancel,
+    paused: bool,
     ending: Option<Ending>,
 
     seq_next: Seq,
@@ -129,6 +130,7 @@ impl Machine {
             mail: BTreeMap::new(),
             mail_taken: BTreeSet::new(),
             cancel,
+            paused: false,
             ending: None,
             seq_next: history.seq_next,
             durable,
@@ -141,6 +143,14 @@ impl Machine {
             writes: Vec::new(),
             actions: Vec::new(),
         })
+    }
+
+    /// Says whether the run is paused as the attempt begins, as its row has it: a pause has no entry (rule P4), and a cancelled run has none (rule C4).
+    #[must_use]
+    pub fn paused(mut self, paused: bool) -> Self {
+        self.paused = paused && !self.cancel.is_noted();
+        self.status = self.paused.then_some(Status::Paused);
+        self
     }
 
     /// Reads the `started` entry that a journal begins with.
@@ -253,8 +263,9 @@ impl Machine {
 
     /// Leaves the machine: asks for the barrier that something waits for, sets the alarm, and says so if the run only waits.
     fn rest(&mut self) {
-        let wanted = self.flights.barrier().into_iter();
-        let wanted = wanted
+        let performed = self.flights.barrier().filter(|_| !self.paused);
+        let wanted = performed
+            .into_iter()
             .chain(self.ending.as_ref().and_then(|ending| ending.written))
             .max();
         if let Some(seq) = wanted.filter(|seq| *seq > self.barrier.max(self.durable)) {
@@ -269,17 +280,24 @@ impl Machine {
         self.rest_if_idle();
     }
 
-    fn rest_if_idle(&mut self) {
-        let idle = self.live
+    /// Returns whether nothing happens before somebody else does something: paused, as soon as nothing is in flight.
+    fn is_idle(&self) -> bool {
+        if self.paused {
+            return self.guest == Guest::Blocked && !self.flights.any_in_flight();
+        }
+        self.live
             && self.guest == Guest::Blocked
             && self.waiting.is_empty()
             && self.refusals.is_empty()
             // Leaving memory would restart the time that a cancelled run has (rule C3).
             && !self.cancel.in_grace()
-            && !self.flights.any_busy();
-        if !idle {
+            && !self.flights.any_busy()
+    }
+
+    fn rest_if_idle(&mut self) {
+        if !self.is_idle() {
             self.idle = false;
-            if self.live && self.ending.is_none() {
+            if self.live && self.ending.is_none() && !self.paused {
                 self.set_status(Status::Running);
             }
             return;
@@ -293,8 +311,16 @@ impl Machine {
             .filter_map(|(number, flight)| flight.wait().map(|wait| (number, wait)))
             .collect();
         let parked = waits.iter().any(|(_, wait)| *wait == Wait::Decision);
-        self.set_status(if parked { Status::Parked } else { Status::Waiting });
-        let deadline = self.next_deadline();
-        self.act(Action::Idle(Idle { deadline, waits }));
+        self.set_status(match parked {
+            _ if self.paused => Status::Paused,
+            true => Status::Parked,
+            false => Status::Waiting,
+        });
+        let (paused, deadline) = (self.paused, self.next_deadline());
+        self.act(Action::Idle(Idle {
+            paused,
+            deadline,
+            waits,
+        }));
     }
 }

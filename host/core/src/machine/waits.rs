@@ -2,7 +2,7 @@
 
 use super::event::{Command, Decision, Mail};
 use super::flight::Phase;
-use super::{Guest, Local, Machine, Source, Wait};
+use super::{Guest, Local, Machine, Source, Status, Wait};
 use crate::calls::signals::{Answer, Question};
 use crate::effect::Kind;
 use crate::entry::{By, Entry, Why};
@@ -71,7 +71,7 @@ impl Machine {
 
     /// Answers what is due.
     pub(super) fn pass_deadlines(&mut self) {
-        if !self.live || self.ending.is_some() {
+        if !self.live || self.paused || self.ending.is_some() {
             return;
         }
         for number in self.flights.due(self.now) {
@@ -98,10 +98,11 @@ impl Machine {
 
     /// Returns when something is due next without anybody's help.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        self.flights.deadline()
+        self.flights.deadline().filter(|_| !self.paused)
     }
 
-    /// Notes what the mailbox holds. A cancellation becomes an entry at once; everything else waits until nothing waits its turn (rule P3).
+    /// Notes what the mailbox holds. A cancellation becomes an entry at once, and a pause holds from now on; everything else waits until nothing waits its
+    /// turn (rules P3, P4).
     pub(super) fn take_in_mail(&mut self, mail: Vec<Mail>) {
         for Mail { id, command } in mail {
             if self.mail_taken.contains(&id) {
@@ -110,13 +111,43 @@ impl Machine {
             match command {
                 Command::Cancel { reason } => {
                     self.take(id);
+                    self.go_on();
                     self.note_cancel(reason);
+                }
+                Command::Pause { .. } => {
+                    self.take(id);
+                    self.pause();
+                }
+                Command::Resume { .. } => {
+                    self.take(id);
+                    self.go_on();
                 }
                 other => {
                     self.mail.insert(id, other);
                 }
             }
         }
+    }
+
+    /// Nothing is performed, delivered or taken from now on; a cancelled run cannot be paused (rules P4, C4).
+    fn pause(&mut self) {
+        if self.paused || self.cancel.is_noted() || self.ending.is_some() {
+            return;
+        }
+        self.paused = true;
+        self.idle = false;
+        // Beside the mail that asked for it: the status is all that there is of a pause.
+        self.set_status(Status::Paused);
+    }
+
+    /// Lifts a pause.
+    fn go_on(&mut self) {
+        if !std::mem::take(&mut self.paused) {
+            return;
+        }
+        self.idle = false;
+        self.set_status(Status::Running);
+        self.advance_line();
     }
 
     /// Takes the first piece of mail that is for a call of this run as it stands, and returns whether there was one.
@@ -127,7 +158,7 @@ impl Machine {
         let next = self.mail.iter().find_map(|(id, command)| match command {
             Command::Event { name, .. } => self.waits_for_event(name).map(|number| (*id, number)),
             Command::Answer { number, .. } | Command::Decide { number, .. } => Some((*id, *number)),
-            Command::Cancel { .. } => None,
+            Command::Note { .. } | Command::Cancel { .. } | Command::Pause { .. } | Command::Resume { .. } => None,
         });
         let Some((id, number)) = next else { return false };
         let command = self.mail.remove(&id).expect("it was just found");
@@ -148,7 +179,7 @@ impl Machine {
                     self.decide(number, decision, by);
                 }
             }
-            Command::Cancel { .. } => unreachable!("a cancellation is not kept"),
+            other => unreachable!("{other:?} is for nobody who waits: it was not found"),
         }
         true
     }

@@ -10,6 +10,7 @@ mod cancel;
 mod crashes;
 mod guest;
 mod journal;
+mod pause;
 mod people;
 mod recovery;
 mod story;

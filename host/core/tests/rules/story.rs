@@ -14,7 +14,7 @@ use std::time::Duration;
 use skillhost_core::budget::Cost;
 use skillhost_core::entry::{Entry, Limits, Provider, Record, SEMANTICS, Started};
 use skillhost_core::id::{Digest, LaunchId, MailId, Number, RunId, Seq, SkillName};
-use skillhost_core::machine::{Act, Action, Command, End, Event, Local, Machine, Mail, Slice, Write};
+use skillhost_core::machine::{Act, Action, Command, End, Event, Local, Machine, Mail, Slice, Status, Write};
 use skillhost_core::outcome::Fault;
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
@@ -43,6 +43,8 @@ struct Story {
     lines: BTreeMap<(u64, u64), String>,
     mailbox: BTreeMap<MailId, Command>,
     mails: u64,
+    /// Whether the run's row says that it is paused.
+    paused: bool,
     queue: VecDeque<Vec<Write>>,
     now: Timestamp,
     alarm: Option<Timestamp>,
@@ -60,6 +62,7 @@ impl Story {
             lines: BTreeMap::new(),
             mailbox: BTreeMap::new(),
             mails: 0,
+            paused: false,
             queue: VecDeque::new(),
             now: Timestamp(1_000),
             alarm: None,
@@ -148,7 +151,7 @@ impl Story {
         self.guest_time = Timestamp(0);
         self.started = 0;
         match Machine::new(self.durable.clone()) {
-            Ok(machine) => self.machine = Some(machine),
+            Ok(machine) => self.machine = Some(machine.paused(self.paused)),
             Err(error) => {
                 self.machine = None;
                 return error.to_string();
@@ -230,6 +233,7 @@ impl Story {
                 Write::Local(Local::TakeMail(id)) => {
                     self.mailbox.remove(&id);
                 }
+                Write::Local(Local::SetStatus(status)) => self.paused = status == Status::Paused,
                 Write::Local(_) => {}
             }
         }

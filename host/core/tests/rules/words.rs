@@ -158,7 +158,7 @@ pub(crate) fn ended(words: &Words<'_>) -> Ended {
     }
 }
 
-/// `cancel`, `event go`, `answer 0`, `redo 0`, `skip 0`, `settle 0`.
+/// `cancel`, `pause`, `resume`, `note text`, `event go`, `answer 0`, `redo 0`, `skip 0`, `settle 0`.
 pub(crate) fn command(words: &Words<'_>) -> Command {
     let by = None;
     let value = Payload::of("yes");
@@ -169,6 +169,12 @@ pub(crate) fn command(words: &Words<'_>) -> Command {
     };
     match words.first() {
         "cancel" => Command::Cancel { reason: None },
+        "pause" => Command::Pause { by },
+        "resume" => Command::Resume { by },
+        "note" => Command::Note {
+            message: words.0[1].to_owned(),
+            by,
+        },
         "event" => Command::Event {
             name: SignalName::parse(words.0[1]).unwrap(),
             value,
@@ -230,7 +236,8 @@ pub(crate) fn show(action: &Action) -> Vec<(String, bool)> {
                 .iter()
                 .map(|(n, wait)| format!("{n} {}", kind(wait)))
                 .collect();
-            format!("idle [{}]", waits.join(" "))
+            let paused = if idle.paused { "paused " } else { "" };
+            format!("idle {paused}[{}]", waits.join(" "))
         }
         Action::Stop(Stop::Finished(finished)) => format!("stop {}", how(&finished.how)),
         Action::Stop(Stop::Mismatch(mismatch)) => {
@@ -255,6 +262,7 @@ fn show_write(write: &Write) -> (String, bool) {
             Source::Question(number) => format!("post question {number}"),
             Source::Decision(number) => format!("post decision {number}"),
             Source::Finished => "post the end".to_owned(),
+            Source::Trouble => unreachable!("only the shell knows of trouble"),
         },
         Write::Local(Local::OpenWait { number, wait, .. }) => format!("open {number} {}", kind(wait)),
         Write::Local(Local::CloseWait { number }) => format!("close {number}"),
