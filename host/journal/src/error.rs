@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use skillhost_core::id::{Digest, Epoch, LaunchId, RunId, Seq};
+use skillhost_core::id::{Digest, Epoch, LaunchId, Number, RunId, Seq};
 use skillhost_core::machine::Status;
 
 /// Why a journal could not be opened. The user has to act; [`OpenError::hint`] says how.
@@ -116,6 +116,22 @@ pub enum JournalError {
         run: RunId,
         /// How it ended.
         status: Status,
+    },
+    /// An answer or a decision is about nothing that the run asks, or not any more.
+    #[error("run `{run}` has no open question #{number}")]
+    QuestionClosed {
+        /// The run.
+        run: RunId,
+        /// The call that was named.
+        number: Number,
+    },
+    /// Somebody else was faster; his answer is accepted, though the run may not have taken it yet.
+    #[error("question #{number} of run `{run}` was answered already")]
+    Answered {
+        /// The run.
+        run: RunId,
+        /// The call that asked.
+        number: Number,
     },
     /// The run is still needed.
     #[error("run `{run}` is not over ({})", status.as_str())]

@@ -3,7 +3,7 @@
 use skillhost_core::entry::Record;
 use skillhost_core::id::{Digest, Epoch, MailId, RunId, Seq, WorkerId};
 use skillhost_core::lease::Lease;
-use skillhost_core::machine::{Command, Mail};
+use skillhost_core::machine::{Command, Mail, Status};
 use skillhost_core::time::Timestamp;
 use tokio::sync::watch;
 
@@ -11,7 +11,7 @@ use crate::bundle::{Bundle, BundleError, BundleFile};
 use crate::error::{FindError, JournalError};
 use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
-    Taken, WaitRow,
+    Taken, Trouble, WaitRow,
 };
 use crate::writer::RunWriter;
 
@@ -62,8 +62,12 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns the earliest time that a run waits for.
     fn next_deadline(&self) -> Result<Option<Timestamp>, JournalError>;
 
-    /// Forgets a run that is over. What it alone needed goes with the next [`Journal::collect`].
+    /// Forgets a run that is over, or that is parked and that nobody holds. What it alone needed goes with the next [`Journal::collect`].
     fn remove_run(&self, run: &RunId) -> Result<(), JournalError>;
+
+    /// Forgets runs that ended so, if their last entry was made before `before`, and returns them. Other statuses than final ones are passed over. If
+    /// storage fails after some are gone, those are returned: the next call says what is wrong.
+    fn prune(&self, before: Timestamp, statuses: &[Status]) -> Result<Vec<RunId>, JournalError>;
 
     // Leases (rule L1): `core::lease` decides, here the decision is carried out if nothing changed in between.
 
@@ -76,13 +80,21 @@ pub trait Journal: Send + Sync + 'static {
     /// Gives the lease back, if it is still held at `epoch`. What was appended before is durable first.
     fn release(&self, run: &RunId, epoch: Epoch) -> Result<(), JournalError>;
 
+    /// Parks the run if its lease is still held at `epoch`: attempts fail for a reason outside the skill, and the inbox says so. The run stands so until
+    /// an attempt gets far enough to say how it stands, or to end it.
+    fn park(&self, run: &RunId, epoch: Epoch, trouble: &Trouble) -> Result<(), JournalError>;
+
     // The mailbox (rule P1).
 
-    /// Leaves a command for the holder of a run that is not over.
+    /// Leaves a command for the holder of a run that is not over. An answer or a decision is refused unless what it names is open at `at` and nobody else
+    /// answered it: of many that race, one is taken (rule P2).
     fn post_mail(&self, run: &RunId, at: Timestamp, command: &Command) -> Result<MailId, JournalError>;
 
     /// Returns what the run's mailbox holds, oldest first. A row goes away by [`skillhost_core::machine::Local::TakeMail`].
     fn mail(&self, run: &RunId) -> Result<Vec<Mail>, JournalError>;
+
+    /// Returns the newest mail of each run that has any newer than `after`, oldest first.
+    fn mail_since(&self, after: MailId) -> Result<Vec<(RunId, MailId)>, JournalError>;
 
     /// Returns a number that differs from the last one if anything was committed in between, by whomever.
     fn data_version(&self) -> Result<u64, JournalError>;

@@ -31,7 +31,7 @@ pub use journal::{Contents, Journal};
 pub use memory::MemoryJournal;
 pub use rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
-    Taken, WaitRow,
+    Taken, Trouble, WaitRow,
 };
 pub use sqlite::{Settings, SqliteJournal};
 pub use writer::{QUEUED_BYTES_MAX, RunWriter};

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use skillhost_core::entry::Record;
 use skillhost_core::id::{Digest, Epoch, MailId, RunId, Seq, WorkerId};
 use skillhost_core::lease::Lease;
-use skillhost_core::machine::{Command, Mail};
+use skillhost_core::machine::{Command, Mail, Status};
 use skillhost_core::time::Timestamp;
 use tokio::sync::watch;
 
@@ -22,7 +22,7 @@ use crate::find::find;
 use crate::journal::{Contents, Journal};
 use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
-    Taken, WaitRow,
+    Taken, Trouble, WaitRow,
 };
 use crate::writer::{Append, RunWriter, Sink, WRITES_PILED_MAX};
 
@@ -210,6 +210,10 @@ impl Journal for MemoryJournal {
         self.change(|state| state.remove_run(run))
     }
 
+    fn prune(&self, before: Timestamp, statuses: &[Status]) -> Result<Vec<RunId>, JournalError> {
+        self.change(|state| state.prune(before, statuses))
+    }
+
     fn lease(&self, run: &RunId) -> Result<Lease, JournalError> {
         self.read(|state| Ok(state.run(run)?.lease.clone()))
     }
@@ -222,12 +226,20 @@ impl Journal for MemoryJournal {
         self.change(|state| state.release(run, epoch))
     }
 
-    fn post_mail(&self, run: &RunId, _at: Timestamp, command: &Command) -> Result<MailId, JournalError> {
-        self.change(|state| state.post_mail(run, command))
+    fn park(&self, run: &RunId, epoch: Epoch, trouble: &Trouble) -> Result<(), JournalError> {
+        self.change(|state| state.park(run, epoch, trouble))
+    }
+
+    fn post_mail(&self, run: &RunId, at: Timestamp, command: &Command) -> Result<MailId, JournalError> {
+        self.change(|state| state.post_mail(run, at, command))
     }
 
     fn mail(&self, run: &RunId) -> Result<Vec<Mail>, JournalError> {
         self.read(|state| Ok(state.run(run)?.mail.values().cloned().collect()))
+    }
+
+    fn mail_since(&self, after: MailId) -> Result<Vec<(RunId, MailId)>, JournalError> {
+        Ok(self.read(|state| state.mail_since(after)))
     }
 
     fn data_version(&self) -> Result<u64, JournalError> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use skillhost_core::entry::{Entry, How, Record, Started};
 use skillhost_core::id::{Digest, Epoch, LaunchId, Number, RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::Lease;
-use skillhost_core::machine::{Line, Source, Status, Wait};
+use skillhost_core::machine::{Command, Line, Source, Status, Wait};
 use skillhost_core::time::Timestamp;
 
 use crate::error::JournalError;
@@ -85,6 +85,35 @@ pub struct RunRow {
     pub caller_folder: Option<PathBuf>,
     /// The run that it began with a copy of.
     pub parent: Option<RunId>,
+    /// Why it is parked, if attempts at it fail for a reason outside the skill. Gone as soon as the run goes on.
+    pub trouble: Option<Trouble>,
+}
+
+/// Why an attempt failed, for a reason outside the skill, and no other is made before a person says so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// A short word in snake case.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// When the last attempt failed.
+    pub at: Timestamp,
+    /// How many attempts failed so.
+    pub attempts: u32,
+}
+
+impl Trouble {
+    /// Returns what the inbox says about it: a line, and more.
+    pub(crate) fn announce(&self, skill: &SkillName) -> (String, String) {
+        let body = match &self.hint {
+            Some(hint) => format!("{}\n\n{hint}", self.message),
+            None => self.message.clone(),
+        };
+        (format!("{skill} is parked: {}", self.code), body)
+    }
 }
 
 impl RunRow {
@@ -257,6 +286,11 @@ pub(crate) fn check_copy(run: &RunId, copy: &[Record]) -> Result<(), JournalErro
     }
 }
 
+/// Returns whether a run can be forgotten: it is over, or nobody tries it any more and a person discards it.
+pub(crate) fn may_be_removed(status: Status, holder: Option<&WorkerId>) -> bool {
+    status.is_final() || (status == Status::Parked && holder.is_none())
+}
+
 /// Returns how a run stands that ended so.
 pub(crate) fn status_of(how: &How) -> Status {
     match how {
@@ -264,5 +298,50 @@ pub(crate) fn status_of(how: &How) -> Status {
         How::Failed(_) => Status::Failed,
         How::Cancelled(_) => Status::Cancelled,
         How::Continued(_) => Status::Continued,
+    }
+}
+
+/// What somebody who answers has been asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// The answer to a question.
+    Question,
+    /// A decision about a call in doubt.
+    Decision,
+}
+
+impl Asked {
+    /// Returns whether a call that waits so asks for it.
+    pub(crate) fn fits(self, wait: &Wait) -> bool {
+        match self {
+            Self::Question => matches!(wait, Wait::Question(_)),
+            Self::Decision => *wait == Wait::Decision,
+        }
+    }
+}
+
+/// Returns the call that a command answers, if it answers one (rule P2).
+pub(crate) fn asked_by(command: &Command) -> Option<(Number, Asked)> {
+    match command {
+        Command::Answer { number, .. } => Some((*number, Asked::Question)),
+        Command::Decide { number, .. } => Some((*number, Asked::Decision)),
+        _ => None,
+    }
+}
+
+/// Checks that what is answered is open, and that nobody was faster: `waiting` are the calls for which an answer lies in the mailbox.
+pub(crate) fn check_asked(
+    run: &RunId,
+    number: Number,
+    open: bool,
+    mut waiting: impl Iterator<Item = Number>,
+) -> Result<(), JournalError> {
+    let run = run.clone();
+    if waiting.any(|other| other == number) {
+        return Err(JournalError::Answered { run, number });
+    }
+    match open {
+        true => Ok(()),
+        false => Err(JournalError::QuestionClosed { run, number }),
     }
 }

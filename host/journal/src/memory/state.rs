@@ -13,7 +13,7 @@ use crate::bundle::Bundle;
 use crate::error::{AppendError, JournalError};
 use crate::rows::{
     Collected, Created, DueRun, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow, Taken,
-    WaitRow, check_copy, status_of,
+    Trouble, WaitRow, asked_by, check_asked, check_copy, may_be_removed, status_of,
 };
 use crate::writer::Append;
 
@@ -33,6 +33,7 @@ pub(super) struct State {
 pub(super) struct Run {
     started: Started,
     status: Status,
+    trouble: Option<Trouble>,
     bundle: Digest,
     component: Digest,
     caller_folder: Option<PathBuf>,
@@ -77,6 +78,7 @@ impl State {
             simulated: run.started.provider.simulated,
             caller_folder: run.caller_folder.clone(),
             parent: run.started.parent.as_ref().map(|parent| parent.run.clone()),
+            trouble: run.trouble.clone(),
         }
     }
 
@@ -126,6 +128,7 @@ impl State {
         self.launches.insert(started.launch.clone(), started.run.clone());
         let run = Run {
             status: Status::Running,
+            trouble: None,
             bundle: started.bundle,
             component: started.component,
             caller_folder: new.caller_folder,
@@ -146,7 +149,7 @@ impl State {
 
     pub(super) fn remove_run(&mut self, run: &RunId) -> Result<(), JournalError> {
         let row = self.run_mut(run)?;
-        if !row.status.is_final() {
+        if !may_be_removed(row.status, row.lease.holder.as_ref()) {
             return Err(JournalError::NotOver {
                 run: run.clone(),
                 status: row.status,
@@ -164,6 +167,18 @@ impl State {
             };
         }
         Ok(())
+    }
+
+    pub(super) fn prune(&mut self, before: Timestamp, statuses: &[Status]) -> Result<Vec<RunId>, JournalError> {
+        let ended = self.runs.iter().filter(|(_, run)| {
+            let last = run.records.last().expect("a run has its first entry");
+            run.status.is_final() && statuses.contains(&run.status) && last.at < before
+        });
+        let ended: Vec<RunId> = ended.map(|(run, _)| run.clone()).collect();
+        for run in &ended {
+            self.remove_run(run)?;
+        }
+        Ok(ended)
     }
 
     pub(super) fn claim(&mut self, run: &RunId, worker: &WorkerId, seen: &Lease) -> Result<Taken, JournalError> {
@@ -187,7 +202,43 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn post_mail(&mut self, run: &RunId, command: &Command) -> Result<MailId, JournalError> {
+    pub(super) fn park(&mut self, run: &RunId, epoch: Epoch, trouble: &Trouble) -> Result<(), JournalError> {
+        let row = self.run_mut(run)?;
+        if row.lease.epoch != epoch || row.status.is_final() {
+            return Ok(());
+        }
+        row.status = Status::Parked;
+        row.trouble = Some(trouble.clone());
+        let (title, body) = trouble.announce(&row.started.skill);
+        // What was said before is not true any more, or not news.
+        self.forget_trouble(run);
+        let post = Local::Post {
+            source: Source::Trouble,
+            at: trouble.at,
+            title,
+            body,
+            attachments: Vec::new(),
+        };
+        self.apply_local(run, post);
+        Ok(())
+    }
+
+    fn forget_trouble(&mut self, run: &RunId) {
+        self.inbox
+            .retain(|_, row| row.run != *run || row.source != Source::Trouble);
+    }
+
+    pub(super) fn mail_since(&self, after: MailId) -> Vec<(RunId, MailId)> {
+        let newest = self.runs.iter().filter_map(|(run, row)| {
+            let newest = row.mail.keys().next_back()?;
+            Some((run.clone(), *newest))
+        });
+        let mut since: Vec<_> = newest.filter(|(_, newest)| *newest > after).collect();
+        since.sort_by_key(|(_, newest)| *newest);
+        since
+    }
+
+    pub(super) fn post_mail(&mut self, run: &RunId, at: Timestamp, command: &Command) -> Result<MailId, JournalError> {
         let id = self.mail_last.next();
         let row = self.run_mut(run)?;
         if row.status.is_final() {
@@ -195,6 +246,12 @@ impl State {
                 run: run.clone(),
                 status: row.status,
             });
+        }
+        if let Some((number, asked)) = asked_by(command) {
+            let open = row.waits.get(&number).filter(|wait| asked.fits(&wait.wait));
+            let open = open.filter(|wait| wait.deadline.is_none_or(|deadline| deadline > at));
+            let waiting = row.mail.values().filter_map(|mail| asked_by(&mail.command));
+            check_asked(run, number, open.is_some(), waiting.map(|(number, _)| number))?;
         }
         let command = command.clone();
         row.mail.insert(id, Mail { id, command });
@@ -297,7 +354,7 @@ impl State {
             Write::Entry(record) => {
                 match &record.entry {
                     Entry::Repinned { bundle, component } => (run.bundle, run.component) = (*bundle, *component),
-                    Entry::Finished(finished) => run.status = status_of(&finished.how),
+                    Entry::Finished(finished) => (run.status, run.trouble) = (status_of(&finished.how), None),
                     _ => {}
                 }
                 run.records.push(record);
@@ -362,7 +419,8 @@ impl State {
             // How a run ended is said by its last entry alone.
             Local::SetStatus(status) => {
                 if !run.status.is_final() && !status.is_final() {
-                    run.status = status;
+                    (run.status, run.trouble) = (status, None);
+                    self.forget_trouble(id);
                 }
             }
         }
@@ -372,7 +430,7 @@ impl State {
     fn close_all(&mut self, id: &RunId) {
         let run = self.runs.get_mut(id).expect("looked up by `append`");
         run.waits.clear();
-        let asks = |source: Source| matches!(source, Source::Question(_) | Source::Decision(_));
+        let asks = |source: Source| matches!(source, Source::Question(_) | Source::Decision(_) | Source::Trouble);
         self.inbox.retain(|_, row| row.run != *id || !asks(row.source));
     }
 }

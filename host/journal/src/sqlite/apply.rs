@@ -77,11 +77,11 @@ pub(super) fn insert_entry(db: &Connection, run: i64, entry: &EntryRow) -> rusql
                 .map(drop)
         }
         Some(Change::Finished(status)) => {
-            let sql = "update runs set status = ? where key = ?";
+            let sql = "update runs set status = ?, trouble = null where key = ?";
             db.prepare_cached(sql)?.execute(params![status.as_str(), run])?;
             // Nothing waits for an answer any more.
             db.prepare_cached("delete from waits where run = ?")?.execute([run])?;
-            let sql = "delete from inbox where run = ? and (source like 'question %' or source like 'decision %')";
+            let sql = "delete from inbox where run = ? and (source like 'question %' or source like 'decision %' or source = 'trouble')";
             db.prepare_cached(sql)?.execute([run]).map(drop)
         }
     }
@@ -136,7 +136,7 @@ fn put_messages(db: &Connection, messages: &Messages) -> rusqlite::Result<i64> {
     Ok(found.expect("a conversation is split only if it has a message"))
 }
 
-fn apply_local(db: &Connection, run: i64, local: &Local) -> rusqlite::Result<()> {
+pub(super) fn apply_local(db: &Connection, run: i64, local: &Local) -> rusqlite::Result<()> {
     match local {
         Local::Post {
             source,
@@ -174,11 +174,19 @@ fn apply_local(db: &Connection, run: i64, local: &Local) -> rusqlite::Result<()>
         // How a run ended is said by its last entry alone.
         Local::SetStatus(status) if status.is_final() => Ok(()),
         Local::SetStatus(status) => {
-            let sql =
-                "update runs set status = ? where key = ? and status in ('running', 'waiting', 'parked', 'paused')";
-            db.prepare_cached(sql)?.execute(params![status.as_str(), run]).map(drop)
+            let sql = "update runs set status = ?, trouble = null where key = ? and status in ('running', 'waiting', 'parked', 'paused')";
+            db.prepare_cached(sql)?.execute(params![status.as_str(), run])?;
+            forget_trouble(db, run)
         }
     }
+}
+
+/// Takes out of the inbox that attempts at a run fail.
+pub(super) fn forget_trouble(db: &Connection, run: i64) -> rusqlite::Result<()> {
+    let sql = "delete from inbox where run = ? and source = ?";
+    db.prepare_cached(sql)?
+        .execute(params![run, source_to_text(Source::Trouble)])
+        .map(drop)
 }
 
 /// Returns a source as the table spells it.
@@ -187,6 +195,7 @@ pub(super) fn source_to_text(source: Source) -> String {
         Source::Message(number) => format!("message {number}"),
         Source::Question(number) => format!("question {number}"),
         Source::Decision(number) => format!("decision {number}"),
+        Source::Trouble => "trouble".to_owned(),
         Source::Finished => "finished".to_owned(),
     }
 }

@@ -7,7 +7,7 @@ use skillhost_core::time::Timestamp;
 use super::apply::{count, put_blob, time};
 use super::pack::{Content, content_of, expand};
 use super::runs::parse;
-use super::{Shared, Trouble};
+use super::{NotDone, Shared};
 use crate::bundle::{Bundle, BundleError, BundleFile, read};
 use crate::error::JournalError;
 use crate::journal::Contents;
@@ -16,14 +16,14 @@ use crate::rows::Collected;
 /// How many rows one transaction of a collection looks at, so that it does not keep runs waiting (rule J6).
 const COLLECT_ROWS: i64 = 2_000;
 
-pub(super) fn is_there(db: &Connection, digest: &Digest) -> Result<bool, Trouble> {
+pub(super) fn is_there(db: &Connection, digest: &Digest) -> Result<bool, NotDone> {
     Ok(db
         .prepare_cached("select 1 from bundles where digest = ?")?
         .exists([digest.to_string()])?)
 }
 
 /// Returns the files whose contents are not there, each content once.
-pub(super) fn absent(db: &Connection, bundle: &Bundle) -> Result<Vec<BundleFile>, Trouble> {
+pub(super) fn absent(db: &Connection, bundle: &Bundle) -> Result<Vec<BundleFile>, NotDone> {
     let mut find = db.prepare_cached("select 1 from blobs where digest = ?")?;
     let mut absent: Vec<BundleFile> = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
@@ -44,7 +44,7 @@ pub(super) fn pack(files: &[BundleFile], contents: &Contents<'_>) -> Result<Vec<
 }
 
 /// Puts a bundle, unless one of its contents was collected since it was found to be there: then `false`.
-pub(super) fn put(db: &Connection, bundle: &Bundle, at: Timestamp, contents: &[Content]) -> Result<bool, Trouble> {
+pub(super) fn put(db: &Connection, bundle: &Bundle, at: Timestamp, contents: &[Content]) -> Result<bool, NotDone> {
     for content in contents {
         put_blob(db, content)?;
     }
@@ -73,7 +73,7 @@ pub(super) fn put(db: &Connection, bundle: &Bundle, at: Timestamp, contents: &[C
     Ok(true)
 }
 
-pub(super) fn get(db: &Connection, digest: &Digest) -> Result<Option<Bundle>, Trouble> {
+pub(super) fn get(db: &Connection, digest: &Digest) -> Result<Option<Bundle>, NotDone> {
     if !is_there(db, digest)? {
         return Ok(None);
     }
@@ -93,10 +93,10 @@ pub(super) fn get(db: &Connection, digest: &Digest) -> Result<Option<Bundle>, Tr
         Ok(_) => "its files are not those of its digest".to_owned(),
         Err(error) => error.to_string(),
     };
-    Err(Trouble::Journal(JournalError::DamagedRow { what: what(), why }))
+    Err(NotDone::Journal(JournalError::DamagedRow { what: what(), why }))
 }
 
-pub(super) fn blob(db: &Connection, digest: &Digest) -> Result<Option<Vec<u8>>, Trouble> {
+pub(super) fn blob(db: &Connection, digest: &Digest) -> Result<Option<Vec<u8>>, NotDone> {
     let mut find = db.prepare_cached("select form, bytes, content from blobs where digest = ?")?;
     let found = find.query_row([digest.as_bytes()], |row| {
         Ok((
@@ -114,17 +114,17 @@ pub(super) fn blob(db: &Connection, digest: &Digest) -> Result<Option<Vec<u8>>, 
         Err(why) => why,
     };
     let what = format!("content {}", digest.short());
-    Err(Trouble::Journal(JournalError::DamagedRow { what, why }))
+    Err(NotDone::Journal(JournalError::DamagedRow { what, why }))
 }
 
-pub(super) fn put_description(db: &Connection, component: &Digest, at: Timestamp, text: &str) -> Result<(), Trouble> {
+pub(super) fn put_description(db: &Connection, component: &Digest, at: Timestamp, text: &str) -> Result<(), NotDone> {
     let sql = "insert or replace into descriptions (component, at, description) values (?, ?, ?)";
     db.prepare_cached(sql)?
         .execute(params![component.to_string(), time(at), text])?;
     Ok(())
 }
 
-pub(super) fn description(db: &Connection, component: &Digest) -> Result<Option<String>, Trouble> {
+pub(super) fn description(db: &Connection, component: &Digest) -> Result<Option<String>, NotDone> {
     let sql = "select description from descriptions where component = ?";
     Ok(db
         .prepare_cached(sql)?
@@ -173,7 +173,7 @@ const UNNEEDED_BLOBS: &str = "not exists (select 1 from entries where entries.bl
 
 const UNNEEDED_MESSAGES: &str = "not exists (select 1 from entries where entries.message = ?1) and not exists (select 1 from messages where previous = ?1)";
 
-fn collect_slice(db: &Connection, table: &str, unneeded: &str, below: i64) -> Result<Option<Slice>, Trouble> {
+fn collect_slice(db: &Connection, table: &str, unneeded: &str, below: i64) -> Result<Option<Slice>, NotDone> {
     let sql = format!("select key, length(content) from {table} where key < ? order by key desc limit ?");
     let mut find = db.prepare_cached(&sql)?;
     let keys = find.query_map([below, COLLECT_ROWS], |row| {
@@ -198,7 +198,7 @@ fn collect_slice(db: &Connection, table: &str, unneeded: &str, below: i64) -> Re
     Ok(Some(slice))
 }
 
-fn collect_bundles(db: &Connection, before: Timestamp) -> Result<Collected, Trouble> {
+fn collect_bundles(db: &Connection, before: Timestamp) -> Result<Collected, NotDone> {
     let unneeded = "at < ?1 and not exists (select 1 from runs where runs.bundle = bundles.digest)";
     let sql = format!("delete from bundle_files where bundle in (select digest from bundles where {unneeded})");
     db.prepare_cached(&sql)?.execute([time(before)])?;

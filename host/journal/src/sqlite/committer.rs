@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, FileControl, OptionalExtension as _};
 use skillhost_core::id::{Epoch, RunId, Seq};
 use tokio::sync::watch;
 
-use super::Trouble;
+use super::NotDone;
 use super::apply::apply;
 use super::pack::{Change, Packed};
 use super::queue::{Batch, Pending, Queue};
@@ -132,7 +132,7 @@ impl Committer {
             self.health.send_replace(Health::Failing { failures, message });
             // Whoever asked for another change can decide what to do; a run's entries cannot be decided anew.
             for job in batch.jobs.drain(..) {
-                job.settle(Err(Trouble::Sql(Arc::clone(&error))));
+                job.settle(Err(NotDone::Sql(Arc::clone(&error))));
             }
             let open = self.queue.pause(&mut batch, pause);
             pause = (pause * 2).min(PAUSE_MAX);
@@ -390,7 +390,7 @@ impl Known {
 #[derive(Default)]
 struct Fates {
     appends: Vec<Result<(), AppendError>>,
-    jobs: Vec<Result<(), Trouble>>,
+    jobs: Vec<Result<(), NotDone>>,
 }
 
 fn look_up(db: &Connection, run: &RunId) -> rusqlite::Result<Option<Known>> {
@@ -416,9 +416,9 @@ fn is_refusal(error: &rusqlite::Error) -> bool {
     )
 }
 
-fn storage_error(fate: Result<(), Trouble>) -> rusqlite::Error {
+fn storage_error(fate: Result<(), NotDone>) -> rusqlite::Error {
     match fate {
-        Err(Trouble::Sql(error)) => Arc::into_inner(error).unwrap_or(rusqlite::Error::InvalidQuery),
+        Err(NotDone::Sql(error)) => Arc::into_inner(error).unwrap_or(rusqlite::Error::InvalidQuery),
         _ => rusqlite::Error::InvalidQuery,
     }
 }

@@ -24,7 +24,7 @@ use rusqlite::Connection;
 use skillhost_core::entry::Record;
 use skillhost_core::id::{Digest, Epoch, MailId, RunId, Seq, WorkerId};
 use skillhost_core::lease::Lease;
-use skillhost_core::machine::{Command, Mail};
+use skillhost_core::machine::{Command, Mail, Status};
 use skillhost_core::time::Timestamp;
 use tokio::sync::watch;
 
@@ -36,12 +36,15 @@ use crate::find::find;
 use crate::journal::{Contents, Journal};
 use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
-    Taken, WaitRow,
+    Taken, Trouble, WaitRow,
 };
 use crate::writer::{RunWriter, Sink};
 
 /// How many reading connections are kept for the next who needs one: opening takes a quarter of a millisecond.
 const READERS_KEPT_MAX: usize = 4;
+
+/// The most runs that one transaction removes, so that it does not keep other processes waiting for long (rule J6).
+const REMOVED_AT_ONCE_MAX: usize = 20;
 
 /// What can be set about a journal.
 #[derive(Clone, Debug)]
@@ -131,24 +134,24 @@ impl Drop for Shared {
 }
 
 /// Why something was not done, before it is known where.
-pub(crate) enum Trouble {
+pub(crate) enum NotDone {
     Journal(JournalError),
     Sql(Arc<rusqlite::Error>),
 }
 
-impl From<JournalError> for Trouble {
+impl From<JournalError> for NotDone {
     fn from(error: JournalError) -> Self {
         Self::Journal(error)
     }
 }
 
-impl From<rusqlite::Error> for Trouble {
+impl From<rusqlite::Error> for NotDone {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sql(Arc::new(error))
     }
 }
 
-impl Trouble {
+impl NotDone {
     fn at(self, path: &Path, doing: &'static str) -> JournalError {
         match self {
             Self::Journal(error) => error,
@@ -164,20 +167,20 @@ impl Trouble {
 struct Change<T, F> {
     change: F,
     value: Option<T>,
-    answer: mpsc::SyncSender<Result<T, Trouble>>,
+    answer: mpsc::SyncSender<Result<T, NotDone>>,
 }
 
 impl<T, F> Job for Change<T, F>
 where
     T: Send,
-    F: FnMut(&Connection) -> Result<T, Trouble> + Send,
+    F: FnMut(&Connection) -> Result<T, NotDone> + Send,
 {
-    fn run(&mut self, db: &Connection) -> Result<(), Trouble> {
+    fn run(&mut self, db: &Connection) -> Result<(), NotDone> {
         self.value = Some((self.change)(db)?);
         Ok(())
     }
 
-    fn settle(mut self: Box<Self>, fate: Result<(), Trouble>) {
+    fn settle(mut self: Box<Self>, fate: Result<(), NotDone>) {
         let value = fate.map(|()| self.value.take().expect("a job that held has run"));
         // If nobody waits any more, nobody wants to know.
         let _ = self.answer.send(value);
@@ -188,7 +191,7 @@ impl Shared {
     fn write<T, F>(&self, change: F) -> Result<T, JournalError>
     where
         T: Send + 'static,
-        F: FnMut(&Connection) -> Result<T, Trouble> + Send + 'static,
+        F: FnMut(&Connection) -> Result<T, NotDone> + Send + 'static,
     {
         let (answer, fate) = mpsc::sync_channel(1);
         let job = Change {
@@ -200,27 +203,27 @@ impl Shared {
         let fate = queued
             .map_err(|_| JournalError::Closed)
             .and_then(|()| fate.recv().map_err(|_| JournalError::Closed))?;
-        fate.map_err(|trouble| trouble.at(&self.path, "write to"))
+        fate.map_err(|not_done| not_done.at(&self.path, "write to"))
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, JournalError> {
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, NotDone>) -> Result<T, JournalError> {
         let kept = lock(&self.readers).pop();
         let db = match kept {
             Some(db) => Ok(db),
-            None => schema::open_reader(&self.path, self.settings.busy).map_err(Trouble::from),
+            None => schema::open_reader(&self.path, self.settings.busy).map_err(NotDone::from),
         };
-        let db = db.map_err(|trouble| trouble.at(&self.path, "read"))?;
+        let db = db.map_err(|not_done| not_done.at(&self.path, "read"))?;
         let value = read(&db);
         let mut readers = lock(&self.readers);
         // One that met an error may be unusable.
-        if !matches!(value, Err(Trouble::Sql(_))) && readers.len() < READERS_KEPT_MAX {
+        if !matches!(value, Err(NotDone::Sql(_))) && readers.len() < READERS_KEPT_MAX {
             readers.push(db);
         }
         drop(readers);
-        value.map_err(|trouble| trouble.at(&self.path, "read"))
+        value.map_err(|not_done| not_done.at(&self.path, "read"))
     }
 
-    fn data_version(&self) -> Result<u64, Trouble> {
+    fn data_version(&self) -> Result<u64, NotDone> {
         let mut version = lock(&self.version);
         let db = match version.take() {
             Some(db) => db,
@@ -291,6 +294,20 @@ impl Journal for SqliteJournal {
         self.shared.write(move |db| runs::remove(db, &run))
     }
 
+    fn prune(&self, before: Timestamp, statuses: &[Status]) -> Result<Vec<RunId>, JournalError> {
+        let ended = self.shared.read(|db| runs::ended_before(db, before, statuses))?;
+        let mut removed = Vec::new();
+        for some in ended.chunks(REMOVED_AT_ONCE_MAX) {
+            let some = some.to_vec();
+            match self.shared.write(move |db| runs::remove_all(db, &some)) {
+                Ok(gone) => removed.extend(gone),
+                Err(error) if removed.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(removed)
+    }
+
     fn lease(&self, run: &RunId) -> Result<Lease, JournalError> {
         self.shared.read(|db| runs::lease(db, run))
     }
@@ -305,8 +322,13 @@ impl Journal for SqliteJournal {
         self.shared.write(move |db| runs::release(db, &run, epoch))
     }
 
+    fn park(&self, run: &RunId, epoch: Epoch, trouble: &Trouble) -> Result<(), JournalError> {
+        let (run, trouble) = (run.clone(), trouble.clone());
+        self.shared.write(move |db| people::park(db, &run, epoch, &trouble))
+    }
+
     fn post_mail(&self, run: &RunId, at: Timestamp, command: &Command) -> Result<MailId, JournalError> {
-        let (run, command) = (run.clone(), people::command_to_json(command));
+        let (run, command) = (run.clone(), command.clone());
         self.shared.write(move |db| people::post_mail(db, &run, at, &command))
     }
 
@@ -314,10 +336,14 @@ impl Journal for SqliteJournal {
         self.shared.read(|db| people::mail(db, run))
     }
 
+    fn mail_since(&self, after: MailId) -> Result<Vec<(RunId, MailId)>, JournalError> {
+        self.shared.read(|db| people::mail_since(db, after))
+    }
+
     fn data_version(&self) -> Result<u64, JournalError> {
         self.shared
             .data_version()
-            .map_err(|trouble| trouble.at(&self.shared.path, "read"))
+            .map_err(|not_done| not_done.at(&self.shared.path, "read"))
     }
 
     fn inbox(&self, filter: &InboxFilter) -> Result<Vec<InboxRow>, JournalError> {

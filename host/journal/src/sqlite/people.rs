@@ -1,17 +1,17 @@
 //! What people and other processes see and leave: waits, the mailbox, the inbox.
 
 use rusqlite::{Connection, params};
-use skillhost_core::id::{LaunchId, MailId, Number, RunId, SignalName, SkillName};
-use skillhost_core::machine::{Command, Mail, Source, Wait};
+use skillhost_core::id::{Epoch, LaunchId, MailId, Number, RunId, SignalName, SkillName};
+use skillhost_core::machine::{Command, Local, Mail, Source, Wait};
 use skillhost_core::time::Timestamp;
 
-use super::Trouble;
-use super::apply::{count, time};
+use super::NotDone;
+use super::apply::{apply_local, count, forget_trouble, time};
 use super::runs::{key, limit, parse, row, stamp, status_from_text};
 use crate::error::JournalError;
-use crate::rows::{DueRun, InboxFilter, InboxId, InboxRow, WaitRow};
+use crate::rows::{DueRun, InboxFilter, InboxId, InboxRow, Trouble, WaitRow, asked_by, check_asked};
 
-pub(super) fn waits(db: &Connection, run: &RunId) -> Result<Vec<WaitRow>, Trouble> {
+pub(super) fn waits(db: &Connection, run: &RunId) -> Result<Vec<WaitRow>, NotDone> {
     let key = key(db, run)?;
     let mut find = db.prepare_cached("select number, kind, name, deadline from waits where run = ? order by number")?;
     let mut rows = find.query([key])?;
@@ -40,7 +40,7 @@ pub(super) fn waits(db: &Connection, run: &RunId) -> Result<Vec<WaitRow>, Troubl
     Ok(waits)
 }
 
-pub(super) fn due(db: &Connection, until: Timestamp) -> Result<Vec<DueRun>, Trouble> {
+pub(super) fn due(db: &Connection, until: Timestamp) -> Result<Vec<DueRun>, NotDone> {
     let sql = "select runs.id, min(deadline), status from waits join runs on runs.key = waits.run
         where deadline <= ? group by runs.key order by min(deadline), runs.id";
     let mut find = db.prepare_cached(sql)?;
@@ -57,7 +57,7 @@ pub(super) fn due(db: &Connection, until: Timestamp) -> Result<Vec<DueRun>, Trou
     Ok(due)
 }
 
-pub(super) fn next_deadline(db: &Connection) -> Result<Option<Timestamp>, Trouble> {
+pub(super) fn next_deadline(db: &Connection) -> Result<Option<Timestamp>, NotDone> {
     let sql = "select min(deadline) from waits where deadline is not null";
     let earliest = db
         .prepare_cached(sql)?
@@ -65,16 +65,43 @@ pub(super) fn next_deadline(db: &Connection) -> Result<Option<Timestamp>, Troubl
     Ok(earliest.map(stamp))
 }
 
-pub(super) fn command_to_json(command: &Command) -> String {
-    serde_json::to_string(command).expect("a command serialises")
+/// Says that attempts at a run fail, in its row and in the inbox, unless its lease passed on.
+pub(super) fn park(db: &Connection, run: &RunId, epoch: Epoch, trouble: &Trouble) -> Result<(), NotDone> {
+    let row = row(db, run)?;
+    if row.epoch != epoch || row.status.is_final() {
+        return Ok(());
+    }
+    let key = key(db, run)?;
+    let why = serde_json::to_string(trouble).expect("a trouble serialises");
+    let sql = "update runs set status = 'parked', trouble = ? where key = ?";
+    db.prepare_cached(sql)?.execute(params![why, key])?;
+    // What was said before is not true any more, or not news.
+    forget_trouble(db, key)?;
+    let (title, body) = trouble.announce(&row.skill);
+    let post = Local::Post {
+        source: Source::Trouble,
+        at: trouble.at,
+        title,
+        body,
+        attachments: Vec::new(),
+    };
+    Ok(apply_local(db, key, &post)?)
 }
 
-pub(super) fn post_mail(db: &Connection, run: &RunId, at: Timestamp, command: &str) -> Result<MailId, Trouble> {
+pub(super) fn post_mail(db: &Connection, run: &RunId, at: Timestamp, command: &Command) -> Result<MailId, NotDone> {
     let status = row(db, run)?.status;
     if status.is_final() {
         let run = run.clone();
-        return Err(Trouble::Journal(JournalError::Over { run, status }));
+        return Err(NotDone::Journal(JournalError::Over { run, status }));
     }
+    if let Some((number, asked)) = asked_by(command) {
+        let open = waits(db, run)?.into_iter().find(|wait| wait.number == number);
+        let open = open.filter(|wait| asked.fits(&wait.wait) && wait.deadline.is_none_or(|deadline| deadline > at));
+        let waiting = mail(db, run)?;
+        let waiting = waiting.iter().filter_map(|mail| asked_by(&mail.command));
+        check_asked(run, number, open.is_some(), waiting.map(|(number, _)| number))?;
+    }
+    let command = serde_json::to_string(command).expect("a command serialises");
     let sql = "insert into mail (run, at, command) values (?, ?, ?)";
     let id = db
         .prepare_cached(sql)?
@@ -82,7 +109,7 @@ pub(super) fn post_mail(db: &Connection, run: &RunId, at: Timestamp, command: &s
     Ok(MailId(id.unsigned_abs()))
 }
 
-pub(super) fn mail(db: &Connection, run: &RunId) -> Result<Vec<Mail>, Trouble> {
+pub(super) fn mail(db: &Connection, run: &RunId) -> Result<Vec<Mail>, NotDone> {
     let key = key(db, run)?;
     let mut find = db.prepare_cached("select id, command from mail where run = ? order by id")?;
     let mut rows = find.query([key])?;
@@ -97,7 +124,19 @@ pub(super) fn mail(db: &Connection, run: &RunId) -> Result<Vec<Mail>, Trouble> {
     Ok(mail)
 }
 
-pub(super) fn inbox(db: &Connection, filter: &InboxFilter) -> Result<Vec<InboxRow>, Trouble> {
+pub(super) fn mail_since(db: &Connection, after: MailId) -> Result<Vec<(RunId, MailId)>, NotDone> {
+    let sql = "select runs.id, max(mail.id) from mail join runs on runs.key = mail.run where mail.id > ? group by mail.run order by max(mail.id)";
+    let mut find = db.prepare_cached(sql)?;
+    let mut rows = find.query([count(after.0)])?;
+    let mut newest = Vec::new();
+    while let Some(row) = rows.next()? {
+        let run = parse("a run", RunId::parse(&row.get::<_, String>(0)?))?;
+        newest.push((run, MailId(row.get::<_, i64>(1)?.unsigned_abs())));
+    }
+    Ok(newest)
+}
+
+pub(super) fn inbox(db: &Connection, filter: &InboxFilter) -> Result<Vec<InboxRow>, NotDone> {
     // Two statements, because one with `or` would not use the index of unseen entries.
     let which = if filter.dismissed {
         "true"
@@ -136,8 +175,10 @@ pub(super) fn inbox(db: &Connection, filter: &InboxFilter) -> Result<Vec<InboxRo
 }
 
 fn source_from_text(text: &str) -> Option<Source> {
-    if text == "finished" {
-        return Some(Source::Finished);
+    match text {
+        "finished" => return Some(Source::Finished),
+        "trouble" => return Some(Source::Trouble),
+        _ => {}
     }
     let (kind, number) = text.split_once(' ')?;
     let number = Number(number.parse().ok()?);
@@ -149,7 +190,7 @@ fn source_from_text(text: &str) -> Option<Source> {
     }
 }
 
-pub(super) fn dismiss(db: &Connection, entries: Option<&[InboxId]>, at: Timestamp) -> Result<u64, Trouble> {
+pub(super) fn dismiss(db: &Connection, entries: Option<&[InboxId]>, at: Timestamp) -> Result<u64, NotDone> {
     let Some(entries) = entries else {
         let sql = "update inbox set dismissed_at = ? where dismissed_at is null";
         return Ok(db.prepare_cached(sql)?.execute([time(at)])? as u64);
@@ -162,6 +203,6 @@ pub(super) fn dismiss(db: &Connection, entries: Option<&[InboxId]>, at: Timestam
     Ok(dismissed)
 }
 
-fn damaged(what: String, why: String) -> Trouble {
-    Trouble::Journal(JournalError::DamagedRow { what, why })
+fn damaged(what: String, why: String) -> NotDone {
+    NotDone::Journal(JournalError::DamagedRow { what, why })
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::Trouble;
+use super::NotDone;
 use super::pack::{Packed, pack};
 use crate::error::{AppendError, JournalError};
 use crate::writer::{Append, Receipt, Sink, WRITES_PILED_MAX};
@@ -33,9 +33,9 @@ pub(super) struct Pending {
 /// A change of another kind, made in a transaction of the writer.
 pub(super) trait Job: Send {
     /// Makes the change. May be asked again if the transaction did not hold; an error is of this change alone.
-    fn run(&mut self, db: &Connection) -> Result<(), Trouble>;
+    fn run(&mut self, db: &Connection) -> Result<(), NotDone>;
     /// Takes the fate of the transaction.
-    fn settle(self: Box<Self>, fate: Result<(), Trouble>);
+    fn settle(self: Box<Self>, fate: Result<(), NotDone>);
 }
 
 /// What one transaction takes.

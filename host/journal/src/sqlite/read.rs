@@ -7,7 +7,7 @@ use skillhost_core::entry::{Entry, Record};
 use skillhost_core::id::{Digest, RunId, Seq};
 use skillhost_core::payload::Payload;
 
-use super::Trouble;
+use super::NotDone;
 use super::apply::count;
 use super::pack::{expand, join, link, payload_mut};
 use super::runs::{key, limit, stamp};
@@ -17,7 +17,7 @@ use crate::rows::{LineKey, LineRow};
 /// How many entries are read in one go: a longer transaction would keep the log from being written back (rule J6).
 const PAGE: usize = 1_000;
 
-pub(super) fn records(db: &Connection, run: &RunId, from: Seq, most: usize) -> Result<Vec<Record>, Trouble> {
+pub(super) fn records(db: &Connection, run: &RunId, from: Seq, most: usize) -> Result<Vec<Record>, NotDone> {
     let key = key(db, run)?;
     let mut conversations = Conversations::default();
     let mut records: Vec<Record> = Vec::new();
@@ -39,7 +39,7 @@ fn read_page(
     most: usize,
     conversations: &mut Conversations,
     records: &mut Vec<Record>,
-) -> Result<usize, Trouble> {
+) -> Result<usize, NotDone> {
     let sql = "select seq, at, kind, number, body, payload, blob, digest, bytes, form, content, message, message_at
         from entries left join blobs on blobs.key = entries.blob where run = ? and seq >= ? order by seq limit ?";
     let mut find = db.prepare_cached(sql)?;
@@ -49,8 +49,8 @@ fn read_page(
     while let Some(row) = rows.next()? {
         let record = read_entry(db, row, seq, run, conversations);
         records.push(record.map_err(|error| match error {
-            Bad::Trouble(trouble) => trouble,
-            Bad::Entry(what) => Trouble::Journal(JournalError::Damaged {
+            Bad::NotDone(not_done) => not_done,
+            Bad::Entry(what) => NotDone::Journal(JournalError::Damaged {
                 run: run.clone(),
                 seq,
                 what,
@@ -65,13 +65,13 @@ fn read_page(
 /// What is wrong with an entry, or with reading at all.
 enum Bad {
     Entry(String),
-    Trouble(Trouble),
+    NotDone(NotDone),
 }
 
 impl From<rusqlite::Error> for Bad {
     fn from(error: rusqlite::Error) -> Self {
         match error {
-            rusqlite::Error::SqliteFailure(..) => Self::Trouble(error.into()),
+            rusqlite::Error::SqliteFailure(..) => Self::NotDone(error.into()),
             // The value is not of the column's type, or no UTF-8.
             other => Self::Entry(other.to_string()),
         }
@@ -237,7 +237,7 @@ pub(super) fn lines(
     run: &RunId,
     after: Option<LineKey>,
     most: usize,
-) -> Result<Vec<LineRow>, Trouble> {
+) -> Result<Vec<LineRow>, NotDone> {
     let key = key(db, run)?;
     let sql = "select after, ordinal, at, line from lines where run = ?1 and (?2 is null or (after, ordinal) > (?2, ?3)) order by after, ordinal limit ?4";
     let mut find = db.prepare_cached(sql)?;

@@ -12,11 +12,11 @@ use skillhost_core::lease::Lease;
 use skillhost_core::machine::Status;
 use skillhost_core::time::Timestamp;
 
-use super::Trouble;
+use super::NotDone;
 use super::apply::{insert_entry, time};
 use super::pack::{EntryRow, pack_entry};
 use crate::error::JournalError;
-use crate::rows::{Created, NewRun, RunFilter, RunRow, Taken, check_copy};
+use crate::rows::{Created, NewRun, RunFilter, RunRow, Taken, Trouble, check_copy, may_be_removed};
 
 /// A run to be made, in the form of its rows.
 pub(super) struct Prepared {
@@ -39,7 +39,7 @@ pub(super) fn prepare(new: NewRun) -> Result<Prepared, JournalError> {
     Ok(Prepared { new, entries })
 }
 
-pub(super) fn create(db: &Connection, prepared: &Prepared) -> Result<Created, Trouble> {
+pub(super) fn create(db: &Connection, prepared: &Prepared) -> Result<Created, NotDone> {
     let Prepared { new, entries } = prepared;
     let started = &new.started;
     let sql = "select runs.id from launches join runs on runs.key = launches.run where launches.id = ?";
@@ -53,7 +53,7 @@ pub(super) fn create(db: &Connection, prepared: &Prepared) -> Result<Created, Tr
         (Some(newest), None) => return Ok(Created::Existing(Box::new(row(db, &newest)?))),
         (None, None) => {}
         (newest, Some(follows)) => {
-            return Err(Trouble::Journal(JournalError::LaunchMoved {
+            return Err(NotDone::Journal(JournalError::LaunchMoved {
                 launch: started.launch.clone(),
                 newest: newest.unwrap_or_else(|| follows.clone()),
             }));
@@ -64,7 +64,7 @@ pub(super) fn create(db: &Connection, prepared: &Prepared) -> Result<Created, Tr
         .prepare_cached("select 1 from bundles where digest = ?")?
         .exists([&bundle])?
     {
-        return Err(Trouble::Journal(JournalError::NoBundle { bundle: started.bundle }));
+        return Err(NotDone::Journal(JournalError::NoBundle { bundle: started.bundle }));
     }
     if db
         .prepare_cached("select 1 from runs where id = ?")?
@@ -97,10 +97,10 @@ pub(super) fn create(db: &Connection, prepared: &Prepared) -> Result<Created, Tr
 const ROW: &str = "select runs.id, launch, launches.run <> key, skill, status, bundle, component, created_at,
         (select at from entries where entries.run = key order by seq desc limit 1),
         (select coalesce(max(seq) + 1, 0) from entries where entries.run = key),
-        holder, epoch, simulated, caller_folder, parent, held_from
+        holder, epoch, simulated, caller_folder, parent, held_from, trouble
     from runs join launches on launches.id = runs.launch";
 
-pub(super) fn row(db: &Connection, run: &RunId) -> Result<RunRow, Trouble> {
+pub(super) fn row(db: &Connection, run: &RunId) -> Result<RunRow, NotDone> {
     let mut find = db.prepare_cached(&format!("{ROW} where runs.id = ?"))?;
     let mut rows = find.query([run.as_str()])?;
     match rows.next()? {
@@ -109,12 +109,8 @@ pub(super) fn row(db: &Connection, run: &RunId) -> Result<RunRow, Trouble> {
     }
 }
 
-pub(super) fn rows(db: &Connection, filter: &RunFilter) -> Result<Vec<RunRow>, Trouble> {
-    let mut find = db.prepare_cached(&format!(
-        "{ROW} where (?1 is null or status in (select value from json_each(?1))) and (?2 is null or skill = ?2) and (?3 is null or caller_folder = ?3)
-            and (?4 is null or created_at >= ?4) and not (?5 and launches.run <> key)
-        order by runs.id desc limit ?6"
-    ))?;
+pub(super) fn rows(db: &Connection, filter: &RunFilter) -> Result<Vec<RunRow>, NotDone> {
+    let mut find = db.prepare_cached(&rows_sql(!filter.status.is_empty()))?;
     let statuses: Vec<&str> = filter.status.iter().map(|status| status.as_str()).collect();
     let statuses = (!statuses.is_empty()).then(|| serde_json::to_string(&statuses).expect("words serialise"));
     let mut rows = find.query(params![
@@ -132,15 +128,32 @@ pub(super) fn rows(db: &Connection, filter: &RunFilter) -> Result<Vec<RunRow>, T
     Ok(found)
 }
 
-fn read_row(row: &Row<'_>) -> Result<RunRow, Trouble> {
+/// Returns the statement that lists runs, of some statuses or of any.
+fn rows_sql(by_status: bool) -> String {
+    // Not an `or`: with it, no index would help to find the few that run among the many that are over.
+    let status = match by_status {
+        true => "status in (select value from json_each(?1))",
+        false => "?1 is null",
+    };
+    // The keys first, so that the columns are looked up for the rows that are wanted alone.
+    format!(
+        "{ROW} where key in (
+            select key from runs where {status} and (?2 is null or skill = ?2) and (?3 is null or caller_folder = ?3)
+                and (?4 is null or created_at >= ?4) and not (?5 and key <> (select launches.run from launches where launches.id = runs.launch))
+            order by id desc limit ?6)
+        order by runs.id desc"
+    )
+}
+
+fn read_row(row: &Row<'_>) -> Result<RunRow, NotDone> {
     let run: String = row.get(0)?;
-    let text = |index| -> Result<String, Trouble> { Ok(row.get::<_, String>(index)?) };
+    let text = |index| -> Result<String, NotDone> { Ok(row.get::<_, String>(index)?) };
     let what = format!("the row of run `{run}`");
     let status = text(4)?;
     let updated_at: Option<i64> = row.get(8)?;
     let (Some(status), Some(updated_at)) = (status_from_text(&status), updated_at) else {
         let why = format!("its status is `{status}`, its last entry {updated_at:?}");
-        return Err(Trouble::Journal(JournalError::DamagedRow { what, why }));
+        return Err(NotDone::Journal(JournalError::DamagedRow { what, why }));
     };
     Ok(RunRow {
         launch: parse(&what, LaunchId::parse(&text(1)?))?,
@@ -164,12 +177,25 @@ fn read_row(row: &Row<'_>) -> Result<RunRow, Trouble> {
             .map(|id| parse(&what, RunId::parse(&id)))
             .transpose()?,
         held_from: Seq(row.get::<_, i64>(15)?.unsigned_abs()),
+        trouble: row
+            .get::<_, Option<String>>(16)?
+            .map(|trouble| read_trouble(&what, &trouble))
+            .transpose()?,
         run: parse("a run", RunId::parse(&run))?,
     })
 }
 
+fn read_trouble(what: &str, text: &str) -> Result<Trouble, NotDone> {
+    serde_json::from_str(text).map_err(|error| {
+        NotDone::Journal(JournalError::DamagedRow {
+            what: what.to_owned(),
+            why: format!("what it says about trouble does not parse: {error}"),
+        })
+    })
+}
+
 /// Returns all runs with their launches, newest first.
-pub(super) fn names(db: &Connection) -> Result<Vec<(RunId, String)>, Trouble> {
+pub(super) fn names(db: &Connection) -> Result<Vec<(RunId, String)>, NotDone> {
     let mut find = db.prepare_cached("select id, launch from runs order by id desc")?;
     let mut rows = find.query([])?;
     let mut names = Vec::new();
@@ -179,11 +205,11 @@ pub(super) fn names(db: &Connection) -> Result<Vec<(RunId, String)>, Trouble> {
     Ok(names)
 }
 
-pub(super) fn remove(db: &Connection, run: &RunId) -> Result<(), Trouble> {
+pub(super) fn remove(db: &Connection, run: &RunId) -> Result<(), NotDone> {
     let row = row(db, run)?;
-    if !row.status.is_final() {
+    if !may_be_removed(row.status, row.holder.as_ref()) {
         let (run, status) = (run.clone(), row.status);
-        return Err(Trouble::Journal(JournalError::NotOver { run, status }));
+        return Err(NotDone::Journal(JournalError::NotOver { run, status }));
     }
     let key = key(db, run)?;
     for table in ["entries", "lines", "waits", "mail", "inbox"] {
@@ -211,7 +237,36 @@ pub(super) fn remove(db: &Connection, run: &RunId) -> Result<(), Trouble> {
     Ok(())
 }
 
-pub(super) fn lease(db: &Connection, run: &RunId) -> Result<Lease, Trouble> {
+/// Returns runs that ended so, and whose last entry is older than `before`.
+pub(super) fn ended_before(db: &Connection, before: Timestamp, statuses: &[Status]) -> Result<Vec<RunId>, NotDone> {
+    let statuses = statuses.iter().filter(|status| status.is_final());
+    let statuses: Vec<&str> = statuses.map(|status| status.as_str()).collect();
+    let statuses = serde_json::to_string(&statuses).expect("words serialise");
+    let sql = "select id from runs where status in (select value from json_each(?))
+        and (select at from entries where entries.run = key order by seq desc limit 1) < ? order by id";
+    let mut find = db.prepare_cached(sql)?;
+    let mut rows = find.query(params![statuses, time(before)])?;
+    let mut ended = Vec::new();
+    while let Some(row) = rows.next()? {
+        ended.push(parse("a run", RunId::parse(&row.get::<_, String>(0)?))?);
+    }
+    Ok(ended)
+}
+
+/// Removes runs, and returns those that were still there.
+pub(super) fn remove_all(db: &Connection, runs: &[RunId]) -> Result<Vec<RunId>, NotDone> {
+    let mut removed = Vec::new();
+    for run in runs {
+        match remove(db, run) {
+            Ok(()) => removed.push(run.clone()),
+            Err(NotDone::Journal(JournalError::UnknownRun { .. })) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(removed)
+}
+
+pub(super) fn lease(db: &Connection, run: &RunId) -> Result<Lease, NotDone> {
     let sql = "select holder, epoch from runs where id = ?";
     let lease = db.prepare_cached(sql)?.query_row([run.as_str()], |row| {
         Ok((row.get::<_, Option<String>>(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
@@ -226,7 +281,7 @@ pub(super) fn lease(db: &Connection, run: &RunId) -> Result<Lease, Trouble> {
     })
 }
 
-pub(super) fn claim(db: &Connection, run: &RunId, worker: &WorkerId, seen: &Lease) -> Result<Taken, Trouble> {
+pub(super) fn claim(db: &Connection, run: &RunId, worker: &WorkerId, seen: &Lease) -> Result<Taken, NotDone> {
     let lease = lease(db, run)?;
     if lease != *seen {
         return Ok(Taken::Changed(lease));
@@ -238,7 +293,7 @@ pub(super) fn claim(db: &Connection, run: &RunId, worker: &WorkerId, seen: &Leas
     Ok(Taken::At(epoch))
 }
 
-pub(super) fn release(db: &Connection, run: &RunId, epoch: Epoch) -> Result<(), Trouble> {
+pub(super) fn release(db: &Connection, run: &RunId, epoch: Epoch) -> Result<(), NotDone> {
     key(db, run)?;
     let sql = "update runs set holder = null where id = ? and epoch = ?";
     db.prepare_cached(sql)?
@@ -247,21 +302,21 @@ pub(super) fn release(db: &Connection, run: &RunId, epoch: Epoch) -> Result<(), 
 }
 
 /// Returns the key of a run's row.
-pub(super) fn key(db: &Connection, run: &RunId) -> Result<i64, Trouble> {
+pub(super) fn key(db: &Connection, run: &RunId) -> Result<i64, NotDone> {
     let key = db
         .prepare_cached("select key from runs where id = ?")?
         .query_row([run.as_str()], |row| row.get(0));
     key.optional()?.ok_or_else(|| unknown(run))
 }
 
-fn unknown(run: &RunId) -> Trouble {
-    Trouble::Journal(JournalError::UnknownRun { run: run.clone() })
+fn unknown(run: &RunId) -> NotDone {
+    NotDone::Journal(JournalError::UnknownRun { run: run.clone() })
 }
 
 /// Passes on what was parsed, or says which row it was in.
-pub(super) fn parse<T>(what: &str, parsed: Result<T, IdError>) -> Result<T, Trouble> {
+pub(super) fn parse<T>(what: &str, parsed: Result<T, IdError>) -> Result<T, NotDone> {
     parsed.map_err(|error| {
-        Trouble::Journal(JournalError::DamagedRow {
+        NotDone::Journal(JournalError::DamagedRow {
             what: what.to_owned(),
             why: error.to_string(),
         })
@@ -303,5 +358,41 @@ fn path_from_sql(value: ValueRef<'_>) -> Option<PathBuf> {
     match value {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(PathBuf::from(OsString::from_vec(bytes.to_vec()))),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    /// Returns how the database goes about a statement, a line for each step.
+    fn plan(sql: &str) -> Vec<String> {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(include_str!("migrations/0001.sql")).unwrap();
+        let mut explain = db.prepare(&format!("explain query plan {sql}")).unwrap();
+        let mut steps = explain.raw_query();
+        let mut plan = Vec::new();
+        while let Some(step) = steps.next().unwrap() {
+            plan.push(step.get::<_, String>(3).unwrap());
+        }
+        plan
+    }
+
+    #[test]
+    fn runs_of_a_status_are_found_without_reading_all_others() {
+        let plan = plan(&rows_sql(true));
+        let by_status = plan.iter().any(|step| step.contains("runs_by_status (status=?)"));
+        let scans: Vec<_> = plan.iter().filter(|step| step.starts_with("SCAN runs")).collect();
+        assert!(by_status && scans.is_empty(), "{plan:#?}");
+    }
+
+    #[test]
+    fn the_newest_runs_are_found_without_sorting_all() {
+        let plan = plan(&rows_sql(false));
+        let sorts = plan.iter().filter(|step| step.contains("TEMP B-TREE")).count();
+        // The few that were found.
+        assert_eq!(sorts, 1, "{plan:#?}");
     }
 }

@@ -22,3 +22,4 @@ mod bundles;
 mod leases;
 mod people;
 mod runs;
+mod trouble;

@@ -1,6 +1,6 @@
 //! What people and other processes see and leave: waits, the mailbox, the inbox.
 
-use skillhost_core::id::{Number, SignalName};
+use skillhost_core::id::{MailId, Number, SignalName};
 use skillhost_core::machine::{Command, Decision, Local, Source, Status, Wait, Write};
 use skillhost_core::time::Timestamp;
 use skillhost_journal::{DueRun, InboxFilter, InboxId, JournalError};
@@ -11,6 +11,11 @@ use skillhost_core::effect::Function;
 stories! {
     p1_mail_is_kept_until_the_holder_takes_it,
     p1_mail_for_a_run_that_is_over_or_unknown_is_refused,
+    p1_new_mail_is_found_run_by_run,
+    p2_of_many_answers_one_is_taken,
+    p2_an_answer_to_what_is_not_open_is_refused,
+    p2_an_answer_that_comes_too_late_is_refused,
+    p2_a_decision_is_taken_once_and_only_where_one_is_asked_for,
     p1_the_version_changes_with_what_others_commit,
     a_message_is_posted_once_for_each_source,
     what_was_dismissed_stays_away_and_is_not_posted_again,
@@ -23,6 +28,7 @@ stories! {
 
 fn p1_mail_is_kept_until_the_holder_takes_it(stage: &Stage) {
     let (run, mut writer) = stage.run(1);
+    append(&mut writer, [open(3, Wait::Decision, None)]).unwrap();
     let commands = [
         Command::Event {
             name: SignalName::parse("go").unwrap(),
@@ -35,6 +41,11 @@ fn p1_mail_is_kept_until_the_holder_takes_it(stage: &Stage) {
             by: Some("ada".to_owned()),
         },
         Command::Cancel { reason: None },
+        Command::Pause { by: None },
+        Command::Resume {
+            by: Some("ada".to_owned()),
+        },
+        remark(),
     ];
     let ids: Vec<_> = commands
         .iter()
@@ -55,9 +66,9 @@ fn p1_mail_is_kept_until_the_holder_takes_it(stage: &Stage) {
         ],
     )
     .unwrap();
-    assert_eq!(stage.journal.mail(&run).unwrap().len(), 1);
+    assert_eq!(stage.journal.mail(&run).unwrap().len(), 4);
     let next = stage.journal.post_mail(&run, at(2), &commands[2]).unwrap();
-    assert!(next > ids[2], "ids are not used again");
+    assert!(next > ids[5], "ids are not used again");
 }
 
 fn p1_mail_for_a_run_that_is_over_or_unknown_is_refused(stage: &Stage) {
@@ -68,6 +79,111 @@ fn p1_mail_for_a_run_that_is_over_or_unknown_is_refused(stage: &Stage) {
     assert_eq!(over.to_string(), format!("run `{run}` is over (done)"));
     let unknown = stage.journal.post_mail(&run_id(2), at(1), &cancel);
     assert!(matches!(unknown, Err(JournalError::UnknownRun { .. })));
+}
+
+fn p1_new_mail_is_found_run_by_run(stage: &Stage) {
+    let runs = [1, 2, 3].map(|n| stage.create(n));
+    let note = |run| stage.journal.post_mail(run, at(1), &remark()).unwrap();
+    let (first, second, third) = (note(&runs[0]), note(&runs[1]), note(&runs[0]));
+    let since = |after| stage.journal.mail_since(after).unwrap();
+    let both = [(runs[1].clone(), second), (runs[0].clone(), third)];
+    assert_eq!(since(MailId(0)), both);
+    assert_eq!(since(first), both);
+    assert_eq!(since(second), both[1..]);
+    assert_eq!(since(third), []);
+}
+
+fn p2_of_many_answers_one_is_taken(stage: &Stage) {
+    let (run, mut writer) = stage.run(1);
+    append(
+        &mut writer,
+        [open(0, question(), None), open(1, question(), Some(at(9)))],
+    )
+    .unwrap();
+    let accepted = std::thread::scope(|scope| {
+        let people: Vec<_> = (0..16)
+            .map(|_| scope.spawn(|| stage.journal.post_mail(&run, at(1), &answer(0)).is_ok()))
+            .collect();
+        let fates = people.into_iter().map(|person| person.join().unwrap());
+        fates.filter(|accepted| *accepted).count()
+    });
+    assert_eq!(accepted, 1);
+    let late = stage.journal.post_mail(&run, at(1), &answer(0)).unwrap_err();
+    assert_eq!(
+        late.to_string(),
+        format!("question #0 of run `{run}` was answered already")
+    );
+    stage.journal.post_mail(&run, at(8), &answer(1)).unwrap();
+    assert_eq!(stage.journal.mail(&run).unwrap().len(), 2);
+}
+
+fn p2_an_answer_to_what_is_not_open_is_refused(stage: &Stage) {
+    let (run, mut writer) = stage.run(1);
+    let event = Wait::Event(SignalName::parse("publish").unwrap());
+    let waits = [
+        open(0, question(), None),
+        open(1, event, None),
+        open(2, Wait::Decision, None),
+    ];
+    append(&mut writer, waits.into_iter().chain([close(0)])).unwrap();
+    for number in 0..4 {
+        let refused = stage.journal.post_mail(&run, at(1), &answer(number)).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            format!("run `{run}` has no open question #{number}")
+        );
+    }
+    assert_eq!(stage.journal.mail(&run).unwrap(), []);
+}
+
+fn p2_an_answer_that_comes_too_late_is_refused(stage: &Stage) {
+    let (run, mut writer) = stage.run(1);
+    append(&mut writer, [open(0, question(), Some(at(9)))]).unwrap();
+    for late in [at(9), at(10)] {
+        let refused = stage.journal.post_mail(&run, late, &answer(0));
+        assert!(matches!(refused, Err(JournalError::QuestionClosed { .. })));
+    }
+    stage
+        .journal
+        .post_mail(&run, Timestamp(at(9).0 - 1), &answer(0))
+        .unwrap();
+}
+
+fn p2_a_decision_is_taken_once_and_only_where_one_is_asked_for(stage: &Stage) {
+    let (run, mut writer) = stage.run(1);
+    append(&mut writer, [open(0, question(), None), open(1, Wait::Decision, None)]).unwrap();
+    let decide = |number| Command::Decide {
+        number: Number(number),
+        decision: Decision::Redo,
+        by: None,
+    };
+    let refused = stage.journal.post_mail(&run, at(1), &decide(0));
+    assert!(matches!(
+        refused,
+        Err(JournalError::QuestionClosed { number: Number(0), .. })
+    ));
+    stage.journal.post_mail(&run, at(1), &decide(1)).unwrap();
+    let second = stage.journal.post_mail(&run, at(1), &decide(1));
+    assert!(matches!(second, Err(JournalError::Answered { number: Number(1), .. })));
+}
+
+fn question() -> Wait {
+    Wait::Question(SignalName::parse("publish").unwrap())
+}
+
+fn answer(number: u64) -> Command {
+    Command::Answer {
+        number: Number(number),
+        value: json("true"),
+        by: None,
+    }
+}
+
+fn remark() -> Command {
+    Command::Note {
+        message: "the build is green again".to_owned(),
+        by: Some("ada".to_owned()),
+    }
 }
 
 fn p1_the_version_changes_with_what_others_commit(stage: &Stage) {
@@ -180,8 +296,7 @@ fn close(number: u64) -> Write {
 
 fn a_question_leaves_the_inbox_when_its_wait_is_closed(stage: &Stage) {
     let (_, mut writer) = stage.run(1);
-    let question = Wait::Question(SignalName::parse("publish").unwrap());
-    let asked = [open(0, question, None), post(Source::Question(Number(0)), "Publish?")];
+    let asked = [open(0, question(), None), post(Source::Question(Number(0)), "Publish?")];
     append(
         &mut writer,
         asked.into_iter().chain([post(Source::Message(Number(0)), "stays")]),
@@ -230,11 +345,10 @@ fn waits_are_listed_until_they_are_closed(stage: &Stage) {
 
 fn the_end_of_a_run_closes_its_waits_and_questions(stage: &Stage) {
     let (run, mut writer) = stage.run(1);
-    let question = Wait::Question(SignalName::parse("publish").unwrap());
     let sleep = entry(1, call(0, Function::CLOCK_SLEEP, json("{\"duration_ns\":1}")));
     append(
         &mut writer,
-        [sleep, open(0, Wait::Timer, Some(at(7))), open(1, question, None)],
+        [sleep, open(0, Wait::Timer, Some(at(7))), open(1, question(), None)],
     )
     .unwrap();
     append(

@@ -22,6 +22,7 @@ stories! {
     a_run_that_is_not_there_is_an_error_that_names_the_nearest,
     a_run_that_is_over_can_be_forgotten_and_one_that_is_not_cannot,
     the_launch_of_a_forgotten_run_falls_back_to_the_run_before,
+    runs_that_ended_long_ago_are_forgotten_together,
 }
 
 fn a_new_run_has_its_row_its_launch_and_its_first_entry(stage: &Stage) {
@@ -259,4 +260,24 @@ fn the_launch_of_a_forgotten_run_falls_back_to_the_run_before(stage: &Stage) {
     stage.journal.remove_run(&run_id(2)).unwrap();
     assert!(!stage.journal.run(&run_id(1)).unwrap().superseded);
     assert_eq!(stage.journal.find_run(run_id(1).as_str()).unwrap(), run_id(1));
+}
+
+fn runs_that_ended_long_ago_are_forgotten_together(stage: &Stage) {
+    // More than one transaction's worth.
+    const LONG_AGO: u64 = 45;
+    for n in 1..=LONG_AGO {
+        append(&mut stage.run(n).1, [entry(1, done())]).unwrap();
+    }
+    append(&mut stage.run(51).1, [entry(1, finished(How::Cancelled(None)))]).unwrap();
+    append(&mut stage.run(52).1, [Write::Local(Local::SetStatus(Status::Waiting))]).unwrap();
+    let (_, mut recent) = stage.run(53);
+    append(&mut recent, [entry(1, called(0, json("1"))), entry(2, done())]).unwrap();
+
+    let statuses = [Status::Done, Status::Failed, Status::Waiting];
+    assert_eq!(stage.journal.prune(at(1_001), &statuses).unwrap(), []);
+    let pruned = stage.journal.prune(at(1_002), &statuses).unwrap();
+    assert_eq!(pruned, (1..=LONG_AGO).map(run_id).collect::<Vec<_>>());
+    let left = names(stage, &RunFilter::default());
+    assert_eq!(left, [run_id(53), run_id(52), run_id(51)]);
+    assert_eq!(stage.journal.prune(at(1_002), &statuses).unwrap(), []);
 }

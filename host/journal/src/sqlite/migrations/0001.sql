@@ -15,8 +15,10 @@ create table runs (
     held_from     integer not null,             -- how many entries there were when the lease was last taken
     simulated     integer not null,
     caller_folder any,                          -- text; a blob if it is not UTF-8
-    parent        text
+    parent        text,
+    trouble       text                          -- as JSON: why attempts fail for a reason outside the skill, until the run goes on
 ) strict;
+create index runs_by_status on runs (status, id);   -- for Journal::runs
 create index runs_by_bundle on runs (bundle);   -- for Journal::collect
 create index runs_by_launch on runs (launch);   -- for Journal::remove_run
 
@@ -98,7 +100,7 @@ create index mail_by_run on mail (run);
 create table inbox (
     id           integer primary key autoincrement,
     run          integer not null references runs,
-    source       text not null,                 -- 'message 3', 'question 3', 'decision 3', 'finished'
+    source       text not null,                 -- 'message 3', 'question 3', 'decision 3', 'trouble', 'finished'
     at           integer not null,
     title        text not null,
     body         text not null,
