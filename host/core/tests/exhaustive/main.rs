@@ -61,6 +61,7 @@ fn every_run_of_one_call_survives_three_crashes() {
         crashes: 3,
         choose_after_crash: true,
         cancel: false,
+        pause: false,
     };
     let executions = exhaust_all(programs(&Call::ALL, 1, false), limits);
     println!("{executions} executions");
@@ -73,6 +74,7 @@ fn every_run_of_two_calls_survives_two_crashes_in_every_order_of_arrival() {
         crashes: 2,
         choose_after_crash: true,
         cancel: false,
+        pause: false,
     };
     let executions = exhaust_all(programs(&Call::ALL, 2, false), limits);
     println!("{executions} executions");
@@ -85,6 +87,7 @@ fn every_run_of_three_calls_survives_a_crash_at_every_point() {
         crashes: 1,
         choose_after_crash: false,
         cancel: false,
+        pause: false,
     };
     let executions = exhaust_all(programs(&Call::ALL, 3, false), limits);
     println!("{executions} executions");
@@ -98,6 +101,7 @@ fn every_run_of_four_calls_survives_a_crash_at_every_point() {
         crashes: 1,
         choose_after_crash: false,
         cancel: false,
+        pause: false,
     };
     let executions = exhaust_all(programs(&kinds, 4, true), limits);
     println!("{executions} executions");
@@ -110,8 +114,35 @@ fn c1_every_run_of_two_calls_can_be_cancelled_at_every_point_and_crash_as_well()
         crashes: 1,
         choose_after_crash: false,
         cancel: true,
+        pause: false,
     };
     let executions = exhaust_all(programs(&Call::ALL, 2, false), limits);
     println!("{executions} executions");
     assert!(executions > 10_000);
+}
+
+#[test]
+fn p4_every_run_of_two_calls_can_be_paused_at_every_point_and_crash_as_well() {
+    let limits = Limits {
+        crashes: 1,
+        choose_after_crash: false,
+        cancel: false,
+        pause: true,
+    };
+    let executions = exhaust_all(programs(&Call::ALL, 2, false), limits);
+    println!("{executions} executions");
+    assert!(executions > 10_000);
+}
+
+#[test]
+fn c4_every_run_of_one_call_can_be_paused_and_cancelled_at_every_point_and_crash_as_well() {
+    let limits = Limits {
+        crashes: 1,
+        choose_after_crash: true,
+        cancel: true,
+        pause: true,
+    };
+    let executions = exhaust_all(programs(&Call::ALL, 1, false), limits);
+    println!("{executions} executions");
+    assert!(executions > 1_000);
 }

@@ -7,7 +7,7 @@ use skillhost_core::effect::{Class, Kind};
 use skillhost_core::entry::{Entry, Finished, How, Limits as RunLimits, Provider, Record, SEMANTICS, Started};
 use skillhost_core::id::{Digest, LaunchId, MailId, Number, RunId, Seq, SignalName, SkillName};
 use skillhost_core::machine::{
-    Action, Command, Decision, Ended, Event, Local, Machine, Mail, Source, Stop, Ticket, Wait, Write,
+    Action, Command, Decision, Ended, Event, Local, Machine, Mail, Source, Status, Stop, Ticket, Wait, Write,
 };
 use skillhost_core::outcome::Outcome;
 use skillhost_core::payload::Payload;
@@ -25,6 +25,8 @@ pub(crate) struct Limits {
     pub(crate) choose_after_crash: bool,
     /// Whether somebody may cancel the run, at any point.
     pub(crate) cancel: bool,
+    /// Whether somebody may pause the run once, at any point, and let it go on at any later one.
+    pub(crate) pause: bool,
 }
 
 /// What outlives a process: the journal as far as it is durable, and what was done to the world.
@@ -40,6 +42,9 @@ struct Lasting {
     file: Vec<u64>,
     decided: BTreeSet<u64>,
     cancelled: bool,
+    /// What the run's row says.
+    paused: bool,
+    was_paused: bool,
 }
 
 /// One attempt.
@@ -58,6 +63,8 @@ struct Attempt<'a> {
     idle: Option<Vec<(Number, Wait)>>,
     dropped: BTreeSet<u64>,
     finished: Option<Finished>,
+    /// Whether the machine was told to pause.
+    paused: bool,
 }
 
 /// What may happen next.
@@ -70,6 +77,8 @@ enum Next {
     Grace,
     Crash,
     Cancel,
+    Pause,
+    Resume,
     Help,
 }
 
@@ -97,7 +106,7 @@ pub(crate) fn execute(program: &Program, choices: &mut Choices, limits: Limits) 
 
 impl<'a> Attempt<'a> {
     fn begin(program: &'a Program, lasting: &Lasting, now: Timestamp) -> Self {
-        let machine = Machine::new(lasting.records.clone()).unwrap();
+        let machine = Machine::new(lasting.records.clone()).unwrap().paused(lasting.paused);
         Self {
             machine,
             guest: Guest::new(program),
@@ -112,6 +121,7 @@ impl<'a> Attempt<'a> {
             idle: None,
             dropped: BTreeSet::new(),
             finished: None,
+            paused: lasting.paused,
         }
     }
 
@@ -150,6 +160,9 @@ impl<'a> Attempt<'a> {
             if limits.cancel && !lasting.cancelled {
                 options.push(Next::Cancel);
             }
+            if limits.pause && !lasting.was_paused {
+                options.push(Next::Pause);
+            }
             match options[choices.pick(options.len())] {
                 Next::Crash => {
                     *crashes -= 1;
@@ -184,6 +197,9 @@ impl<'a> Attempt<'a> {
         }
         if self.idle.as_ref().is_some_and(|waits| needs_help(waits)) {
             options.push(Next::Help);
+        }
+        if self.paused {
+            options.push(Next::Resume);
         }
         options
     }
@@ -223,6 +239,11 @@ impl<'a> Attempt<'a> {
                 lasting.cancelled = true;
                 self.send(lasting, Command::Cancel { reason: None });
             }
+            Next::Pause => {
+                lasting.was_paused = true;
+                self.send(lasting, Command::Pause { by: None });
+            }
+            Next::Resume => self.send(lasting, Command::Resume { by: None }),
             Next::Help => self.help(lasting, choices),
             Next::Crash => unreachable!("the process died"),
         }
@@ -265,6 +286,7 @@ impl<'a> Attempt<'a> {
     fn tell(&mut self, lasting: &mut Lasting, event: Event) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
+            self.note_pause(lasting, &event);
             if matches!(event, Event::Guest(_)) || !matches!(event, Event::Mail(_)) {
                 self.idle = None;
             }
@@ -284,15 +306,18 @@ impl<'a> Attempt<'a> {
                         self.aborted.insert(number.0);
                     }
                     Action::Measure(ticket) => {
+                        assert!(!self.paused, "p4: nothing is begun while paused");
                         self.check_allowed(lasting, &ticket);
                         self.measures.push(ticket);
                     }
                     Action::Perform(ticket) => {
+                        assert!(!self.paused, "p4: nothing is performed while paused");
                         self.check_allowed(lasting, &ticket);
                         *lasting.performed.entry(ticket.number().0).or_default() += 1;
                         self.effects.push(ticket);
                     }
                     Action::Deliver(given) => {
+                        assert!(!self.paused, "p4: nothing is delivered while paused");
                         self.check_delivery(lasting, &given.outcome, given.number);
                         assert!(delivery.replace(given).is_none(), "g3: one thing is given at a time");
                     }
@@ -304,6 +329,17 @@ impl<'a> Attempt<'a> {
                 let slice = self.guest.deliver(delivery);
                 self.note_drops(&slice);
                 events.push(Event::Guest(slice));
+            }
+        }
+    }
+
+    fn note_pause(&mut self, lasting: &Lasting, event: &Event) {
+        let Event::Mail(mail) = event else { return };
+        for Mail { command, .. } in mail {
+            match command {
+                Command::Pause { .. } => self.paused = !lasting.cancelled,
+                Command::Resume { .. } | Command::Cancel { .. } => self.paused = false,
+                _ => {}
             }
         }
     }
@@ -408,6 +444,7 @@ impl<'a> Attempt<'a> {
                 }) => {
                     assert!(lasting.posts.insert(number.0), "a message is posted once");
                 }
+                Write::Local(Local::SetStatus(status)) => lasting.paused = status == Status::Paused,
                 Write::Local(Local::TakeMail(id)) => {
                     lasting.mail.remove(&id);
                 }
