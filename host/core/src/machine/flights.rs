@@ -82,9 +82,9 @@ impl Flights {
         due.map(|(_, number)| *number).collect()
     }
 
-    /// Returns when the next call is due.
-    pub(super) fn deadline(&self) -> Option<Timestamp> {
-        self.agenda.due.first().map(|(at, _)| *at)
+    /// Returns when which call is due, the earliest first.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = (Timestamp, Number)> {
+        self.agenda.due.iter().copied()
     }
 
     /// Returns the calls that wait for a time, an event or a person, in the order started.

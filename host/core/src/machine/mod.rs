@@ -187,12 +187,11 @@ impl Machine {
             Event::Durable(seq) => self.durable = self.durable.max(seq),
             Event::Measured(number, result) => self.measured(number, result),
             Event::Ended(number, ended) => self.ended(number, ended),
-            Event::Alarm => self.alarm = None,
+            Event::Alarm => self.pass_deadlines(),
             Event::GraceOver => self.end_grace(),
             Event::Mail(mail) => self.take_in_mail(mail),
         }
         if !self.stopped {
-            self.pass_deadlines();
             self.take_turns();
         }
         if !self.stopped {

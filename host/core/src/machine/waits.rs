@@ -69,13 +69,34 @@ impl Machine {
         self.mail.values().any(about)
     }
 
-    /// Answers what is due.
+    /// Answers what is due, but for waits whose answer lies in the mailbox: it came in time, and is taken when it may be (rules P2, P3).
     pub(super) fn pass_deadlines(&mut self) {
+        self.alarm = None;
         if !self.live || self.paused || self.ending.is_some() {
             return;
         }
         for number in self.flights.due(self.now) {
-            self.pass_deadline(number);
+            if !self.is_answered_by_mail(number) {
+                self.pass_deadline(number);
+            }
+        }
+    }
+
+    /// Returns whether the mailbox holds what a call waits for. Events go to the waits of their name in the order of both.
+    fn is_answered_by_mail(&self, number: Number) -> bool {
+        match self.wait_of(number) {
+            Some(Wait::Question(_)) => {
+                let about = |command: &Command| matches!(command, Command::Answer { number: n, .. } if *n == number);
+                self.mail.values().any(about)
+            }
+            Some(Wait::Event(wanted)) => {
+                let sent = |command: &&Command| matches!(command, Command::Event { name, .. } if *name == wanted);
+                let before = self.flights.waits().map(|(other, _)| other);
+                let before = before.take_while(|other| *other < number);
+                let before = before.filter(|other| self.wait_of(*other) == Some(Wait::Event(wanted.clone())));
+                self.mail.values().filter(sent).count() > before.count()
+            }
+            _ => false,
         }
     }
 
@@ -98,7 +119,12 @@ impl Machine {
 
     /// Returns when something is due next without anybody's help.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        self.flights.deadline().filter(|_| !self.paused)
+        if self.paused {
+            return None;
+        }
+        let mut deadlines = self.flights.deadlines();
+        let next = deadlines.find(|(at, number)| *at > self.now || !self.is_answered_by_mail(*number));
+        next.map(|(at, _)| at)
     }
 
     /// Notes what the mailbox holds. A cancellation becomes an entry at once, and a pause holds from now on; everything else waits until nothing waits its

@@ -55,7 +55,8 @@ fn p4_a_timer_that_comes_due_while_paused_fires_when_the_run_goes_on() {
          mail pause => take mail 1, status paused, idle paused [0 timer]
          alarm
          clock 2000
-         mail resume => take mail 2, status running, returned 0 ok at 2000, close 0, deliver 0 ok at 2000",
+         mail resume => take mail 2, status running, alarm 1050, status waiting, idle [0 timer]
+         alarm => returned 0 ok at 2000, close 0, deliver 0 ok at 2000, status running",
     );
     check_with_bookkeeping(
         "guest sleep for=50 => called 0, open 0 timer, alarm 1050, status waiting, idle [0 timer]
@@ -74,7 +75,8 @@ fn p4_a_call_that_is_to_be_tried_again_waits_for_the_pause_to_end() {
          ends 0 again => idle paused []
          clock 90000000
          rings
-         mail resume => take mail 2, retried 0 failure
+         mail resume => take mail 2
+         alarm => retried 0 failure
          commit => perform 0 again",
     );
 }

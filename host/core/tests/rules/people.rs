@@ -82,6 +82,41 @@ fn p2_an_answer_after_the_time_is_over_is_not_taken() {
 }
 
 #[test]
+fn p2_an_answer_that_came_in_time_goes_before_its_timeout() {
+    check_with_bookkeeping(
+        "guest question for=50, read => called 0, called 1, open 0 question, post question 0, perform 1, alarm 1050, status running
+         ends 1 ok => returned 1 ok at 1000, deliver 1 ok at 1000
+         mail answer 0
+         alarm
+         guest => take mail 1, returned 0 ok at 1050, close 0, deliver 0 ok at 1050",
+    );
+}
+
+#[test]
+fn p2_of_two_waits_that_are_over_the_one_whose_event_came_in_time_is_answered() {
+    check_with_bookkeeping(
+        "guest wait for=50, wait for=50, read => called 0, called 1, called 2, open 0 event, open 1 event, perform 2, alarm 1050, status running
+         ends 2 ok => returned 2 ok at 1000, deliver 2 ok at 1000
+         mail event go
+         alarm => returned 1 timeout at 1050, close 1
+         guest => deliver 1 timeout at 1050
+         guest => take mail 1, returned 0 ok at 1050, close 0, deliver 0 ok at 1050",
+    );
+}
+
+#[test]
+fn p2_an_answer_sent_while_nothing_ran_goes_before_the_timeout_that_passed_meanwhile() {
+    check(
+        "guest question for=50 => called 0, open 0 question, post question 0, idle [0 question]
+         commit
+         crash
+         clock 2000
+         mail answer 0
+         guest question for=50 => open 0 question, post question 0, take mail 1, returned 0 ok at 2000, close 0, deliver 0 ok at 2000",
+    );
+}
+
+#[test]
 fn p3_nothing_is_taken_while_the_guest_computes_or_something_waits_its_turn() {
     check(
         "guest wait, read => called 0, called 1, open 0 event, perform 1
