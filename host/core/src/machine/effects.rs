@@ -113,7 +113,7 @@ impl Machine {
 
     /// Performs what is no longer behind its barrier (rule J1).
     pub(super) fn release(&mut self) {
-        if self.ending.is_some() || !self.live || self.paused {
+        if self.ending.is_some() || !self.live || self.is_held() {
             return;
         }
         for number in self.flights.free(self.durable) {

@@ -30,6 +30,8 @@ pub enum Event {
     Alarm,
     /// The time that the last [`super::Action::Grace`] named has been spent driving the run.
     GraceOver,
+    /// The attempt is to end: nothing more is begun, delivered or taken; what is under way is recorded, and then the run is idle, whatever it was doing.
+    Drain,
     /// What the run's mailbox holds; rows that the machine was already shown may be among it.
     Mail(Vec<Mail>),
 }

@@ -39,7 +39,7 @@ impl Machine {
         let Some(flight) = self.flights.get(number) else {
             return;
         };
-        if flight.phase != Phase::InLine || !self.live || self.paused || self.ending.is_some() {
+        if flight.phase != Phase::InLine || !self.live || self.is_held() || self.ending.is_some() {
             return;
         }
         match flight.in_doubt {

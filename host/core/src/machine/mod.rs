@@ -83,6 +83,7 @@ pub struct Machine {
     mail_taken: BTreeSet<MailId>,
     cancel: Cancel,
     paused: bool,
+    draining: bool,
     ending: Option<Ending>,
 
     seq_next: Seq,
@@ -131,6 +132,7 @@ impl Machine {
             mail_taken: BTreeSet::new(),
             cancel,
             paused: false,
+            draining: false,
             ending: None,
             seq_next: history.seq_next,
             durable,
@@ -189,6 +191,7 @@ impl Machine {
             Event::Ended(number, ended) => self.ended(number, ended),
             Event::Alarm => self.pass_deadlines(),
             Event::GraceOver => self.end_grace(),
+            Event::Drain => self.draining = true,
             Event::Mail(mail) => self.take_in_mail(mail),
         }
         if !self.stopped {
@@ -209,6 +212,11 @@ impl Machine {
     /// Returns whether the guest does something for the first time, not again.
     pub fn is_live(&self) -> bool {
         self.live
+    }
+
+    /// Returns whether the run only waits, as the last [`Action::Idle`] said.
+    pub fn is_at_rest(&self) -> bool {
+        self.idle
     }
 
     /// Returns what is spent or reserved.
@@ -262,7 +270,7 @@ impl Machine {
 
     /// Leaves the machine: asks for the barrier that something waits for, sets the alarm, and says so if the run only waits.
     fn rest(&mut self) {
-        let performed = self.flights.barrier().filter(|_| !self.paused);
+        let performed = self.flights.barrier().filter(|_| !self.is_held());
         let wanted = performed
             .into_iter()
             .chain(self.ending.as_ref().and_then(|ending| ending.written))
@@ -279,9 +287,14 @@ impl Machine {
         self.rest_if_idle();
     }
 
-    /// Returns whether nothing happens before somebody else does something: paused, as soon as nothing is in flight.
+    /// Returns whether nothing is to be begun, delivered or taken: because a person paused the run, or because the attempt is to end.
+    fn is_held(&self) -> bool {
+        self.paused || self.draining
+    }
+
+    /// Returns whether nothing happens before somebody else does something: held, as soon as nothing is in flight.
     fn is_idle(&self) -> bool {
-        if self.paused {
+        if self.is_held() {
             return self.guest == Guest::Blocked && !self.flights.any_in_flight();
         }
         self.live
@@ -310,11 +323,13 @@ impl Machine {
             .filter_map(|(number, flight)| flight.wait().map(|wait| (number, wait)))
             .collect();
         let parked = waits.iter().any(|(_, wait)| *wait == Wait::Decision);
-        self.set_status(match parked {
-            _ if self.paused => Status::Paused,
-            true => Status::Parked,
-            false => Status::Waiting,
-        });
+        match (self.paused, self.draining, parked) {
+            (true, _, _) => self.set_status(Status::Paused),
+            // The next attempt goes on: the run stands as it did.
+            (false, true, _) => {}
+            (false, false, true) => self.set_status(Status::Parked),
+            (false, false, false) => self.set_status(Status::Waiting),
+        }
         let (paused, deadline) = (self.paused, self.next_deadline());
         self.act(Action::Idle(Idle {
             paused,

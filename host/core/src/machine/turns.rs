@@ -9,7 +9,7 @@ use crate::outcome::Outcome;
 impl Machine {
     /// Goes on until the guest runs, or nothing is left to do before something happens.
     pub(super) fn take_turns(&mut self) {
-        while self.guest == Guest::Blocked && !self.stopped && !self.paused && self.ending.is_none() {
+        while self.guest == Guest::Blocked && !self.stopped && !self.is_held() && self.ending.is_none() {
             if let Some(number) = self.refusals.pop_front() {
                 self.deliver_refusal(number);
             } else if let Some(record) = self.waiting.pop_front() {

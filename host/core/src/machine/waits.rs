@@ -72,7 +72,7 @@ impl Machine {
     /// Answers what is due, but for waits whose answer lies in the mailbox: it came in time, and is taken when it may be (rules P2, P3).
     pub(super) fn pass_deadlines(&mut self) {
         self.alarm = None;
-        if !self.live || self.paused || self.ending.is_some() {
+        if !self.live || self.is_held() || self.ending.is_some() {
             return;
         }
         for number in self.flights.due(self.now) {
@@ -119,7 +119,7 @@ impl Machine {
 
     /// Returns when something is due next without anybody's help.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        if self.paused {
+        if self.is_held() {
             return None;
         }
         let mut deadlines = self.flights.deadlines();

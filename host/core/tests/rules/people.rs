@@ -184,3 +184,18 @@ fn a_run_ends_when_what_it_left_under_way_has_ended() {
          commit => stop done",
     );
 }
+
+#[test]
+fn an_attempt_that_is_to_end_begins_nothing_records_what_comes_back_and_then_rests() {
+    check(
+        "guest ask, ask => called 0, called 1
+         durable 1 => perform 0
+         drain
+         commit
+         ends 0 ok => returned 0 ok at 1000, idle []
+         commit
+         crash
+         guest ask, ask => deliver 0 ok at 1000
+         guest finishes => close 1, finished done spent 0, post the end",
+    );
+}

@@ -4,7 +4,7 @@
 //!
 //! - `guest A, B, ..`: what it does, each a call (`words.rs`), `drop 0`, or `says text`; then it blocks, or `finishes`, `fails`, `traps`, `breaks`;
 //! - `commit`: everything queued is durable; `durable 3`: so is everything up to entry 3;
-//! - `ends 0 ok`, `measured 0 7`, `mail redo 0`, `alarm`, `grace`: what the shell tells; `clock 2000` sets the wall clock; `rings`: an alarm too early;
+//! - `ends 0 ok`, `measured 0 7`, `mail redo 0`, `alarm`, `grace`: what the shell tells; `clock 2000` sets the wall clock; `rings`: an alarm too early; `drain`: the attempt is to end;
 //! - `crash`: the process dies with what it had queued, and another attempt begins; `crash after 1`: the first append that was queued survived;
 //! - `journal A, B, ..`: an attempt begins on these entries instead.
 
@@ -130,6 +130,7 @@ impl Story {
                 self.now = self.now.after(Duration::from_millis(GRACE_MS));
                 self.handle(Event::GraceOver)
             }
+            "drain" => self.handle(Event::Drain),
             "rings" => self.handle(Event::Alarm),
             "crash" => {
                 let survived = rest.strip_prefix("after ").map_or(0, |n| n.parse().unwrap());
