@@ -59,8 +59,8 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns the runs that wait for a time not after `until`, the most overdue first.
     fn due(&self, until: Timestamp) -> Result<Vec<DueRun>, JournalError>;
 
-    /// Returns the earliest time that a run waits for.
-    fn next_deadline(&self) -> Result<Option<Timestamp>, JournalError>;
+    /// Returns the earliest time after `after` that a run waits for.
+    fn next_deadline(&self, after: Timestamp) -> Result<Option<Timestamp>, JournalError>;
 
     /// Forgets a run that is over, or that is parked and that nobody holds. What it alone needed goes with the next [`Journal::collect`].
     fn remove_run(&self, run: &RunId) -> Result<(), JournalError>;

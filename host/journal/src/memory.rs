@@ -202,8 +202,8 @@ impl Journal for MemoryJournal {
         Ok(due)
     }
 
-    fn next_deadline(&self) -> Result<Option<Timestamp>, JournalError> {
-        Ok(self.read(State::deadlines).into_iter().map(|run| run.deadline).min())
+    fn next_deadline(&self, after: Timestamp) -> Result<Option<Timestamp>, JournalError> {
+        Ok(self.read(|state| state.next_deadline(after)))
     }
 
     fn remove_run(&self, run: &RunId) -> Result<(), JournalError> {

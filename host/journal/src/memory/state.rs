@@ -271,6 +271,14 @@ impl State {
         runs.collect()
     }
 
+    pub(super) fn next_deadline(&self, after: Timestamp) -> Option<Timestamp> {
+        let waits = self.runs.values().flat_map(|row| row.waits.values());
+        waits
+            .filter_map(|wait| wait.deadline)
+            .filter(|deadline| *deadline > after)
+            .min()
+    }
+
     pub(super) fn inbox(&self, filter: &InboxFilter) -> Vec<InboxRow> {
         let rows = self.inbox.values().rev();
         rows.filter(|row| filter.dismissed || row.dismissed_at.is_none())

@@ -285,8 +285,8 @@ impl Journal for SqliteJournal {
         self.shared.read(|db| people::due(db, until))
     }
 
-    fn next_deadline(&self) -> Result<Option<Timestamp>, JournalError> {
-        self.shared.read(people::next_deadline)
+    fn next_deadline(&self, after: Timestamp) -> Result<Option<Timestamp>, JournalError> {
+        self.shared.read(|db| people::next_deadline(db, after))
     }
 
     fn remove_run(&self, run: &RunId) -> Result<(), JournalError> {

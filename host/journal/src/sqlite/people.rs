@@ -57,11 +57,11 @@ pub(super) fn due(db: &Connection, until: Timestamp) -> Result<Vec<DueRun>, NotD
     Ok(due)
 }
 
-pub(super) fn next_deadline(db: &Connection) -> Result<Option<Timestamp>, NotDone> {
-    let sql = "select min(deadline) from waits where deadline is not null";
+pub(super) fn next_deadline(db: &Connection, after: Timestamp) -> Result<Option<Timestamp>, NotDone> {
+    let sql = "select min(deadline) from waits where deadline > ?";
     let earliest = db
         .prepare_cached(sql)?
-        .query_row([], |row| row.get::<_, Option<i64>>(0))?;
+        .query_row([time(after)], |row| row.get::<_, Option<i64>>(0))?;
     Ok(earliest.map(stamp))
 }
 

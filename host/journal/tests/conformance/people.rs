@@ -362,11 +362,11 @@ fn the_end_of_a_run_closes_its_waits_and_questions(stage: &Stage) {
     .unwrap();
     assert!(stage.journal.waits(&run).unwrap().is_empty());
     assert_eq!(titles(stage, &InboxFilter::default()), ["over"]);
-    assert_eq!(stage.journal.next_deadline().unwrap(), None);
+    assert_eq!(stage.journal.next_deadline(at(0)).unwrap(), None);
 }
 
 fn runs_that_wait_for_a_time_are_found_when_it_has_come(stage: &Stage) {
-    assert_eq!(stage.journal.next_deadline().unwrap(), None);
+    assert_eq!(stage.journal.next_deadline(at(0)).unwrap(), None);
     let deadlines = [(1, 30), (2, 10), (3, 20)];
     for (n, seconds) in deadlines {
         let (_, mut writer) = stage.run(n);
@@ -383,7 +383,9 @@ fn runs_that_wait_for_a_time_are_found_when_it_has_come(stage: &Stage) {
     }
     let (_, mut writer) = stage.run(4);
     append(&mut writer, [open(0, Wait::Timer, Some(Timestamp(u64::MAX)))]).unwrap();
-    assert_eq!(stage.journal.next_deadline().unwrap(), Some(at(10)));
+    assert_eq!(stage.journal.next_deadline(at(0)).unwrap(), Some(at(10)));
+    assert_eq!(stage.journal.next_deadline(at(10)).unwrap(), Some(at(20)));
+    assert_eq!(stage.journal.next_deadline(at(30)).unwrap(), Some(at(99)));
     let due = |n: u64, seconds| DueRun {
         run: run_id(n),
         deadline: at(seconds),
