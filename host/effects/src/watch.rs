@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use skillhost_core::id::Number;
 
 /// Receives the progress of a run's performances. Cheap to clone.
@@ -12,7 +13,8 @@ pub struct Watch(Option<Arc<Sink>>);
 type Sink = dyn Fn(Number, Progress) + Send + Sync;
 
 /// How far a performance is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Progress {
     /// It waits for one of the provider's slots.
     Queued,

@@ -1,7 +1,7 @@
 //! The one configuration that guests are compiled and run under.
 //!
 //! Everything that a guest could observe of the engine is decided here: code generator, NaN patterns, features, the depth of the stack. Its name is
-//! the [profile](Engine::profile), which a run records. Two hosts with the same profile run a guest the same way.
+//! the [profile](EngineConfig::profile), which a run records. Two hosts with the same profile run a guest the same way.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -55,6 +55,15 @@ impl EngineConfig {
         }
     }
 
+    /// Returns the name of the configuration, as far as a guest may notice it. A run records it.
+    pub fn profile(&self) -> String {
+        format!(
+            "wasmtime-{}/cranelift/stack-{}k/{PROFILE_REVISION}",
+            WASMTIME_VERSION.split('.').next().unwrap_or_default(),
+            self.stack_bytes_max >> 10
+        )
+    }
+
     /// Returns the configuration for a process that drives up to `runs_max` runs in memory at once.
     pub fn many_runs(runs_max: u32) -> Self {
         Self {
@@ -91,15 +100,10 @@ impl Engine {
         let engine = configure(config)
             .and_then(|config| wasmtime::Engine::new(&config))
             .map_err(|error| EngineError(format!("{error:#}")))?;
-        let profile = format!(
-            "wasmtime-{}/cranelift/stack-{}k/{PROFILE_REVISION}",
-            WASMTIME_VERSION.split('.').next().unwrap_or_default(),
-            config.stack_bytes_max >> 10
-        );
         let ticker = Ticker::new(engine.weak()).map_err(|error| EngineError(error.to_string()))?;
         Ok(Self(Arc::new(Inner {
             engine,
-            profile,
+            profile: config.profile(),
             ticker,
         })))
     }

@@ -3,6 +3,9 @@
 //! A bound that a guest can notice is the same at every replay: it depends on the guest and on `started`, never on the machine. What the machine
 //! itself cannot give ends the attempt, not the run.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use wasmtime::ResourceLimiter;
 
 use super::stop::Broken;
@@ -38,7 +41,8 @@ pub(crate) const TABLE_ELEMENTS_MAX: usize = 100_000;
 #[derive(Debug)]
 pub(crate) struct Limiter {
     memory_bytes_max: u64,
-    memory_bytes: u64,
+    /// Shared with the guest's owner, who cannot look into the store.
+    memory_bytes: Arc<AtomicU64>,
     /// Whether the guest was refused memory, which explains what it may do next.
     pub(crate) refused: bool,
 }
@@ -47,7 +51,7 @@ impl Limiter {
     pub(crate) fn new(memory_bytes_max: u64) -> Self {
         Self {
             memory_bytes_max,
-            memory_bytes: 0,
+            memory_bytes: Arc::default(),
             refused: false,
         }
     }
@@ -55,12 +59,18 @@ impl Limiter {
     pub(crate) fn memory_bytes_max(&self) -> u64 {
         self.memory_bytes_max
     }
+
+    /// Returns the place where the size of all its memories stands.
+    pub(crate) fn memory_bytes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.memory_bytes)
+    }
 }
 
 impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let grown = self
             .memory_bytes
+            .load(Ordering::Relaxed)
             .saturating_sub(current as u64)
             .saturating_add(desired as u64);
         if grown > self.memory_bytes_max {
@@ -70,7 +80,7 @@ impl ResourceLimiter for Limiter {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        self.memory_bytes = grown;
+        self.memory_bytes.store(grown, Ordering::Relaxed);
         Ok(true)
     }
 

@@ -18,6 +18,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use skillhost_core::entry::{Failure, Mount, Started};
@@ -110,6 +111,7 @@ impl GuestStart {
 pub struct Guest {
     engine: Engine,
     desk: SharedDesk,
+    memory_bytes: Arc<AtomicU64>,
     body: Option<Body>,
     begun: bool,
 }
@@ -130,14 +132,21 @@ impl Guest {
         };
         let random = Randomness::new(&start.seed);
         let limiter = Limiter::new(start.memory_bytes_max);
+        let memory_bytes = limiter.memory_bytes();
         let state = State::new(desk.clone(), facts, random, limiter);
         let body = Box::pin(run(engine.clone(), pre.clone(), state, start.input));
         Self {
             engine: engine.clone(),
             desk,
+            memory_bytes,
             body: Some(body),
             begun: false,
         }
+    }
+
+    /// Returns the size of the guest's memories: the most that it holds, because pages that it never touched are not there.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes.load(Ordering::Relaxed)
     }
 
     /// Runs the guest from the beginning until it blocks or ends.
