@@ -57,6 +57,15 @@ pub(super) fn holder(folder: &Path, worker: &WorkerId) -> io::Result<Holder> {
     }
 }
 
+/// Waits until a worker is gone, however long that takes.
+pub(super) fn wait_until_gone(folder: &Path, worker: &WorkerId) -> io::Result<()> {
+    match File::options().write(true).open(file_of(folder, worker)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(file) => file.lock(),
+    }
+}
+
 /// Removes the files of workers that are gone.
 fn sweep(folder: &Path) -> io::Result<()> {
     for found in fs::read_dir(folder)? {

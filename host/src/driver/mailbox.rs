@@ -1,46 +1,120 @@
-//! Looks into a run's mailbox whenever somebody else may have put something there (rule P1).
+//! Looks into a run's mailbox whenever somebody may have put something there (rule P1).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use skillhost_core::id::RunId;
 use skillhost_core::machine::Mail;
 use skillhost_journal::{Journal, JournalError};
+use tokio::sync::Notify;
 use tokio::time::{Interval, MissedTickBehavior};
 
-/// How often the database is asked whether anything was written.
+/// How often the database is asked whether anything was written, where nobody says so.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How it is learnt that something was put into a mailbox.
+#[derive(Clone, Debug)]
+pub enum Bell {
+    /// Somebody rings who knows.
+    Rung(Arc<Ring>),
+    /// Nobody does: the database is asked, again and again.
+    Absent,
+}
+
+/// A bell that is rung when somebody wants something of a run.
+#[derive(Debug, Default)]
+pub struct Ring {
+    bell: Notify,
+    rung: AtomicBool,
+    draining: AtomicBool,
+}
+
+impl Ring {
+    /// Rings.
+    pub fn ring(&self) {
+        self.rung.store(true, Ordering::SeqCst);
+        self.bell.notify_one();
+    }
+
+    /// Rings, and asks for nothing more to be begun.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.bell.notify_one();
+    }
+
+    /// Returns whether it was rung since somebody last looked.
+    pub fn is_rung(&self) -> bool {
+        self.rung.load(Ordering::SeqCst)
+    }
+
+    /// Returns whether nothing more is to be begun.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Notes that somebody looks now.
+    pub fn answer(&self) {
+        self.rung.store(false, Ordering::SeqCst);
+    }
+
+    /// Waits until it is rung. May be dropped and asked again.
+    pub async fn heard(&self) {
+        self.bell.notified().await;
+    }
+}
 
 /// A run's mailbox.
 pub(super) struct Mailbox {
     journal: Arc<dyn Journal>,
     run: RunId,
-    seen: Option<u64>,
-    ticks: Interval,
+    when: When,
+}
+
+enum When {
+    Rung(Arc<Ring>),
+    Looking { seen: Option<u64>, ticks: Interval },
 }
 
 impl Mailbox {
-    pub(super) fn new(journal: Arc<dyn Journal>, run: RunId) -> Self {
-        let mut ticks = tokio::time::interval(LOOK_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self {
-            journal,
-            run,
-            seen: None,
-            ticks,
-        }
+    pub(super) fn new(journal: Arc<dyn Journal>, run: RunId, bell: Bell) -> Self {
+        let when = match bell {
+            Bell::Rung(ring) => When::Rung(ring),
+            Bell::Absent => {
+                let mut ticks = tokio::time::interval(LOOK_EVERY);
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                When::Looking { seen: None, ticks }
+            }
+        };
+        Self { journal, run, when }
     }
 
     /// Waits until it is time to look again. May be dropped and asked again.
     pub(super) async fn due(&mut self) {
-        self.ticks.tick().await;
+        match &mut self.when {
+            When::Rung(ring) => ring.heard().await,
+            When::Looking { ticks, .. } => {
+                ticks.tick().await;
+            }
+        }
+    }
+
+    /// Returns whether nothing more is to be begun.
+    pub(super) fn is_draining(&self) -> bool {
+        matches!(&self.when, When::Rung(ring) if ring.is_draining())
     }
 
     /// Returns what is there, if anything may have changed since the last look.
     pub(super) fn look(&mut self) -> Result<Vec<Mail>, JournalError> {
-        let version = self.journal.data_version()?;
-        if self.seen.replace(version) == Some(version) {
-            return Ok(Vec::new());
+        match &mut self.when {
+            // Before the look: who rings during it is heard.
+            When::Rung(ring) => ring.answer(),
+            When::Looking { seen, .. } => {
+                let version = self.journal.data_version()?;
+                if seen.replace(version) == Some(version) {
+                    return Ok(Vec::new());
+                }
+            }
         }
         self.journal.mail(&self.run)
     }

@@ -9,6 +9,7 @@ mod flying;
 mod lock;
 mod mailbox;
 mod observe;
+mod residency;
 mod shell;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use skillhost_core::entry::{Finished, Record, Started};
 use skillhost_core::id::{Digest, Epoch, RunId, Seq, WorkerId};
 use skillhost_core::lease::{self, Claim};
-use skillhost_core::machine::{Idle, LoadError as HistoryError, Machine, Mismatch};
+use skillhost_core::machine::{Idle, LoadError as HistoryError, Machine, Mismatch, Status};
 use skillhost_core::payload::Payload;
 use skillhost_effects::Effects;
 use skillhost_effects::files::Mounts;
@@ -26,7 +27,9 @@ use skillhost_runtime::{BundleFiles, GuestStart, LoadError, Loaded, Loader};
 
 use crate::home::Home;
 pub use clock::now;
+pub use mailbox::{Bell, Ring};
 pub use observe::{Observer, Seen, Silent};
+pub use residency::{Residency, Room, Stay};
 use shell::{Shell, Stopped};
 
 /// The file of a bundle that scripts the offline provider.
@@ -57,7 +60,6 @@ struct Parts {
 }
 
 /// How long to stay with a run that only waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
     /// Until it is over.
     Finished,
@@ -66,6 +68,8 @@ pub enum Until {
         /// How long a timer is worth staying for.
         patience: std::time::Duration,
     },
+    /// As long as there is room.
+    Evicted(Stay),
 }
 
 /// What a run is driven with that does not stand in its journal.
@@ -74,6 +78,8 @@ pub struct Drive<'a> {
     pub settings: &'a Settings,
     /// How long to stay.
     pub until: Until,
+    /// How it is learnt that something is in the mailbox.
+    pub bell: Bell,
     /// Checks a result before it becomes the run's; the message says what does not fit.
     pub check_result: &'a (dyn Fn(&Payload) -> Result<(), String> + Sync),
     /// Watches.
@@ -215,6 +221,16 @@ impl Worker {
         &self.0.hub
     }
 
+    /// Waits until another worker is gone, however long that takes.
+    pub fn wait_until_gone(&self, worker: &WorkerId) -> Result<(), DriveError> {
+        lock::wait_until_gone(&self.0.home.workers(), worker).map_err(DriveError::Lock)
+    }
+
+    /// Returns the worker that this is.
+    pub fn id(&self) -> &WorkerId {
+        &self.0.id
+    }
+
     /// Returns whether somebody else drives the run now.
     pub fn is_held_elsewhere(&self, run: &RunId) -> Result<bool, DriveError> {
         Ok(matches!(self.decide(run)?.0, Claim::Busy(_)))
@@ -260,6 +276,7 @@ impl Worker {
         }
         let started = Machine::started(&records).map_err(history)?.clone();
         let started_at = records[0].at;
+        let paused = self.0.journal.run(run)?.status == Status::Paused;
         let changed = replacement
             .as_ref()
             .map(|other| other.component.digest() != started.component);
@@ -272,11 +289,12 @@ impl Worker {
         failpoint::hit("driver.loaded");
         let next = Seq(records.len() as u64);
         let shell = Shell::new(shell::Parts {
-            machine: Machine::new(records).map_err(history)?,
+            machine: Machine::new(records).map_err(history)?.paused(paused),
             writer: self.0.journal.writer(run, epoch, next),
             journal: Arc::clone(&self.0.journal),
             effects,
             until: drive.until,
+            bell: drive.bell,
             observer: drive.observer,
             check_result: drive.check_result,
         })?;

@@ -1,5 +1,6 @@
 //! One attempt: the loop between the guest, the machine, and everything that answers them.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 
 use super::clock::now;
 use super::flying::Flying;
-use super::mailbox::Mailbox;
+use super::mailbox::{Bell, Mailbox};
 use super::observe::{Observer, Seen};
 use super::{DriveError, Driven, Until};
 
@@ -33,6 +34,7 @@ pub(super) struct Parts<'a> {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) effects: Effects,
     pub(super) until: Until,
+    pub(super) bell: Bell,
     pub(super) observer: &'a mut dyn Observer,
     pub(super) check_result: &'a (dyn Fn(&Payload) -> Result<(), String> + Sync),
 }
@@ -56,6 +58,8 @@ pub(super) struct Shell<'a> {
     progress: mpsc::UnboundedReceiver<(Number, Progress)>,
     health: watch::Receiver<Health>,
     was_live: bool,
+    /// What the guest holds at most.
+    memory_bytes: u64,
 }
 
 /// What follows from an event.
@@ -79,6 +83,8 @@ enum Beside {
     Progress(Number, Progress),
     Health,
     Mail,
+    /// There is no room for a run that only waits.
+    Leave,
 }
 
 impl<'a> Shell<'a> {
@@ -88,7 +94,8 @@ impl<'a> Shell<'a> {
             // Whoever watched may be gone already.
             sender.send((number, progress)).ok();
         });
-        let mailbox = Mailbox::new(Arc::clone(&parts.journal), parts.writer.run().clone());
+        let (journal, run) = (Arc::clone(&parts.journal), parts.writer.run().clone());
+        let mailbox = Mailbox::new(journal, run, parts.bell.clone());
         let health = parts.journal.health();
         Ok(Self {
             parts,
@@ -100,6 +107,7 @@ impl<'a> Shell<'a> {
             progress,
             health,
             was_live: false,
+            memory_bytes: 0,
         })
     }
 
@@ -112,7 +120,7 @@ impl<'a> Shell<'a> {
         loop {
             let step = match ran {
                 Ran::Stop(stop) => Step::Stop(stop),
-                Ran::Slice(slice) => self.after(slice).await?,
+                Ran::Slice(slice) => self.after(slice, guest.memory_bytes()).await?,
             };
             match step {
                 Step::Deliver(delivery) => {
@@ -129,22 +137,33 @@ impl<'a> Shell<'a> {
     }
 
     /// Takes in what the guest did, and waits for what it is given next.
-    async fn after(&mut self, mut slice: Slice) -> Result<Step, DriveError> {
+    async fn after(&mut self, mut slice: Slice, memory_bytes: u64) -> Result<Step, DriveError> {
+        let mut resting = None;
+        self.memory_bytes = memory_bytes;
         self.check(&mut slice);
         let mut step = self.tell(Event::Guest(slice))?;
         loop {
             match step {
                 Step::Wait => {}
-                Step::Idle(idle) if self.is_worth_staying(&idle) => {}
-                Step::Idle(idle) => {
-                    // What the run waits for has to be there when this process is gone.
-                    self.parts.writer.flush().await?;
-                    return Ok(Step::Idle(idle));
+                Step::Idle(idle) if !self.mailbox.is_draining() && self.stays(&idle) => resting = Some(idle),
+                Step::Idle(idle) => return self.leave(idle).await,
+                other => {
+                    self.wake().await;
+                    return Ok(other);
                 }
-                other => return Ok(other),
             }
-            let beside = self.next().await?;
-            step = self.take(beside)?;
+            match self.next().await? {
+                Beside::Leave => {
+                    return self
+                        .leave(resting.take().expect("only who rests is asked to leave"))
+                        .await;
+                }
+                beside => step = self.take(beside)?,
+            }
+            if resting.is_some() && !self.parts.machine.is_at_rest() {
+                resting = None;
+                self.wake().await;
+            }
         }
     }
 
@@ -161,14 +180,32 @@ impl<'a> Shell<'a> {
         }
     }
 
-    fn is_worth_staying(&self, idle: &Idle) -> bool {
-        match self.parts.until {
+    /// Decides whether a run that only waits stays in memory.
+    fn stays(&mut self, idle: &Idle) -> bool {
+        match &mut self.parts.until {
             Until::Finished => true,
             Until::Waiting { patience } => {
                 let timers_only = idle.waits.iter().all(|(_, wait)| *wait == Wait::Timer);
-                timers_only && idle.deadline.is_some_and(|deadline| deadline.since(now()) <= patience)
+                timers_only && idle.deadline.is_some_and(|deadline| deadline.since(now()) <= *patience)
+            }
+            Until::Evicted(stay) => {
+                stay.rest(idle.deadline, self.memory_bytes);
+                true
             }
         }
+    }
+
+    /// Takes a slot again if the run rested.
+    async fn wake(&mut self) {
+        if let Until::Evicted(stay) = &mut self.parts.until {
+            stay.wake().await;
+        }
+    }
+
+    /// Ends the attempt at a run that only waits. What it waits for has to be there when it is gone from here.
+    async fn leave(&mut self, idle: Idle) -> Result<Step, DriveError> {
+        self.parts.writer.flush().await?;
+        Ok(Step::Idle(idle))
     }
 
     /// Runs the guest, and meanwhile records what arrives: it waits its turn (rule G3).
@@ -203,23 +240,41 @@ impl<'a> Shell<'a> {
             Some((number, progress)) = self.progress.recv() => Ok(Beside::Progress(number, progress)),
             Ok(()) = self.health.changed() => Ok(Beside::Health),
             () = self.mailbox.due() => Ok(Beside::Mail),
+            () = asked_to_leave(&self.parts.until) => Ok(Beside::Leave),
         }
     }
 
     fn take(&mut self, beside: Beside) -> Result<Step, DriveError> {
         match beside {
+            // What somebody answered in time goes before the timeout.
+            Beside::Event(Event::Alarm) => match self.mailbox.look()? {
+                mail if mail.is_empty() => self.tell(Event::Alarm),
+                mail => {
+                    let by_mail = self.tell(Event::Mail(mail))?;
+                    match self.tell(Event::Alarm)? {
+                        Step::Wait => Ok(by_mail),
+                        by_alarm => Ok(by_alarm),
+                    }
+                }
+            },
             Beside::Event(event) => self.tell(event),
+            Beside::Mail if self.mailbox.is_draining() => self.tell(Event::Drain),
             Beside::Mail => match self.mailbox.look()? {
                 mail if mail.is_empty() => Ok(Step::Wait),
                 mail => self.tell(Event::Mail(mail)),
             },
+            Beside::Leave => unreachable!("only who rests is asked to leave"),
             Beside::Progress(number, progress) => {
                 self.parts.observer.on(Seen::Performing(number, progress));
                 Ok(Step::Wait)
             }
             Beside::Health => {
                 let health = self.health.borrow_and_update().clone();
-                self.parts.observer.on(Seen::Storage(&health));
+                let failing = match &health {
+                    Health::Good => None,
+                    Health::Failing { message, .. } => Some(Cow::Borrowed(&**message)),
+                };
+                self.parts.observer.on(Seen::Storage(failing));
                 Ok(Step::Wait)
             }
         }
@@ -244,7 +299,7 @@ impl<'a> Shell<'a> {
                     step = Step::Deliver(delivery);
                 }
                 Action::Idle(idle) => {
-                    self.parts.observer.on(Seen::Idle(&idle));
+                    self.parts.observer.on(Seen::Idle(idle.waits.len()));
                     step = Step::Idle(idle);
                 }
                 Action::Stop(stop) => step = Step::Stop(stop),
@@ -262,7 +317,9 @@ impl<'a> Shell<'a> {
             match write {
                 Write::Entry(record) => self.show(&record.entry),
                 // What is said again at a replay was shown before.
-                Write::Line { line, .. } if self.parts.machine.is_live() => self.parts.observer.on(Seen::Line(line)),
+                Write::Line { line, .. } if self.parts.machine.is_live() => {
+                    self.parts.observer.on(Seen::Line(Cow::Borrowed(line)));
+                }
                 Write::Line { .. } | Write::Local(_) => {}
             }
         }
@@ -273,7 +330,7 @@ impl<'a> Shell<'a> {
         let seen = match entry {
             Entry::Called(called) => {
                 self.parts.effects.note(called);
-                let label = called.options.label.as_deref();
+                let label = called.options.label.as_deref().map(Cow::Borrowed);
                 Seen::Called {
                     number: called.number,
                     function: called.function,
@@ -283,12 +340,12 @@ impl<'a> Shell<'a> {
             Entry::Retried(retried) => Seen::Retried {
                 number: retried.number,
                 why: retried.why,
-                fault: retried.fault.as_ref(),
+                fault: retried.fault.as_ref().map(|fault| Cow::Borrowed(fault.code.as_ref())),
             },
             Entry::Returned(returned) => Seen::Returned {
                 number: returned.number,
                 fault: match &returned.outcome {
-                    Outcome::Err(fault) => Some(fault),
+                    Outcome::Err(fault) => Some(Cow::Borrowed(fault.code.as_ref())),
                     Outcome::Ok(_) => None,
                 },
                 tokens: returned.spent.map_or(0, |spent| spent.tokens),
@@ -296,6 +353,14 @@ impl<'a> Shell<'a> {
             _ => return,
         };
         self.parts.observer.on(seen);
+    }
+}
+
+/// Waits until a run that rests is asked to leave memory.
+async fn asked_to_leave(until: &Until) {
+    match until {
+        Until::Evicted(stay) => stay.asked_to_leave().await,
+        Until::Finished | Until::Waiting { .. } => std::future::pending().await,
     }
 }
 
