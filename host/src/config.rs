@@ -1,10 +1,13 @@
 //! The user's configuration: `config.toml` in the state folder. Everything in it may be absent, the file too; a member that is not known is an error.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 use skillhost_core::budget::Cost;
 use skillhost_core::entry::Limits;
+use skillhost_core::id::SkillName;
 use skillhost_effects::model;
 
 use crate::error::{CliError, Result};
@@ -25,6 +28,68 @@ pub struct Config {
     pub model: model::Config,
     /// What a run may spend and hold, unless the launch says otherwise.
     pub limits: LimitsConfig,
+    /// How the daemon drives runs.
+    pub worker: WorkerConfig,
+}
+
+/// How the daemon drives runs. What is absent is as the host has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerConfig {
+    /// The most runs that work at once; one that waits does not count.
+    pub runs: Option<usize>,
+    /// The most of one skill that do.
+    pub runs_of: BTreeMap<String, usize>,
+    /// The memory that waiting runs may hold.
+    pub waiting_mib: Option<u64>,
+    /// How long the daemon stays when there is nothing to do.
+    pub idle_seconds: Option<u64>,
+}
+
+impl WorkerConfig {
+    const RUNS_DEFAULT: usize = 64;
+    const RUNS_MAX: usize = 512;
+    const WAITING_MIB_DEFAULT: u64 = 128;
+    const IDLE_DEFAULT: Duration = Duration::from_secs(600);
+
+    /// Returns the most runs that work at once.
+    pub fn runs_max(&self) -> usize {
+        self.runs.unwrap_or(Self::RUNS_DEFAULT)
+    }
+
+    /// Returns the most of each skill that do, where that is bounded.
+    pub fn runs_max_of(&self) -> HashMap<SkillName, usize> {
+        let named = self.runs_of.iter();
+        named
+            .filter_map(|(skill, max)| Some((SkillName::parse(skill).ok()?, *max)))
+            .collect()
+    }
+
+    /// Returns the most that the memories of waiting guests may come to, in bytes.
+    pub fn waiting_bytes_max(&self) -> u64 {
+        self.waiting_mib
+            .unwrap_or(Self::WAITING_MIB_DEFAULT)
+            .saturating_mul(1 << 20)
+    }
+
+    /// Returns how long the daemon stays when there is nothing to do.
+    pub fn idle(&self) -> Duration {
+        self.idle_seconds.map_or(Self::IDLE_DEFAULT, Duration::from_secs)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let bounds = std::iter::once(("worker.runs".to_owned(), self.runs_max()));
+        let bounds_of = self.runs_of.iter();
+        for (member, max) in bounds.chain(bounds_of.map(|(skill, max)| (format!("worker.runs_of.{skill}"), *max))) {
+            if !(1..=Self::RUNS_MAX).contains(&max) {
+                return Err(format!("`{member}` is {max}; it may be 1 to {}", Self::RUNS_MAX));
+            }
+        }
+        match self.runs_of.keys().find(|skill| SkillName::parse(skill).is_err()) {
+            Some(skill) => Err(format!("`worker.runs_of.{skill}` names no skill")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a run may spend and hold. What is absent is as the host has it.
@@ -59,6 +124,10 @@ impl Config {
     }
 
     fn check(&self, path: &Path) -> Result<()> {
+        if let Err(reason) = self.worker.check() {
+            let message = format!("{reason}, in the configuration `{}`", path.display());
+            return Err(CliError::invalid("bad_config", message));
+        }
         match self.limits.memory_mib {
             Some(mib) if !(1..=MEMORY_MIB_MAX).contains(&mib) => {
                 let message = format!(

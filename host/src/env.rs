@@ -12,6 +12,9 @@ pub const HOME: &str = "SKILLHOST_HOME";
 /// The folder that skills are installed in; `~/.claude/skills` if absent. `--skills-dir` goes before it.
 pub const SKILLS: &str = "SKILLHOST_SKILLS";
 
+/// What the user is called.
+pub const USER: &str = "USER";
+
 /// What one process was told by its environment, read once when it starts.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -23,6 +26,8 @@ pub struct Environment {
     pub user_folder: Option<PathBuf>,
     /// The folder it was started from.
     pub caller_folder: Option<PathBuf>,
+    /// What the user is called, where it is recorded who did something.
+    pub user: Option<String>,
     /// What chooses and reaches a model provider, keys included.
     pub model: model::Environment,
 }
@@ -35,6 +40,7 @@ impl Environment {
             skills: path(SKILLS),
             user_folder: std::env::home_dir().filter(|folder| folder.is_absolute()),
             caller_folder: std::env::current_dir().ok(),
+            user: std::env::var(USER).ok().filter(|name| !name.is_empty()),
             model: model::Environment::current(),
         }
     }

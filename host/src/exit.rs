@@ -16,6 +16,8 @@ pub enum Exit {
     Failed = 30,
     /// The run waits for somebody or for a time.
     Waiting = 40,
+    /// The time is over, and the run goes on.
+    GoesOn = 45,
     /// The run was cancelled.
     Cancelled = 50,
     /// The disk or the database could not.

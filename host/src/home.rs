@@ -81,6 +81,21 @@ impl Home {
         self.root.join("workers")
     }
 
+    /// Returns the file whose lock shows that the daemon lives.
+    pub fn daemon_lock(&self) -> PathBuf {
+        self.root.join("daemon.lock")
+    }
+
+    /// Returns the daemon's socket, unless that path is too long for one.
+    pub fn daemon_socket(&self) -> PathBuf {
+        self.root.join("daemon.sock")
+    }
+
+    /// Returns the folder of the daemon's logs.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
     /// Returns the folder of a run: its mount `run/`.
     pub fn run(&self, run: &RunId) -> PathBuf {
         self.root.join("runs").join(run.as_str())

@@ -158,6 +158,7 @@ mod tests {
             skills: None,
             user_folder: None,
             caller_folder: None,
+            user: None,
             model: Default::default(),
         })
         .unwrap()

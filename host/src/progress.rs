@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use skillhost_core::machine::{Level, Line};
-use skillhost_journal::Health;
 
 use crate::driver::{Observer, Seen};
 use crate::terminal::{Terminal, cut, plain_line};
@@ -63,9 +62,8 @@ impl Observer for Progress {
     fn on(&mut self, seen: Seen<'_>) {
         let Some(bar) = &self.bar else { return };
         match seen {
-            Seen::Line(Line::Message { level, message }) if *level >= Level::Info => self.say(message),
-            Seen::Line(Line::Printed { text, .. }) => self.say(text),
-            Seen::Storage(Health::Failing { message, .. }) => {
+            Seen::Line(line) if said(&line).is_some() => self.say(said(&line).unwrap_or_default()),
+            Seen::Storage(Some(message)) => {
                 self.say(&format!(
                     "warning: the journal cannot be written, which is tried again: {message}"
                 ));
@@ -76,6 +74,15 @@ impl Observer for Progress {
                 }
             }
         }
+    }
+}
+
+/// Returns what a line says to whoever watches.
+fn said(line: &Line) -> Option<&str> {
+    match line {
+        Line::Message { level, message } if *level >= Level::Info => Some(message),
+        Line::Printed { text, .. } => Some(text),
+        _ => None,
     }
 }
 
@@ -95,21 +102,24 @@ impl Tally {
             Seen::Live if self.replayed > 0 => self.doing = "goes on where it was interrupted".to_owned(),
             Seen::Called { function, label, .. } => {
                 self.started += 1;
-                self.doing = label.map_or_else(|| function.to_string(), plain_line);
+                self.doing = label.as_deref().map_or_else(|| function.to_string(), plain_line);
             }
             Seen::Returned { tokens, .. } => {
                 self.returned += 1;
                 self.tokens += tokens;
             }
             Seen::Retried { fault, .. } => {
-                let why = fault.map_or_else(|| "a crash".to_owned(), |fault| plain_line(&fault.code));
+                let why = fault.as_deref().map_or_else(|| "a crash".to_owned(), plain_line);
                 self.doing = format!("tries again after {why}");
             }
-            Seen::Line(Line::Progress { label, done, total }) => {
+            Seen::Line(line) => {
+                let Line::Progress { label, done, total } = &**line else {
+                    return false;
+                };
                 let total = total.map_or_else(String::new, |total| format!(" of {total}"));
                 self.doing = format!("{} {done}{total}", plain_line(label));
             }
-            Seen::Idle(idle) if !idle.waits.is_empty() => self.doing = "waits".to_owned(),
+            Seen::Idle(1..) => self.doing = "waits".to_owned(),
             _ => return false,
         }
         true
@@ -147,7 +157,7 @@ mod tests {
         assert!(tally.take(&Seen::Live));
         assert_eq!(tally.line(), "1 replayed, 0 done: goes on where it was interrupted");
         for number in 1..3 {
-            let label = Some("part:\u{1b}[1m rivers");
+            let label = Some("part:\u{1b}[1m rivers".into());
             tally.take(&Seen::Called {
                 number: Number(number),
                 function: Function::MODEL_COMPLETE,

@@ -59,6 +59,14 @@ pub enum Command {
     Answer(AnswerArgs),
     /// Cancel a run
     Cancel(CancelArgs),
+    /// Hold a run until it is resumed
+    Pause(PauseArgs),
+    /// Leave a note for a run, which its skill reads when it asks for notes
+    Inject(InjectArgs),
+    /// Wait until runs are over or need somebody
+    Wait(WaitArgs),
+    /// Start, stop or look at the daemon that drives runs in the background
+    Worker(WorkerArgs),
     /// List what is installed, and what is wrong with what does not load
     Skills,
     /// Check the state folder, the database, the skills and the model provider
@@ -66,6 +74,14 @@ pub enum Command {
 }
 
 impl Command {
+    /// Returns whether it shows runs and changes nothing.
+    pub fn only_looks(&self) -> bool {
+        matches!(
+            self,
+            Self::List(_) | Self::Show(_) | Self::Result(_) | Self::Logs(_) | Self::Inbox(_)
+        )
+    }
+
     /// Returns the word it is given by.
     pub fn name(&self) -> &'static str {
         match self {
@@ -80,6 +96,10 @@ impl Command {
             Self::Signal(_) => "signal",
             Self::Answer(_) => "answer",
             Self::Cancel(_) => "cancel",
+            Self::Pause(_) => "pause",
+            Self::Inject(_) => "inject",
+            Self::Wait(_) => "wait",
+            Self::Worker(_) => "worker",
             Self::Skills => "skills",
             Self::Doctor => "doctor",
         }
@@ -126,6 +146,17 @@ pub struct LaunchArgs {
     /// Ask this model provider: anthropic, openai, claude-cli or offline
     #[arg(long, value_name = "NAME")]
     pub provider: Option<String>,
+    /// Where it is driven
+    #[command(flatten)]
+    pub here: Here,
+}
+
+/// Where a run is driven.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Here {
+    /// Drive the run in this process instead of the daemon: it ends, or waits, with it
+    #[arg(long)]
+    pub here: bool,
 }
 
 /// `resume`.
@@ -153,6 +184,9 @@ pub struct ResumeArgs {
     /// The answer as JSON, `@FILE`, or `-` for standard input
     #[arg(long, value_name = "JSON", requires = "answer")]
     pub input: Option<String>,
+    /// Where it is driven
+    #[command(flatten)]
+    pub here: Here,
 }
 
 /// `list`.
@@ -236,6 +270,9 @@ pub struct SignalArgs {
     /// What it carries: JSON, `@FILE`, or `-` for standard input; null if absent
     #[arg(long, value_name = "JSON")]
     pub input: Option<String>,
+    /// Where it is driven
+    #[command(flatten)]
+    pub here: Here,
 }
 
 /// `answer`.
@@ -254,6 +291,9 @@ pub struct AnswerArgs {
     /// The whole answer as JSON, `@FILE`, or `-` for standard input
     #[arg(long, value_name = "JSON")]
     pub input: Option<String>,
+    /// Where it is driven
+    #[command(flatten)]
+    pub here: Here,
 }
 
 /// `cancel`.
@@ -264,6 +304,92 @@ pub struct CancelArgs {
     /// Say why
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    /// Where it is driven
+    #[command(flatten)]
+    pub here: Here,
+}
+
+/// `pause`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is under way is recorded when it comes back; nothing is begun, and no timer fires, until
+  skillhost resume <RUN>")]
+pub struct PauseArgs {
+    /// The run: its id, its launch id, or the beginning or end of one
+    pub run: String,
+}
+
+/// `inject`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  skillhost inject nightly -m 'Skip the archive, it is being moved'")]
+pub struct InjectArgs {
+    /// The run: its id, its launch id, or the beginning or end of one
+    pub run: String,
+    /// The note
+    #[arg(short, long, value_name = "TEXT")]
+    pub message: String,
+}
+
+/// `wait`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It ends when the run is over or needs somebody, with the exit code that says which: 0 done, 30 failed, 40 a question
+or a decision waits, 50 cancelled; 45 if the time is over and the run goes on.
+
+Examples:
+  skillhost wait nightly --for 100s --json
+  skillhost wait first second --any")]
+pub struct WaitArgs {
+    /// The runs: their ids, launch ids, or the beginning or end of one
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<String>,
+    /// Wait for one of the runs, not for all
+    #[arg(long)]
+    pub any: bool,
+    /// Wait at most so long, as in `90s`, `5m` or `1h 30m`
+    #[arg(long = "for", value_name = "TIME")]
+    pub time: Option<jiff::SignedDuration>,
+}
+
+/// `worker`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The worker daemon drives runs in the background. The first command that needs it starts it, and it ends when there has
+been nothing to do for a while; these commands are for whoever wants to see or decide that.")]
+pub struct WorkerArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: WorkerCommand,
+}
+
+/// What to do with the daemon.
+#[derive(Clone, Debug, Subcommand)]
+pub enum WorkerCommand {
+    /// Start the daemon if it is not there
+    Start,
+    /// Stop the daemon: begin nothing more, record what is under way, and end; its runs go on in the next
+    Stop {
+        /// Kill it instead, also if it was stopped by a signal and answers nothing
+        #[arg(long)]
+        force: bool,
+    },
+    /// Tell how the daemon is
+    Status,
+    /// Be the daemon, in the foreground
+    Run {
+        /// Stay although there is nothing to do
+        #[arg(long)]
+        stay: bool,
+        /// Leave the terminal that it was started from
+        #[arg(long, hide = true)]
+        detached: bool,
+    },
+    /// Have the system start the daemon at login: a systemd user unit, or a launchd agent
+    Install,
+    /// Undo that
+    Uninstall,
 }
 
 #[cfg(test)]

@@ -1,14 +1,20 @@
-//! `cancel`: asks a run to end, and drives it through its cleanup if nobody else does (rules C1 to C4).
+//! `cancel`: asks a run to end, and waits for its cleanup (rules C1 to C4).
 
-use skillhost_core::machine::Command;
+use std::time::Duration;
+
+use skillhost_core::machine::{Command, Status};
 
 use super::args::CancelArgs;
 use super::context::Context;
-use super::drive::Drive;
+use super::drive;
 use super::report::Report;
-use super::signal::deliver;
+use super::signal::{Delivering, deliver};
+use super::watch;
 use crate::error::Result;
 use crate::exit::Exit;
+
+/// How long a run that cleans up is waited for; it goes on with that when nobody waits.
+const CLEANUP_WAIT: Duration = Duration::from_secs(60);
 
 pub(super) fn run(args: &CancelArgs, context: &Context) -> Result<Report> {
     let journal = context.journal()?;
@@ -16,16 +22,25 @@ pub(super) fn run(args: &CancelArgs, context: &Context) -> Result<Report> {
     let command = Command::Cancel {
         reason: args.reason.clone(),
     };
-    let mut report = deliver(
-        context,
-        journal,
-        &row,
-        &command,
-        Drive {
-            command: "cancel",
-            wait: true,
-        },
-    )?;
+    let how = Delivering::of("cancel", args.here).to_the_end();
+    let mut report = deliver(context, std::sync::Arc::clone(&journal), &row, &command, how)?;
+    if !args.here.here {
+        let over = watch::until(context, journal.as_ref(), Some(CLEANUP_WAIT), || {
+            let row = journal.run(&row.run)?;
+            Ok(row.status.is_final().then_some(row))
+        })?;
+        context.refresh_inbox(journal.as_ref());
+        let Some(row) = over else {
+            report.exit = Exit::GoesOn;
+            report.text = format!("run {} is being cancelled", row.run);
+            return Ok(report);
+        };
+        if row.status != Status::Cancelled {
+            return drive::report(&context.session(journal), &row);
+        }
+        report.exit = Exit::Cancelled;
+        report.envelope = drive::envelope(&row);
+    }
     // The run was cancelled, and that is what was asked for.
     if report.exit == Exit::Cancelled {
         report.exit = Exit::Done;

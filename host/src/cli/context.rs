@@ -1,18 +1,21 @@
 //! What commands share: where things are, what is configured, and what has to be opened before something can be done.
 
+use std::cell::OnceCell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use skillhost_core::id::{Digest, RunId};
-use skillhost_effects::model::Settings;
+use skillhost_effects::model::{Hub, Settings};
 use skillhost_journal::{Journal, RunRow, SqliteJournal};
-use skillhost_runtime::{Description, Engine, EngineConfig, Loaded, Loader, LoaderConfig};
+use skillhost_runtime::{Description, Engine, EngineConfig, Loader, LoaderConfig};
 
 use super::args::Global;
 use super::report::path_for_people;
 use crate::config::Config;
+use crate::daemon;
+use crate::describe::{self, DescribeError};
 use crate::driver::{self, Worker};
 use crate::env::Environment;
 use crate::error::{CliError, REPORT, Result};
@@ -71,28 +74,29 @@ impl Context {
         Settings::new(config.model.clone(), self.environment.model.clone())
     }
 
-    /// Opens what is needed to load and drive runs.
-    pub(super) fn session(&self, journal: Arc<dyn Journal>) -> Result<Session<'_>> {
-        let tokio = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .enable_all()
-            .build();
-        let tokio =
-            tokio.map_err(|e| CliError::new(Exit::Host, "no_threads", "could not start threads").caused_by(&e))?;
-        let engine = Engine::new(&EngineConfig::one_run());
-        let engine = engine.map_err(|e| CliError::of(Exit::Internal, "internal", &e).hint(REPORT))?;
-        let config = LoaderConfig {
-            cache: Some(self.home.compiled()),
-            ..LoaderConfig::default()
-        };
-        let loader =
-            Loader::new(&engine, &config).map_err(|e| CliError::of(Exit::Internal, "internal", &e).hint(REPORT))?;
-        let worker = Worker::open(&self.home, journal, loader)?;
-        Ok(Session {
+    /// Begins to work with runs; what it takes to load components is opened when that is needed.
+    pub(super) fn session(&self, journal: Arc<dyn Journal>) -> Session<'_> {
+        Session {
             context: self,
-            worker,
-            tokio,
-        })
+            journal,
+            hub: Hub::new(),
+            loading: OnceCell::new(),
+        }
+    }
+
+    /// Runs what talks to the daemon to its end.
+    pub(super) fn talk<T>(&self, talk: impl Future<Output = Result<T>>) -> Result<T> {
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        tokio.map_err(|e| no_threads(&e))?.block_on(talk)
+    }
+
+    /// Sees to it that what was interrupted goes on. A command that only looks does not fail for it, and waits for nothing.
+    pub(super) fn revive(&self) {
+        if self.home.journal().exists()
+            && let Ok(journal) = self.journal()
+        {
+            daemon::revive(&self.home, journal.as_ref()).ok();
+        }
     }
 
     /// Returns the run that a word names.
@@ -125,14 +129,48 @@ impl Context {
     }
 }
 
-/// What is needed to load and drive runs.
+/// What a command needs to work with runs.
 pub(super) struct Session<'a> {
     pub(super) context: &'a Context,
-    pub(super) worker: Worker,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) hub: Hub,
+    loading: OnceCell<Loading>,
+}
+
+/// What it takes to load components and to run them.
+pub(super) struct Loading {
+    pub(super) loader: Loader,
     pub(super) tokio: tokio::runtime::Runtime,
 }
 
 impl Session<'_> {
+    /// Opens what it takes to load components.
+    pub(super) fn loading(&self) -> Result<&Loading> {
+        if let Some(loading) = self.loading.get() {
+            return Ok(loading);
+        }
+        let tokio = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .enable_all()
+            .build();
+        let tokio = tokio.map_err(|e| no_threads(&e))?;
+        let engine = Engine::new(&EngineConfig::one_run());
+        let engine = engine.map_err(|e| CliError::of(Exit::Internal, "internal", &e).hint(REPORT))?;
+        let config = LoaderConfig {
+            cache: Some(self.context.home.compiled()),
+            ..LoaderConfig::default()
+        };
+        let loader =
+            Loader::new(&engine, &config).map_err(|e| CliError::of(Exit::Internal, "internal", &e).hint(REPORT))?;
+        Ok(self.loading.get_or_init(|| Loading { loader, tokio }))
+    }
+
+    /// Becomes a worker, which drives runs in this process.
+    pub(super) fn worker(&self) -> Result<Worker> {
+        let loader = self.loading()?.loader.clone();
+        Ok(Worker::open(&self.context.home, Arc::clone(&self.journal), loader)?)
+    }
+
     /// Returns what a component says of itself: from the journal, or by asking it.
     pub(super) fn describe(
         &self,
@@ -140,49 +178,39 @@ impl Session<'_> {
         component: Digest,
         bytes: impl FnOnce() -> std::io::Result<Vec<u8>> + Send + 'static,
     ) -> Result<Description> {
-        let journal = self.worker.journal();
-        // One that was kept in a form that is no longer understood is asked again.
-        let kept = journal
-            .description(&component)?
-            .and_then(|text| serde_json::from_str(&text).ok());
-        if let Some(description) = kept {
+        if let Some(description) = describe::kept(self.journal.as_ref(), &component)? {
             return Ok(description);
         }
-        let loaded = self.load(name, component, bytes)?;
-        let description = self.tokio.block_on(loaded.describe()).map_err(|e| {
-            CliError::of(Exit::Unsupported, "bad_description", &e).hint("rebuild the skill, or tell its author")
-        })?;
-        let text = serde_json::to_string(description).expect("a description serialises");
-        journal.put_description(&component, driver::now(), &text)?;
-        Ok(description.clone())
-    }
-
-    fn load(
-        &self,
-        name: &str,
-        component: Digest,
-        bytes: impl FnOnce() -> std::io::Result<Vec<u8>> + Send + 'static,
-    ) -> Result<Arc<Loaded>> {
-        let loading = async {
-            let mut loading = std::pin::pin!(self.worker.loader().load(component, bytes));
+        let Loading { loader, tokio } = self.loading()?;
+        let asking = async {
+            let mut asking = std::pin::pin!(describe::ask(self.journal.as_ref(), loader, component, bytes));
             tokio::select! {
                 biased;
-                loaded = &mut loading => return loaded,
+                asked = &mut asking => return asked,
                 () = tokio::time::sleep(COMPILING_SILENT), if self.context.terminal.stderr => {}
             }
             terminal::note(&format!(
                 "compiling skill `{name}`, which takes a while the first time ..."
             ));
-            loading.await
+            asking.await
         };
-        self.tokio.block_on(loading).map_err(|e| {
-            let exit = if e.may_pass() { Exit::Host } else { Exit::Unsupported };
-            let message = format!("skill `{name}` does not load");
-            CliError::new(exit, "does_not_load", message)
-                .caused_by(&e)
-                .hint("`skillhost skills` shows what is installed and what is wrong with it")
+        tokio.block_on(asking).map_err(|error| match error {
+            DescribeError::Journal(error) => error.into(),
+            DescribeError::Load(e) => {
+                let exit = if e.may_pass() { Exit::Host } else { Exit::Unsupported };
+                CliError::new(exit, "does_not_load", format!("skill `{name}` does not load"))
+                    .caused_by(&e)
+                    .hint("`skillhost skills` shows what is installed and what is wrong with it")
+            }
+            DescribeError::Describe(e) => {
+                CliError::of(Exit::Unsupported, "bad_description", &e).hint("rebuild the skill, or tell its author")
+            }
         })
     }
+}
+
+fn no_threads(error: &std::io::Error) -> CliError {
+    CliError::new(Exit::Host, "no_threads", "could not start threads").caused_by(error)
 }
 
 /// Returns the folder of a run if it holds anything.

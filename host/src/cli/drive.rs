@@ -1,4 +1,4 @@
-//! Drives a run as far as it goes, shows it meanwhile, and says how it stands then. What `launch`, `resume`, `signal`, `answer` and `cancel` end with.
+//! Drives a run as far as it goes, or has the daemon drive it, shows it meanwhile, and says how it stands then. What `launch`, `resume`, `signal`, `answer` and `cancel` end with.
 
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use skillhost_core::payload::Payload;
 use skillhost_journal::{InboxFilter, Journal, RunRow};
 
 use super::context::Session;
+use super::follow::{self, Followed};
 use super::launch;
 use super::report::{Envelope, ErrorMember, Report};
 use super::waits;
-use crate::driver::{self, DriveError, Driven, Until};
+use crate::driver::{self, Bell, DriveError, Driven, Until};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::progress::Progress;
@@ -31,21 +32,64 @@ pub(super) struct Drive {
     pub(super) command: &'static str,
     /// Whether to wait through timers, events and questions.
     pub(super) wait: bool,
+    /// Whether in this process.
+    pub(super) here: bool,
 }
 
-/// Drives a run; one that is over only shows how it ended.
+/// Drives a run, or has the daemon drive it; one that is over only shows how it ended.
 pub(super) fn drive(session: &Session<'_>, run: &RunId, how: Drive) -> Result<Report> {
-    let journal = session.worker.journal();
-    let row = journal.run(run)?;
-    let gone_on = match row.status.is_final() {
-        true => Ok(()),
-        false => go_on(session, &row, how),
+    let row = session.journal.run(run)?;
+    let gone_on = match (row.status.is_final(), how.here) {
+        (true, _) => Ok(Followed::Settled),
+        (false, true) => go_on(session, &row, how).map(|()| Followed::Settled),
+        (false, false) => follow::hand_over(session, &row, how.wait),
     };
-    session.context.refresh_inbox(journal.as_ref());
-    gone_on?;
-    let mut report = report(session, &journal.run(run)?)?;
-    report.notes.insert_str(0, &left_in_inbox(journal.as_ref(), run)?);
+    if how.here || how.wait {
+        session.context.refresh_inbox(session.journal.as_ref());
+    }
+    let gone_on = gone_on?;
+    let row = session.journal.run(run)?;
+    let mut report = match gone_on {
+        Followed::Settled => report(session, &row)?,
+        Followed::HandedOver => return Ok(handed_over(&row, how)),
+        Followed::Detached => return Ok(detached(&row)),
+    };
+    report
+        .notes
+        .insert_str(0, &left_in_inbox(session.journal.as_ref(), run)?);
     Ok(report)
+}
+
+/// Says that the daemon goes on with a run.
+fn handed_over(row: &RunRow, how: Drive) -> Report {
+    let run = &row.run;
+    let verb = match how.command {
+        "launch" => "is launched",
+        _ => "goes on",
+    };
+    let mark = if row.simulated {
+        format!("{SIMULATED}\n")
+    } else {
+        String::new()
+    };
+    let mut report = Report::done(format!("{mark}run {run} of skill {} {verb}", row.skill), envelope(row));
+    report.notes = format!(
+        "hint: `skillhost wait {run}` waits for it, `skillhost status {run}` tells how far it is; the result comes into `skillhost inbox`\n"
+    );
+    report
+}
+
+/// Says that nobody waits for a run here any more, and that it goes on.
+fn detached(row: &RunRow) -> Report {
+    let run = &row.run;
+    let error = ErrorMember {
+        code: "detached".to_owned(),
+        message: format!("nobody waits for run {run} here any more; it goes on"),
+        hint: Some(format!(
+            "`skillhost wait {run}` waits for it again, `skillhost cancel {run}` ends it"
+        )),
+    };
+    Report::failed(Exit::GoesOn, error, envelope(row))
 }
 
 /// Says how much of a run is in the inbox.
@@ -63,8 +107,9 @@ fn left_in_inbox(journal: &dyn Journal, run: &RunId) -> Result<String> {
 
 fn go_on(session: &Session<'_>, row: &RunRow, how: Drive) -> Result<()> {
     let context = session.context;
+    let worker = session.worker()?;
     // Told before anything is loaded; whether it is still so is asked again when the lease is taken.
-    if let (true, Some(holder)) = (session.worker.is_held_elsewhere(&row.run)?, &row.holder) {
+    if let (true, Some(holder)) = (worker.is_held_elsewhere(&row.run)?, &row.holder) {
         return Err(of_drive(DriveError::Held {
             run: row.run.clone(),
             holder: holder.clone(),
@@ -81,12 +126,13 @@ fn go_on(session: &Session<'_>, row: &RunRow, how: Drive) -> Result<()> {
             true => Until::Finished,
             false => Until::Waiting { patience: PATIENCE },
         },
+        bell: Bell::Absent,
         check_result: &check_result,
         observer: &mut progress,
     };
-    let driven = session.tokio.block_on(async {
+    let driven = session.loading()?.tokio.block_on(async {
         tokio::select! {
-            driven = session.worker.drive(&row.run, drive) => Some(driven),
+            driven = worker.drive(&row.run, drive) => Some(driven),
             // Without a handler for it, the signal ends the process as always.
             Ok(()) = tokio::signal::ctrl_c() => None,
         }
@@ -111,7 +157,7 @@ fn go_on(session: &Session<'_>, row: &RunRow, how: Drive) -> Result<()> {
 /// Says how a run stands.
 pub(super) fn report(session: &Session<'_>, row: &RunRow) -> Result<Report> {
     let context = session.context;
-    let journal = session.worker.journal();
+    let journal = &session.journal;
     let mut report = match row.status.is_final() {
         true => of_finished(row, finished(session, row)?),
         false => waits::report(context, journal.as_ref(), row)?,
@@ -121,7 +167,7 @@ pub(super) fn report(session: &Session<'_>, row: &RunRow) -> Result<Report> {
 }
 
 fn finished(session: &Session<'_>, row: &RunRow) -> Result<Finished> {
-    super::result::finished(session.worker.journal().as_ref(), row)
+    super::result::finished(session.journal.as_ref(), row)
 }
 
 /// Returns what every report about a run says.
@@ -198,7 +244,7 @@ fn of_drive(error: DriveError) -> CliError {
     let hint = |run: &RunId| format!("`skillhost resume {run}` tries again");
     match &error {
         DriveError::Held { run, .. } => CliError::of(Exit::Held, "held", &error)
-            .hint(format!("it goes on there; `skillhost show {run}` tells how far it is")),
+            .hint(format!("it goes on there; `skillhost wait {run}` waits for it")),
         DriveError::Lock(_) => {
             CliError::of(Exit::Storage, "no_lock", &error).hint("`skillhost doctor` checks the state folder")
         }

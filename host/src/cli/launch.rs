@@ -10,7 +10,7 @@ use skillhost_core::payload::Payload;
 use skillhost_effects::files;
 use skillhost_effects::model::{Name, Settings};
 use skillhost_journal::{Created, FindError, Journal, NewRun, RunRow};
-use skillhost_runtime::Description;
+use skillhost_runtime::{Description, EngineConfig};
 
 use super::args::{Cli, LaunchArgs};
 use super::context::{Context, Session};
@@ -40,7 +40,7 @@ pub(super) fn run(args: LaunchArgs, given: Vec<Given>, context: &Context) -> Res
         Some(launch) => existing(journal.as_ref(), launch)?,
         None => None,
     };
-    let session = context.session(journal)?;
+    let session = context.session(journal);
     let run = match existing {
         Some(row) => {
             check_same(&session, &row, &args, &raw)?;
@@ -54,6 +54,7 @@ pub(super) fn run(args: LaunchArgs, given: Vec<Given>, context: &Context) -> Res
         Drive {
             command: "launch",
             wait: args.wait,
+            here: args.here.here,
         },
     )
 }
@@ -81,7 +82,7 @@ fn check_same(session: &Session<'_>, row: &RunRow, args: &LaunchArgs, raw: &Raw)
     if row.skill.as_str() != args.skill {
         return Err(different(&format!("skill `{}`", row.skill)));
     }
-    let started = started(session.worker.journal().as_ref(), row)?;
+    let started = started(session.journal.as_ref(), row)?;
     let recorded: Value = started
         .input
         .read()
@@ -122,13 +123,8 @@ pub(super) fn started(journal: &dyn Journal, row: &RunRow) -> Result<Started> {
 
 /// Returns what the component says of itself that a run is pinned to, whatever is installed today.
 pub(super) fn pinned_description(session: &Session<'_>, row: &RunRow) -> Result<Description> {
-    let journal = Arc::clone(session.worker.journal());
-    let component = row.component;
-    let description = session.describe(row.skill.as_str(), component, move || match journal.blob(&component) {
-        Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(io::Error::other("the journal no longer has it")),
-        Err(e) => Err(io::Error::other(e)),
-    });
+    let bytes = crate::describe::pinned_bytes(&session.journal, row.component);
+    let description = session.describe(row.skill.as_str(), row.component, bytes);
     description.map_err(|error| match error.exit {
         Exit::Host => CliError {
             exit: Exit::Storage,
@@ -159,7 +155,7 @@ fn make(args: &LaunchArgs, raw: &Raw, launch: Option<LaunchId>, session: &Sessio
     let input = bounded(&what, &input)?;
     let provider = provider(args, &config, &skill, &scan, session)?;
     check_needs(&skill.name, &description, &provider)?;
-    let journal = session.worker.journal();
+    let journal = &session.journal;
     let at = driver::now();
     let bundle = journal.put_bundle(scan.bundle(), at, &|file| scan.read(file))?;
     let run = new_run_id();
@@ -175,7 +171,7 @@ fn make(args: &LaunchArgs, raw: &Raw, launch: Option<LaunchId>, session: &Sessio
         mounts: mounts(),
         limits: config.limits(args.max_calls, args.max_tokens),
         provider,
-        engine: session.worker.loader().engine().profile().to_owned(),
+        engine: EngineConfig::one_run().profile(),
         semantics: entry::SEMANTICS,
         parent: None,
     };
@@ -251,7 +247,7 @@ fn provider(
         ));
     }
     let script = scan.script()?;
-    let provider = session.worker.hub().open(choice.name, &settings, script.as_deref())?;
+    let provider = session.hub.open(choice.name, &settings, script.as_deref())?;
     Ok(provider.describe())
 }
 

@@ -1,6 +1,6 @@
 //! `list`: the runs, newest first.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use skillhost_core::id::SkillName;
 use skillhost_core::machine::Status;
 use skillhost_journal::{RunFilter, RunRow};
@@ -9,12 +9,12 @@ use super::args::ListArgs;
 use super::context::Context;
 use super::report::{Envelope, Report, Rows};
 use super::waits::utc;
-use crate::driver;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::skills::nearest;
 use crate::terminal::Table;
 use crate::timeline::duration;
+use crate::{daemon, driver};
 
 /// Every status, in the order in which a run may have them.
 const STATUSES: [Status; 8] = [
@@ -41,20 +41,7 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Report> {
     let mut rows = context.journal()?.runs(&filter)?;
     let more = rows.len() > args.limit;
     rows.truncate(args.limit);
-    let values = rows.iter().map(|row| {
-        let mut value = json!({
-            "run_id": row.run,
-            "skill": row.skill,
-            "status": standing(row, context),
-            "simulated": row.simulated,
-            "created": utc(row.created_at),
-            "updated": utc(row.updated_at),
-        });
-        if row.launch.as_str() != row.run.as_str() {
-            value["launch_id"] = json!(row.launch);
-        }
-        value
-    });
+    let values = rows.iter().map(|row| value(context, row));
     let mut report = Report::done(table(&rows, context), Envelope::of_rows(Rows::Runs(values.collect())));
     if rows.is_empty() {
         report.notes = "no runs\nhint: `skillhost skills` shows what can be launched\n".to_owned();
@@ -68,7 +55,23 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Report> {
     Ok(report)
 }
 
-/// Returns how a run stands; one that would run if a worker held it is `interrupted`.
+/// Returns a run's row as programs read it.
+pub(super) fn value(context: &Context, row: &RunRow) -> Value {
+    let mut value = json!({
+        "run_id": row.run,
+        "skill": row.skill,
+        "status": standing(row, context),
+        "simulated": row.simulated,
+        "created": utc(row.created_at),
+        "updated": utc(row.updated_at),
+    });
+    if row.launch.as_str() != row.run.as_str() {
+        value["launch_id"] = json!(row.launch);
+    }
+    value
+}
+
+/// Returns how a run stands; one that would go on if a worker were there is `interrupted`.
 pub(super) fn standing(row: &RunRow, context: &Context) -> &'static str {
     let is_driven = || {
         row.holder
@@ -76,7 +79,8 @@ pub(super) fn standing(row: &RunRow, context: &Context) -> &'static str {
             .is_some_and(|holder| driver::is_alive(&context.home, holder))
     };
     match row.status {
-        Status::Running if !is_driven() => "interrupted",
+        // One that no worker holds may wait for its turn in the daemon.
+        Status::Running if !is_driven() && !daemon::is_there(&context.home) => "interrupted",
         status => status.as_str(),
     }
 }

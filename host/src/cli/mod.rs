@@ -7,17 +7,23 @@ mod cancel;
 mod context;
 mod doctor;
 mod drive;
+mod follow;
 mod inbox;
+mod inject;
 mod launch;
 mod list;
 mod logs;
+mod pause;
 mod report;
 mod result;
 mod resume;
 mod show;
 mod signal;
 mod skills;
+mod wait;
 mod waits;
+mod watch;
+mod worker;
 
 use std::ffi::OsString;
 
@@ -106,6 +112,15 @@ fn usage(text: &str) -> CliError {
 }
 
 fn carry_out(command: Command, given: Vec<Given>, context: &Context) -> crate::error::Result<Report> {
+    let looks = command.only_looks();
+    let report = obey(command, given, context);
+    if looks {
+        context.revive();
+    }
+    report
+}
+
+fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error::Result<Report> {
     match command {
         Command::Launch(args) => launch::run(args, given, context),
         Command::Resume(args) => resume::run(&args, context),
@@ -118,6 +133,10 @@ fn carry_out(command: Command, given: Vec<Given>, context: &Context) -> crate::e
         Command::Signal(args) => signal::signal(args, context),
         Command::Answer(args) => signal::answer(args, context),
         Command::Cancel(args) => cancel::run(&args, context),
+        Command::Pause(args) => pause::run(&args, context),
+        Command::Inject(args) => inject::run(&args, context),
+        Command::Wait(args) => wait::run(&args, context),
+        Command::Worker(args) => worker::run(args.command, context),
         Command::Skills => skills::run(context),
         Command::Doctor => doctor::run(context),
     }

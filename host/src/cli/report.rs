@@ -75,6 +75,9 @@ pub struct Envelope {
     /// What the run waits for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<WaitMember>,
+    /// How the daemon is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daemon: Option<Value>,
     /// What a command lists.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub rows: Option<Rows>,

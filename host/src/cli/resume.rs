@@ -1,17 +1,18 @@
-//! `resume`: goes on with a run, after deciding about a parked call if that is asked for (rule R4).
+//! `resume`: goes on with a run: lifts a pause, tries again what was parked, decides about a call in doubt if that is asked for (rule R4).
 
 use std::io;
 
 use serde_json::Value;
 use skillhost_core::id::Number;
-use skillhost_core::machine::{Command, Decision, Wait};
+use skillhost_core::machine::{Command, Decision, Status, Wait};
 use skillhost_core::payload::Payload;
 
 use super::args::ResumeArgs;
 use super::context::Context;
 use super::drive::{self, Drive};
 use super::report::Report;
-use super::signal::{deliver, json_input};
+use super::signal::json_input;
+use crate::driver;
 use crate::error::{CliError, Result};
 
 pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Report> {
@@ -20,9 +21,14 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Report> {
     let how = Drive {
         command: "resume",
         wait: args.wait,
+        here: args.here.here,
     };
     let Some((number, decision)) = decision(args)? else {
-        return drive::drive(&context.session(journal)?, &row.run, how);
+        if row.status == Status::Paused {
+            let by = context.environment.user.clone();
+            journal.post_mail(&row.run, driver::now(), &Command::Resume { by })?;
+        }
+        return drive::drive(&context.session(journal), &row.run, how);
     };
     let waits = journal.waits(&row.run)?;
     let parked = waits
@@ -36,9 +42,10 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Report> {
     let command = Command::Decide {
         number,
         decision,
-        by: None,
+        by: context.environment.user.clone(),
     };
-    deliver(context, journal, &row, &command, how)
+    journal.post_mail(&row.run, driver::now(), &command)?;
+    drive::drive(&context.session(journal), &row.run, how)
 }
 
 fn decision(args: &ResumeArgs) -> Result<Option<(Number, Decision)>> {

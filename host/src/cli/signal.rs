@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use skillhost_core::id::{Number, SignalName};
@@ -9,16 +10,20 @@ use skillhost_core::machine::Command;
 use skillhost_core::payload::Payload;
 use skillhost_journal::{Journal, RunRow};
 
-use super::args::{AnswerArgs, SignalArgs};
+use super::args::{AnswerArgs, Here, SignalArgs};
 use super::context::Context;
 use super::drive::{self, Drive};
 use super::report::Report;
-use super::waits;
+use super::{waits, watch};
+use crate::daemon::Client;
 use crate::driver;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::input::{About, Spelling, Words};
 use crate::schema::Schema;
+
+/// How long `answer` waits for the run to take what it was given.
+const TAKEN_WAIT: Duration = Duration::from_secs(20);
 
 pub(super) fn signal(args: SignalArgs, context: &Context) -> Result<Report> {
     let name = SignalName::parse(&args.name).map_err(|e| CliError::of(Exit::Invalid, "bad_name", &e))?;
@@ -34,16 +39,7 @@ pub(super) fn signal(args: SignalArgs, context: &Context) -> Result<Report> {
         value: Payload::of(&value),
         by: None,
     };
-    deliver(
-        context,
-        journal,
-        &row,
-        &command,
-        Drive {
-            command: "signal",
-            wait: false,
-        },
-    )
+    deliver(context, journal, &row, &command, Delivering::of("signal", args.here))
 }
 
 pub(super) fn answer(args: AnswerArgs, context: &Context) -> Result<Report> {
@@ -60,7 +56,7 @@ pub(super) fn answer(args: AnswerArgs, context: &Context) -> Result<Report> {
             "run `{}` asks no question {number}: it was answered, or its time was over, or it was never asked",
             row.run
         );
-        return Err(CliError::invalid("question_closed", message)
+        return Err(CliError::new(Exit::Held, "question_closed", message)
             .hint(format!("`skillhost show {}` tells what the run waits for", row.run)));
     };
     let schema = Schema::of(question.schema.clone().unwrap_or(Value::Bool(true))).map_err(|reason| {
@@ -82,39 +78,115 @@ pub(super) fn answer(args: AnswerArgs, context: &Context) -> Result<Report> {
     let command = Command::Answer {
         number,
         value: Payload::of(&value),
-        by: None,
+        by: context.environment.user.clone(),
     };
-    deliver(
+    let report = deliver(
         context,
-        journal,
+        Arc::clone(&journal),
         &row,
         &command,
-        Drive {
-            command: "answer",
-            wait: false,
-        },
-    )
+        Delivering::of("answer", args.here),
+    )?;
+    if !args.here.here {
+        accepted(context, journal.as_ref(), &row, number)?;
+    }
+    Ok(report)
 }
 
-/// Leaves a command for the run, and drives the run unless somebody else does.
+/// How a command reaches its run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delivering {
+    /// Which command it is.
+    command: &'static str,
+    /// Whether to drive the run in this process.
+    here: bool,
+    /// Whether to stay until the run is over.
+    wait: bool,
+}
+
+impl Delivering {
+    /// Leaves the command, and has the run go on.
+    pub(super) fn of(command: &'static str, here: Here) -> Self {
+        Self {
+            command,
+            here: here.here,
+            wait: false,
+        }
+    }
+
+    /// Leaves the command to the daemon.
+    pub(super) fn in_the_daemon(command: &'static str) -> Self {
+        Self::of(command, Here { here: false })
+    }
+
+    /// Stays until the run is over.
+    pub(super) fn to_the_end(self) -> Self {
+        Self { wait: true, ..self }
+    }
+}
+
+/// Leaves a command for the run, and has the run go on: in the daemon, or here unless somebody else drives it.
 pub(super) fn deliver(
     context: &Context,
     journal: Arc<dyn Journal>,
     row: &RunRow,
     command: &Command,
-    how: Drive,
+    how: Delivering,
 ) -> Result<Report> {
     journal.post_mail(&row.run, driver::now(), command)?;
-    let session = context.session(journal)?;
-    match session.worker.is_held_elsewhere(&row.run)? {
-        true => {
-            let text = format!("left for the process that drives run {}", row.run);
-            let mut report = Report::done(text, drive::envelope(row));
-            report.notes = format!("hint: `skillhost show {}` tells what comes of it\n", row.run);
-            Ok(report)
-        }
-        false => drive::drive(&session, &row.run, how),
+    let session = context.session(journal);
+    let drive = Drive {
+        command: how.command,
+        wait: how.wait,
+        here: how.here,
+    };
+    if !how.here {
+        context.talk(async {
+            loop {
+                if Client::ensure(&context.home).await?.wake(&row.run).await? {
+                    return Ok(());
+                }
+            }
+        })?;
+        return Ok(left(row, how.command));
     }
+    match session.worker()?.is_held_elsewhere(&row.run)? {
+        true => Ok(left(row, how.command)),
+        false => drive::drive(&session, &row.run, drive),
+    }
+}
+
+fn left(row: &RunRow, command: &str) -> Report {
+    let run = &row.run;
+    let text = match command {
+        "answer" => format!("run {run} has the answer"),
+        "signal" => format!("run {run} has the event"),
+        "inject" => format!("run {run} has the note"),
+        "pause" => format!("run {run} is paused"),
+        _ => format!("run {run} was told"),
+    };
+    let mut report = Report::done(text, drive::envelope(row));
+    report.notes = format!("hint: `skillhost status {run}` tells what comes of it\n");
+    report
+}
+
+/// Waits until the run has taken an answer, and says if something else was faster: its time was over, or the run was cancelled.
+fn accepted(context: &Context, journal: &dyn Journal, row: &RunRow, number: Number) -> Result<()> {
+    let taken = watch::until(context, journal, Some(TAKEN_WAIT), || {
+        let waits = journal.waits(&row.run)?;
+        let closed = !waits.iter().any(|wait| wait.number == number);
+        Ok(closed.then_some(()))
+    })?;
+    if taken.is_none() || waits::was_answered(journal, &row.run, number)? {
+        // A run that is paused, or that waits for a slot, takes it later.
+        return Ok(());
+    }
+    let message = format!(
+        "question {number} of run `{}` was closed before the answer came to it",
+        row.run
+    );
+    Err(CliError::new(Exit::Held, "question_closed", message)
+        .hint(format!("`skillhost show {}` tells what closed it", row.run)))
 }
 
 /// Reads a value that is given as JSON, `@FILE` or `-`; null if it is absent.

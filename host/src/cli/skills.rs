@@ -67,7 +67,7 @@ pub(super) fn examine(context: &Context) -> Result<(Vec<Sound>, Vec<Broken>)> {
         return Ok((sound, broken));
     }
     let settings = context.settings(&context.config()?);
-    let session = context.session(context.journal()?)?;
+    let session = context.session(context.journal()?);
     for skill in installed {
         match look(&session, &skill, &settings) {
             Ok(skill) => sound.push(skill),
@@ -102,7 +102,7 @@ fn look(session: &Session<'_>, skill: &Installed, settings: &Settings) -> Result
     input_schema(&skill.name, &description)?;
     output_schema(&skill.name, &description)?;
     if let Some(script) = scan.script()? {
-        session.worker.hub().open(Name::Offline, settings, Some(&script))?;
+        session.hub.open(Name::Offline, settings, Some(&script))?;
     }
     let remark = (description.name != skill.name).then(|| {
         format!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use skillhost_core::calls::signals::{Audience, Event, Question};
-use skillhost_core::entry::{Called, Entry};
+use skillhost_core::entry::{By, Called, Entry};
 use skillhost_core::id::{Number, RunId, Seq};
 use skillhost_core::machine::{Status, Wait};
 use skillhost_core::time::Timestamp;
@@ -23,8 +23,17 @@ const ENTRIES_AT_ONCE: usize = 4_096;
 
 /// Says what a run waits for that is not over.
 pub(super) fn report(context: &Context, journal: &dyn Journal, row: &RunRow) -> Result<Report> {
+    if let Some(trouble) = &row.trouble {
+        let error = ErrorMember {
+            code: trouble.code.clone(),
+            message: format!("run {} of skill {} is parked: {}", row.run, row.skill, trouble.message),
+            hint: trouble.hint.clone(),
+        };
+        return Ok(Report::failed(Exit::Host, error, drive::envelope(row)));
+    }
     let waits = members(journal, &row.run)?;
     let mut text = match row.status {
+        Status::Paused => format!("run {} of skill {} is paused\n", row.run, row.skill),
         Status::Parked => format!("run {} of skill {} waits for a decision\n", row.run, row.skill),
         _ if waits.is_empty() => format!(
             "run {} of skill {} is not over: {}\n",
@@ -40,7 +49,10 @@ pub(super) fn report(context: &Context, journal: &dyn Journal, row: &RunRow) -> 
     for wait in &waits {
         text.push_str(&for_people(wait));
     }
-    let hint = format!("skillhost resume {} --await", row.run);
+    let hint = match row.status {
+        Status::Paused => format!("skillhost resume {}", row.run),
+        _ => format!("skillhost wait {}", row.run),
+    };
     let mut report = Report::done(
         text,
         Envelope {
@@ -49,7 +61,10 @@ pub(super) fn report(context: &Context, journal: &dyn Journal, row: &RunRow) -> 
         },
     );
     report.exit = Exit::Waiting;
-    report.notes = format!("hint: `{hint}` goes on and waits until it is over\n");
+    report.notes = match row.status {
+        Status::Paused => format!("hint: `{hint}` goes on\n"),
+        _ => format!("hint: `{hint}` waits until it is over, or needs somebody again\n"),
+    };
     // A program finds the next command where it looks for one.
     if context.json {
         report.envelope.error = Some(ErrorMember {
@@ -80,6 +95,16 @@ pub(super) fn question(journal: &dyn Journal, run: &RunId, number: Number) -> Re
     let open: Vec<WaitRow> = open.cloned().collect();
     let calls = calls(journal, run, &open)?;
     Ok(calls.get(&number).and_then(|called| called.request.read().ok()))
+}
+
+/// Returns whether a person answered a call.
+pub(super) fn was_answered(journal: &dyn Journal, run: &RunId, number: Number) -> Result<bool> {
+    let records = journal.all_records(run)?;
+    let answers = records.iter().filter_map(|record| match &record.entry {
+        Entry::Returned(returned) if returned.number == number => Some(&returned.by),
+        _ => None,
+    });
+    Ok(answers.into_iter().any(|by| matches!(by, By::Person(_))))
 }
 
 /// Returns the events of this name that the run waits for.

@@ -2,9 +2,9 @@
 
 use crate::machine::Machine;
 
-const COMMANDS: [&str; 13] = [
-    "launch", "resume", "list", "show", "result", "logs", "inbox", "dismiss", "signal", "answer", "cancel", "skills",
-    "doctor",
+const COMMANDS: &[&str] = &[
+    "launch", "resume", "list", "show", "result", "logs", "inbox", "dismiss", "signal", "answer", "cancel", "pause",
+    "inject", "wait", "worker", "skills", "doctor",
 ];
 
 #[test]

@@ -80,6 +80,20 @@ impl Machine {
     }
 }
 
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // A daemon that a command started must not outlive the test.
+        let stop = Command::new(env!("CARGO_BIN_EXE_skillhost"))
+            .args(["worker", "stop", "--force"])
+            .env_clear()
+            .env("HOME", self.path("user"))
+            .env("SKILLHOST_HOME", self.path("home"))
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .output();
+        drop(stop);
+    }
+}
+
 /// Checks what a program relies on: one line, short, without nulls, as the schema says, with the exit code that the process had.
 fn check_envelope(stdout: &str, exit: Option<i32>) {
     let lines: Vec<&str> = stdout.lines().collect();

@@ -131,12 +131,12 @@ fn p1_a_run_that_somebody_drives_is_written_to_and_not_driven() {
     insta::assert_snapshot!(all(
         &machine,
         &[
-            &format!("answer {WAITING}#0 approve=yes"),
-            &format!("answer {WAITING}#0 approve=true"),
-            &format!("signal {WAITING} count --input 3 --json"),
-            &format!("cancel {WAITING} --reason enough"),
-            &format!("resume {WAITING}"),
-            &format!("resume {WAITING} --json"),
+            &format!("answer --here {WAITING}#0 approve=yes"),
+            &format!("answer --here {WAITING}#0 approve=true"),
+            &format!("signal --here {WAITING} count --input 3 --json"),
+            &format!("cancel --here {WAITING} --reason enough"),
+            &format!("resume --here {WAITING}"),
+            &format!("resume --here {WAITING} --json"),
         ]
     ));
 }
@@ -147,8 +147,8 @@ fn a_run_whose_bundle_is_gone_says_so_and_loses_nothing() {
     insta::assert_snapshot!(all(
         &machine,
         &[
-            &format!("resume {WAITING}"),
-            &format!("launch deep-research --id {DONE} --question x")
+            &format!("resume --here {WAITING}"),
+            &format!("launch --here deep-research --id {DONE} --question x")
         ]
     ));
 }

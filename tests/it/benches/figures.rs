@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use skillhost::driver::{Drive, Driven, Silent, Until, Worker, now};
+use skillhost::driver::{Bell, Drive, Driven, Silent, Until, Worker, now};
 use skillhost::env::Environment;
 use skillhost::home::Home;
 use skillhost_core::entry::{Limits, Provider, SEMANTICS, Started};
@@ -34,7 +34,15 @@ fn main() {
     let launch = median(|_| {
         whole_process(
             folder.path(),
-            &["launch", "hello-world", "--name", "Ada", "--offline", "--json"],
+            &[
+                "launch",
+                "--here",
+                "hello-world",
+                "--name",
+                "Ada",
+                "--offline",
+                "--json",
+            ],
         )
     });
     let version = median(|_| whole_process(folder.path(), &["--version"]));
@@ -183,6 +191,7 @@ impl Bench {
         let drive = Drive {
             settings: &self.settings,
             until: Until::Finished,
+            bell: Bell::Absent,
             check_result: &|_: &Payload| Ok(()),
             observer: &mut Silent,
         };

@@ -191,6 +191,13 @@ impl Place {
     }
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        // A daemon that a command started must not outlive the test.
+        drop(self.command(&["worker", "stop", "--force"]).output());
+    }
+}
+
 fn read_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>) {
     let Ok(found) = std::fs::read_dir(folder) else { return };
     for entry in found {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use skillhost::driver::{Drive, DriveError, Driven, Replacement, Silent, Until, Worker};
+use skillhost::driver::{Bell, Drive, DriveError, Driven, Replacement, Silent, Until, Worker};
 use skillhost::env::Environment;
 use skillhost::home::Home;
 use skillhost_core::entry::{Entry, How};
@@ -89,6 +89,7 @@ async fn drive(
     let drive = Drive {
         settings: &settings,
         until: Until::Finished,
+        bell: Bell::Absent,
         check_result: &|_: &Payload| Ok(()),
         observer: &mut Silent,
     };

@@ -9,7 +9,7 @@ use skillhost_core::id::{Number, RunId};
 use skillhost_it::{Left, Place, Seeded, kill_after_requests, result_of, was_killed};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_skillhost-under-test");
-const LAUNCH: &[&str] = &["launch", "crash", "--id", "victim", "--await", "--json"];
+const LAUNCH: &[&str] = &["launch", "--here", "crash", "--id", "victim", "--await", "--json"];
 
 /// How many hits of one place are tried.
 const HITS_MAX: usize = 8;
@@ -100,7 +100,7 @@ async fn r5_killed_again_and_again_at_random_a_run_ends_as_if_undisturbed() {
 #[test]
 fn j5_a_crash_right_after_a_log_line_neither_loses_nor_doubles_one() {
     let place = Place::new(PROGRAM, &["logs"]);
-    let launch = ["launch", "logs", "--id", "victim", "--await", "--json"];
+    let launch = ["launch", "--here", "logs", "--id", "victim", "--await", "--json"];
     let undisturbed = place.command(&launch).output().unwrap();
     let run = place.run_of("victim").unwrap();
     let expected = place.left(&run, result_of(&undisturbed)).lines;

@@ -24,7 +24,9 @@ async fn kill_and_replay(skill: &str, input: &str, calls: &[String]) {
             };
             place.server.rule(rule.containing(call));
         }
-        let launch = ["launch", skill, "--id", "victim", "--input", input, "--await", "--json"];
+        let launch = [
+            "launch", "--here", skill, "--id", "victim", "--input", input, "--await", "--json",
+        ];
         for _ in 0..2 {
             kill_after_requests(&place, place.command(&launch), 1 + random.below(calls.len() as u64)).await;
         }

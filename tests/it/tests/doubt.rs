@@ -11,7 +11,7 @@ const WAITING: i32 = 40;
 /// Launches `acts`, and has it killed when the first act was done but not recorded.
 fn killed_in_doubt() -> Place {
     let place = Place::new(PROGRAM, &["acts"]);
-    let launch = ["launch", "acts", "--id", "victim", "--json"];
+    let launch = ["launch", "--here", "acts", "--id", "victim", "--json"];
     let output = place
         .command(&launch)
         .env("SKILLHOST_FAILPOINT", "driver.effect-ended")
@@ -30,7 +30,7 @@ fn acts(place: &Place) -> u64 {
 }
 
 fn answers(place: &Place, decision: &[&str]) -> Vec<Value> {
-    let output = place.run(&[&["resume", "victim", "--json"], decision].concat());
+    let output = place.run(&[&["resume", "--here", "victim", "--json"], decision].concat());
     result_of(&output)["answers"].as_array().unwrap().clone()
 }
 
@@ -69,7 +69,7 @@ fn r4_a_call_in_doubt_is_in_the_inbox_with_what_to_do() {
 fn g5_a_dropped_at_most_once_call_neither_parks_the_run_nor_runs_again() {
     let place = Place::new(PROGRAM, &["timeout_drop"]);
     place.server.hold_acts();
-    let launch = ["launch", "timeout-drop", "--id", "victim", "--json"];
+    let launch = ["launch", "--here", "timeout-drop", "--id", "victim", "--json"];
     // It dies when the act has lost against its timeout and the first model call after that was answered.
     let output = place
         .command(&launch)

@@ -12,7 +12,7 @@ const INVALID: i64 = 10;
 
 /// Launches a skill that does not end well, and returns its envelope.
 fn launch(place: &Place, skill: &str, words: &[&str]) -> Value {
-    place.any_json(&[&["launch", skill, "--id", "it"], words].concat())
+    place.any_json(&[&["launch", "--here", skill, "--id", "it"], words].concat())
 }
 
 fn check_error(envelope: &Value, exit_code: i64, parts: &[&str]) {
@@ -78,7 +78,7 @@ fn a_finished_run_shows_how_it_ended_however_often_it_is_launched() {
 #[test]
 fn a_launch_id_with_another_input_is_refused() {
     let place = Place::new(PROGRAM, &["steps"]);
-    place.json(&["launch", "steps", "--id", "it", "--n", "1"]);
+    place.json(&["launch", "--here", "steps", "--id", "it", "--n", "1"]);
     let envelope = launch(&place, "steps", &["--n", "2"]);
     check_error(&envelope, INVALID, &["it"]);
 }
@@ -116,7 +116,7 @@ fn what_is_no_skill_of_this_world_is_refused_in_words() {
 fn an_unknown_skill_or_run_is_named_with_the_nearest() {
     let place = Place::new(PROGRAM, &["steps"]);
     check_error(&launch(&place, "step", &[]), INVALID, &["steps"]);
-    place.json(&["launch", "steps", "--id", "morning", "--n", "0"]);
+    place.json(&["launch", "--here", "steps", "--id", "morning", "--n", "0"]);
     let envelope = place.any_json(&["show", "mornign"]);
     assert!(envelope["error"].to_string().contains("morning"), "{envelope}");
 }
@@ -126,7 +126,7 @@ fn a_provider_that_has_no_room_is_asked_again_with_the_same_key() {
     let place = Place::new(PROGRAM, &["steps"]);
     let busy = Behaviour::status(529).with_header("retry-after", "0");
     place.server.rule(Rule::of(busy).times(2));
-    place.json(&["launch", "steps", "--id", "it", "--n", "1"]);
+    place.json(&["launch", "--here", "steps", "--id", "it", "--n", "1"]);
     let run = place.run_of("it").unwrap();
     assert_eq!(place.asked(&run, skillhost_core::id::Number(0)), 3);
     let shown = told(&place.run(&["show", "it"]));
@@ -165,7 +165,7 @@ fn changes_to_files_and_what_was_read_are_as_the_skill_asked() {
         {"deed":"remove","path":"a/b.txt"},
         {"deed":"stat","path":"a/b.txt"}
     ]}"#;
-    let result = place.json(&["launch", "files", "--id", "it", "--input", steps])["result"].to_string();
+    let result = place.json(&["launch", "--here", "files", "--id", "it", "--input", steps])["result"].to_string();
     assert!(result.contains("one two"), "{result}");
     assert!(
         result.contains("denied") || result.contains("invalid"),

@@ -10,7 +10,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_skillhost-under-test");
 #[tokio::test]
 async fn g2_a_changed_prompt_stops_the_replay_and_shows_both_calls() {
     let place = Place::new(PROGRAM, &["steps"]);
-    result_of(&place.run(&["launch", "steps", "--id", "old", "--n", "3", "--json"]));
+    result_of(&place.run(&["launch", "--here", "steps", "--id", "old", "--n", "3", "--json"]));
     let run = place.run_of("old").unwrap();
     let (driven, new_entries) = replay_on(&place, &run, &guests().component("steps_changed")).await;
     let error = driven.unwrap_err();
@@ -31,7 +31,7 @@ async fn g2_a_changed_prompt_stops_the_replay_and_shows_both_calls() {
 #[tokio::test]
 async fn g2_the_same_component_replays_to_the_same_result() {
     let place = Place::new(PROGRAM, &["steps"]);
-    let result = result_of(&place.run(&["launch", "steps", "--id", "old", "--n", "3", "--json"]));
+    let result = result_of(&place.run(&["launch", "--here", "steps", "--id", "old", "--n", "3", "--json"]));
     let run = place.run_of("old").unwrap();
     let replayed = replay(&place, &run).await;
     assert_eq!((replayed.result, replayed.new_entries), (result, 0));

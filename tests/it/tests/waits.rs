@@ -10,7 +10,7 @@ const CANCELLED: Option<i32> = Some(50);
 
 fn launch_waiting(what: &str) -> Place {
     let place = Place::new(PROGRAM, &["waits"]);
-    let output = place.run(&["launch", "waits", "--id", "it", "--what", what, "--json"]);
+    let output = place.run(&["launch", "--here", "waits", "--id", "it", "--what", what, "--json"]);
     assert_eq!(output.status.code(), WAITING, "{}", told(&output));
     place
 }
@@ -18,36 +18,36 @@ fn launch_waiting(what: &str) -> Place {
 #[test]
 fn p1_an_event_wakes_a_run_that_nobody_drives() {
     let place = launch_waiting("event");
-    let output = place.run(&["signal", "it", "go", "--input", r#"{"green":true}"#, "--json"]);
+    let output = place.run(&["signal", "--here", "it", "go", "--input", r#"{"green":true}"#, "--json"]);
     assert!(output.status.success(), "{}", told(&output));
-    let result = result_of(&place.run(&["resume", "it", "--json"]));
+    let result = result_of(&place.run(&["resume", "--here", "it", "--json"]));
     assert_eq!(result["came"][0]["green"], true);
 }
 
 #[test]
 fn p2_an_event_never_answers_a_question() {
     let place = launch_waiting("answer");
-    place.run(&["signal", "it", "go", "--input", r#"{"approve":true}"#]);
-    let output = place.run(&["resume", "it", "--json"]);
+    place.run(&["signal", "--here", "it", "go", "--input", r#"{"approve":true}"#]);
+    let output = place.run(&["resume", "--here", "it", "--json"]);
     assert_eq!(output.status.code(), WAITING, "{}", told(&output));
 }
 
 #[test]
 fn a_time_passes_while_nobody_watches() {
     let place = Place::new(PROGRAM, &["waits"]);
-    let output = place.run(&["launch", "waits", "--id", "it", "--what", "time", "--json"]);
+    let output = place.run(&["launch", "--here", "waits", "--id", "it", "--what", "time", "--json"]);
     assert_eq!(result_of(&output)["came"][0], "slept");
 }
 
 #[test]
 fn c2_a_cancelled_run_tidies_up_in_its_cleanup_scope() {
     let place = Place::new(PROGRAM, &["cleanup"]);
-    let output = place.run(&["launch", "cleanup", "--id", "it", "--json"]);
+    let output = place.run(&["launch", "--here", "cleanup", "--id", "it", "--json"]);
     assert_eq!(output.status.code(), WAITING, "{}", told(&output));
-    let output = place.run(&["cancel", "it", "--reason", "no longer needed", "--json"]);
+    let output = place.run(&["cancel", "--here", "it", "--reason", "no longer needed", "--json"]);
     let shown = told(&place.run(&["show", "it"]));
     assert!(shown.contains("cancelled"), "{} {shown}", told(&output));
-    let again = place.run(&["launch", "cleanup", "--id", "it", "--json"]);
+    let again = place.run(&["launch", "--here", "cleanup", "--id", "it", "--json"]);
     assert_eq!(again.status.code(), CANCELLED, "{}", told(&again));
     let run = place.run_of("it").unwrap();
     let folder = place.home().join("runs").join(run.as_str());
@@ -60,12 +60,21 @@ async fn c3_a_cancelled_guest_that_never_blocks_again_is_ended_by_the_host() {
     let place = Place::new(PROGRAM, &["spins"]);
     std::fs::create_dir_all(place.home()).unwrap();
     std::fs::write(place.home().join("config.toml"), "[limits]\ngrace_seconds = 0\n").unwrap();
-    let launch = place.command(&["launch", "spins", "--id", "it", "--after_calls", "1", "--json"]);
+    let launch = place.command(&[
+        "launch",
+        "--here",
+        "spins",
+        "--id",
+        "it",
+        "--after_calls",
+        "1",
+        "--json",
+    ]);
     let mut child = tokio::process::Command::from(launch)
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
     place.server.wait_for_requests(1).await;
-    place.run(&["cancel", "it"]);
+    place.run(&["cancel", "--here", "it"]);
     assert_eq!(child.wait().await.unwrap().code(), CANCELLED);
 }

@@ -1,0 +1,349 @@
+//! The runs that the daemon drives: a task for each that is in memory or on its way there, and what becomes of it when an attempt ends.
+//!
+//! A run that only waits and has left memory has no task; a time that comes, mail or a command brings it back ([`Roster::wake`]).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use skillhost_core::id::{Digest, RunId, WorkerId};
+use skillhost_core::machine::{Command, Status as Standing};
+use skillhost_core::payload::Payload;
+use skillhost_effects::model::{self, Environment, Settings};
+use skillhost_journal::{Journal, RunRow, Trouble};
+use tokio::sync::{Notify, broadcast};
+
+use super::fate::{self, Fate};
+use super::protocol::Reply;
+use crate::describe;
+use crate::driver::{Bell, Drive, DriveError, Driven, Observer, Residency, Ring, Seen, Until, Worker};
+use crate::schema::{self, Schema};
+
+/// How many things seen are kept for a watcher that is slow; it misses what is older.
+const SIGHTS_KEPT: usize = 1_024;
+
+/// The runs that the daemon drives.
+pub(super) struct Roster {
+    worker: Worker,
+    residency: Arc<Residency>,
+    model: model::Config,
+    own: Arc<Environment>,
+    tasks: Mutex<HashMap<RunId, Arc<Ring>>>,
+    environments: Mutex<HashMap<RunId, Arc<Environment>>>,
+    watched: Mutex<HashMap<RunId, broadcast::Sender<Reply>>>,
+    schemas: Mutex<HashMap<Digest, Arc<Schema>>>,
+    /// Runs that another live worker holds, and who waits for it to be gone.
+    foreign: Mutex<HashMap<WorkerId, Vec<RunId>>>,
+    /// Rung when a run has left memory or ended: the inbox is written anew.
+    changed: Notify,
+    /// Rung then, too: something else may be due next.
+    waits_changed: Notify,
+    /// Rung when the last run has left.
+    empty: Notify,
+    draining: AtomicBool,
+}
+
+impl Roster {
+    /// Makes an empty roster. `own` is what the daemon's own environment says of providers.
+    pub(super) fn new(worker: Worker, residency: Arc<Residency>, model: model::Config, own: Environment) -> Arc<Self> {
+        Arc::new(Self {
+            worker,
+            residency,
+            model,
+            own: Arc::new(own),
+            tasks: Mutex::default(),
+            environments: Mutex::default(),
+            watched: Mutex::default(),
+            schemas: Mutex::default(),
+            foreign: Mutex::default(),
+            changed: Notify::new(),
+            waits_changed: Notify::new(),
+            empty: Notify::new(),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    pub(super) fn journal(&self) -> &Arc<dyn Journal> {
+        self.worker.journal()
+    }
+
+    /// Returns how many runs are in memory or on their way there.
+    pub(super) fn len(&self) -> usize {
+        lock(&self.tasks).len()
+    }
+
+    fn is_driven(&self, run: &RunId) -> bool {
+        lock(&self.tasks).contains_key(run)
+    }
+
+    /// Waits until a run has left memory or ended since the last time. May be dropped and asked again.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Waits until something else may be due next. May be dropped and asked again.
+    pub(super) async fn waits_changed(&self) {
+        self.waits_changed.notified().await;
+    }
+
+    /// Says that what runs wait for may have changed.
+    pub(super) fn reconsider_waits(&self) {
+        self.waits_changed.notify_one();
+    }
+
+    /// Waits until no run is in memory or on its way there.
+    pub(super) async fn emptied(&self) {
+        while self.len() > 0 {
+            self.empty.notified().await;
+        }
+    }
+
+    /// Drives a run, with what its launcher's environment says of its provider.
+    pub(super) fn drive(self: &Arc<Self>, run: &RunId, environment: Environment) {
+        {
+            let mut environments = lock(&self.environments);
+            // Most runs have the same one.
+            let shared = match *self.own == environment {
+                true => None,
+                false => Some(environments.values().find(|known| ***known == environment).cloned())
+                    .map(|known| known.unwrap_or_else(|| Arc::new(environment))),
+            };
+            match shared {
+                Some(shared) => environments.insert(run.clone(), shared),
+                None => environments.remove(run),
+            };
+        }
+        self.wake(run);
+    }
+
+    /// Goes on with a run, because something may have happened to it.
+    pub(super) fn wake(self: &Arc<Self>, run: &RunId) {
+        if self.draining.load(Ordering::SeqCst) {
+            return;
+        }
+        let ring = {
+            let mut tasks = lock(&self.tasks);
+            if let Some(ring) = tasks.get(run) {
+                return ring.ring();
+            }
+            let ring = Arc::new(Ring::default());
+            tasks.insert(run.clone(), Arc::clone(&ring));
+            ring
+        };
+        let (roster, run) = (Arc::clone(self), run.clone());
+        tokio::spawn(async move { roster.go(&run, &ring).await });
+    }
+
+    /// Goes on with a run that is not in memory.
+    pub(super) fn wake_if_away(self: &Arc<Self>, run: &RunId) {
+        if !self.is_driven(run) {
+            self.wake(run);
+        }
+    }
+
+    /// Stops to begin anything: what is under way is recorded when it comes back, and every run leaves memory.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        for ring in lock(&self.tasks).values() {
+            ring.drain();
+        }
+    }
+
+    /// Returns what is seen of a run from now on.
+    pub(super) fn watch(&self, run: &RunId) -> broadcast::Receiver<Reply> {
+        let mut watched = lock(&self.watched);
+        watched.retain(|_, sender| sender.receiver_count() > 0);
+        let sender = watched
+            .entry(run.clone())
+            .or_insert_with(|| broadcast::Sender::new(SIGHTS_KEPT));
+        sender.subscribe()
+    }
+
+    fn sender(&self, run: &RunId) -> Option<broadcast::Sender<Reply>> {
+        lock(&self.watched).get(run).cloned()
+    }
+
+    /// Tells whoever watches the run, and whoever keeps an eye on all of them, that it stands otherwise.
+    fn tell(&self, run: &RunId) {
+        if let Some(sender) = self.sender(run) {
+            // Nobody may be watching any more.
+            sender.send(Reply::Look).ok();
+        }
+        self.changed.notify_one();
+        self.waits_changed.notify_one();
+    }
+
+    /// Drives a run, attempt after attempt, until nothing is to be done for now.
+    async fn go(self: Arc<Self>, run: &RunId, ring: &Arc<Ring>) {
+        let mut failures = 0;
+        loop {
+            ring.answer();
+            let fate = match self.attempt(run, ring).await {
+                Ok(Some(Driven::Finished(_))) => {
+                    lock(&self.environments).remove(run);
+                    Fate::Rest
+                }
+                Ok(Some(Driven::Waiting(_)) | None) => Fate::Rest,
+                Err(error) => {
+                    failures += 1;
+                    fate::of(error, run, failures)
+                }
+            };
+            match fate {
+                Fate::Rest => {}
+                Fate::Again { pause, why } => {
+                    tracing::warn!(%run, failures, "attempt failed, tried again in {pause:?}: {why}");
+                    self.tell(run);
+                    self.pause(ring, pause).await;
+                    if !self.draining.load(Ordering::SeqCst) {
+                        continue;
+                    }
+                }
+                Fate::Park(trouble) => self.park(run, &trouble),
+                Fate::Elsewhere(holder) => self.wait_for(holder, run),
+                Fate::Gone(why) => tracing::warn!(%run, "left alone: {why}"),
+            }
+            self.tell(run);
+            if self.leave(run, ring) {
+                return;
+            }
+        }
+    }
+
+    /// Waits before another attempt, or until somebody rings.
+    async fn pause(&self, ring: &Ring, pause: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = ring.heard() => {}
+        }
+    }
+
+    /// Ends the task of a run, unless somebody has rung since its last look.
+    fn leave(&self, run: &RunId, ring: &Ring) -> bool {
+        let mut tasks = lock(&self.tasks);
+        if ring.is_rung() && !self.draining.load(Ordering::SeqCst) {
+            return false;
+        }
+        tasks.remove(run);
+        if tasks.is_empty() {
+            self.empty.notify_one();
+        }
+        true
+    }
+
+    /// Makes one attempt, if there is something to be done for the run.
+    async fn attempt(&self, run: &RunId, ring: &Arc<Ring>) -> Result<Option<Driven>, DriveError> {
+        let row = self.journal().run(run)?;
+        if row.status.is_final() || !self.is_wanted(&row)? {
+            return Ok(None);
+        }
+        let stay = self.residency.enter(&row.skill).await;
+        let schema = self.output_schema(&row).await?;
+        let settings = Settings::new(self.model.clone(), (*self.environment(run)).clone());
+        let mut observer = Broadcasting { roster: self, run };
+        let drive = Drive {
+            settings: &settings,
+            until: Until::Evicted(stay),
+            bell: Bell::Rung(Arc::clone(ring)),
+            check_result: &|result: &Payload| schema::check_result(&schema, result),
+            observer: &mut observer,
+        };
+        self.worker.drive(run, drive).await.map(Some)
+    }
+
+    /// A run that a person paused is left alone until mail lifts that.
+    fn is_wanted(&self, row: &RunRow) -> Result<bool, DriveError> {
+        if row.status != Standing::Paused {
+            return Ok(true);
+        }
+        let mail = self.journal().mail(&row.run)?;
+        Ok(mail
+            .iter()
+            .any(|mail| matches!(mail.command, Command::Resume { .. } | Command::Cancel { .. })))
+    }
+
+    fn environment(&self, run: &RunId) -> Arc<Environment> {
+        let environments = lock(&self.environments);
+        Arc::clone(environments.get(run).unwrap_or(&self.own))
+    }
+
+    /// Returns what the run's result has to fit, as its component says.
+    async fn output_schema(&self, row: &RunRow) -> Result<Arc<Schema>, DriveError> {
+        if let Some(schema) = lock(&self.schemas).get(&row.component) {
+            return Ok(Arc::clone(schema));
+        }
+        let schema = describe::output_schema(self.journal(), self.worker.loader(), row).await?;
+        let schema = Arc::new(schema);
+        lock(&self.schemas).insert(row.component, Arc::clone(&schema));
+        Ok(schema)
+    }
+
+    /// Leaves a run to a person, with the reason.
+    fn park(&self, run: &RunId, trouble: &Trouble) {
+        tracing::error!(%run, code = trouble.code, "parked: {}", trouble.message);
+        let parked = self.journal().lease(run).and_then(|lease| match lease.holder {
+            None => self.journal().park(run, lease.epoch, trouble),
+            // Somebody else goes on with it.
+            Some(_) => Ok(()),
+        });
+        if let Err(error) = parked {
+            tracing::error!(%run, "could not be parked: {error}");
+        }
+    }
+
+    /// Goes on with a run when the worker that holds it is gone: its lock is free then, however it went (rule L1).
+    fn wait_for(self: &Arc<Self>, holder: WorkerId, run: &RunId) {
+        let mut foreign = lock(&self.foreign);
+        let runs = foreign.entry(holder.clone()).or_default();
+        runs.push(run.clone());
+        if runs.len() > 1 {
+            return;
+        }
+        drop(foreign);
+        let roster = Arc::downgrade(self);
+        let workers = self.worker.clone();
+        let tokio = tokio::runtime::Handle::current();
+        // A thread of its own, as nothing else waits for a lock; it ends with the process.
+        std::thread::spawn(move || {
+            let waited = workers.wait_until_gone(&holder);
+            let Some(roster) = roster.upgrade() else { return };
+            if let Err(error) = waited {
+                tracing::error!(%holder, "could not wait for a worker's lock: {error}");
+            }
+            let _inside = tokio.enter();
+            let runs = lock(&roster.foreign).remove(&holder).unwrap_or_default();
+            for run in runs {
+                roster.wake(&run);
+            }
+        });
+    }
+}
+
+/// Tells whoever watches a run in another process what is seen.
+struct Broadcasting<'a> {
+    roster: &'a Roster,
+    run: &'a RunId,
+}
+
+impl Observer for Broadcasting<'_> {
+    fn on(&mut self, seen: Seen<'_>) {
+        let Some(sender) = self.roster.sender(self.run) else {
+            return;
+        };
+        if matches!(seen, Seen::Idle(_)) {
+            sender.send(Reply::Look).ok();
+        }
+        // Whoever watched may be gone already.
+        sender.send(Reply::Seen(seen.into_owned())).ok();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that runs under these locks leaves them half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,184 @@
+//! The daemon's end of the socket: a task for each connection.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use skillhost_core::id::RunId;
+use skillhost_effects::model::Environment;
+use tokio::io::BufReader;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, watch};
+
+use super::Tenure;
+use super::protocol::{self, Hello, Reply, Request, Status};
+use super::roster::Roster;
+use crate::home::Home;
+
+/// After a connection could not be taken, how long until the next is tried: there may be too many open files.
+const AFTER_ERROR: Duration = Duration::from_millis(100);
+
+/// How often a stopping daemon says what it waits for.
+const DRAINING_EVERY: Duration = Duration::from_secs(1);
+
+/// What connections share.
+pub(super) struct Server {
+    pub(super) roster: Arc<Roster>,
+    pub(super) tenure: Tenure,
+    pub(super) connections: AtomicUsize,
+    /// Rung when a connection has ended.
+    pub(super) disconnected: Notify,
+    /// Set when the daemon is to end.
+    pub(super) ends: watch::Sender<bool>,
+}
+
+/// Begins to listen. A socket that an earlier daemon left behind is replaced: whoever calls this holds the daemon's lock.
+pub(super) fn listen(home: &Home) -> io::Result<UnixListener> {
+    let path = super::address::socket(home)?;
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Takes connections, for ever.
+pub(super) async fn accept(server: Arc<Server>, listener: UnixListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                server.connections.fetch_add(1, Ordering::SeqCst);
+                let server = Arc::clone(&server);
+                tokio::spawn(async move {
+                    if let Err(error) = Connection::new(&server, stream).serve().await {
+                        tracing::debug!("a connection ended: {error}");
+                    }
+                    server.connections.fetch_sub(1, Ordering::SeqCst);
+                    server.disconnected.notify_one();
+                });
+            }
+            Err(error) => {
+                tracing::error!("could not take a connection: {error}");
+                tokio::time::sleep(AFTER_ERROR).await;
+            }
+        }
+    }
+}
+
+struct Connection<'a> {
+    server: &'a Server,
+    reader: BufReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+}
+
+impl<'a> Connection<'a> {
+    fn new(server: &'a Server, stream: UnixStream) -> Self {
+        let (reader, writer) = stream.into_split();
+        Self {
+            server,
+            reader: BufReader::new(reader),
+            writer,
+        }
+    }
+
+    async fn serve(mut self) -> io::Result<()> {
+        protocol::write(&mut self.writer, &Hello::own()).await?;
+        loop {
+            let request = match protocol::read(&mut self.reader).await {
+                Ok(Some(request)) => request,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    let message = error.to_string();
+                    protocol::write(&mut self.writer, &Reply::Refused { message }).await?;
+                    return Err(error);
+                }
+            };
+            match request {
+                Request::Watch { run } => return self.show(&run).await,
+                Request::Stop => return self.stop().await,
+                other => {
+                    let reply = self.answer(other);
+                    protocol::write(&mut self.writer, &reply).await?;
+                }
+            }
+        }
+    }
+
+    fn answer(&self, request: Request) -> Reply {
+        let roster = &self.server.roster;
+        match request {
+            Request::Drive { run, environment } => {
+                roster.drive(&run, Environment::of(|name| environment.get(name).cloned()));
+                Reply::Done
+            }
+            Request::Wake { run } => {
+                roster.wake(&run);
+                Reply::Done
+            }
+            Request::Status => Reply::Status(Box::new(self.status())),
+            Request::StopIfIdle if roster.len() > 0 => Reply::Busy,
+            Request::StopIfIdle => {
+                self.server.ends.send_replace(true);
+                Reply::Drained
+            }
+            Request::Watch { .. } | Request::Stop => unreachable!("they take the connection over"),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let Server { roster, tenure, .. } = self.server;
+        Status {
+            pid: std::process::id(),
+            worker: roster.worker().id().clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            up_seconds: tenure.since.elapsed().as_secs(),
+            runs: roster.len(),
+            runs_max: tenure.runs_max,
+            stays: tenure.stays,
+        }
+    }
+
+    /// Tells what is seen of a run until the other side is gone.
+    async fn show(mut self, run: &RunId) -> io::Result<()> {
+        let mut sights = self.server.roster.watch(run);
+        protocol::write(&mut self.writer, &Reply::Done).await?;
+        // It may stand otherwise since whoever watches last looked.
+        protocol::write(&mut self.writer, &Reply::Look).await?;
+        loop {
+            let sight = tokio::select! {
+                sight = sights.recv() => sight,
+                request = protocol::read::<Request>(&mut self.reader) => return request.map(drop),
+            };
+            match sight {
+                Ok(reply) => protocol::write(&mut self.writer, &reply).await?,
+                // What was missed is in the journal.
+                Err(RecvError::Lagged(_)) => protocol::write(&mut self.writer, &Reply::Look).await?,
+                Err(RecvError::Closed) => return Ok(()),
+            }
+        }
+    }
+
+    /// Lets what is under way come back, and ends the daemon.
+    async fn stop(mut self) -> io::Result<()> {
+        let roster = &self.server.roster;
+        roster.drain();
+        loop {
+            let waited = tokio::time::timeout(DRAINING_EVERY, roster.emptied()).await;
+            if waited.is_ok() {
+                break;
+            }
+            // Whoever asked may be gone; the daemon stops all the same.
+            let reply = Reply::Draining { runs: roster.len() };
+            protocol::write(&mut self.writer, &reply).await.ok();
+        }
+        let told = protocol::write(&mut self.writer, &Reply::Drained).await;
+        self.server.ends.send_replace(true);
+        told
+    }
+}

@@ -1,0 +1,145 @@
+//! Starting the daemon as a process of its own, and ending one that does not end by itself.
+
+use std::fs::File;
+use std::io;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+
+use super::address;
+use super::client::Client;
+use crate::env;
+use crate::error::{CliError, Result};
+use crate::exit::Exit;
+use crate::home::{self, Home};
+
+/// How long a daemon may take until it listens.
+const START_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a process that was killed may take to be gone.
+const GONE_WAIT: Duration = Duration::from_secs(10);
+
+/// The first pause between two looks; each is twice as long as the one before.
+const PAUSE_FIRST: Duration = Duration::from_millis(1);
+
+/// The longest pause between two looks.
+const PAUSE_LONGEST: Duration = Duration::from_millis(32);
+
+/// The file that takes what the daemon says before it has a log, and what it says when it panics.
+const STDERR: &str = "daemon.stderr";
+
+/// Starts the daemon and connects to it. Of several that are started at once one stays, and all connect to it.
+pub(super) async fn start(home: &Home) -> Result<Client> {
+    let mut child = spawn(home)?;
+    let mut pauses = Pauses::new(START_WAIT);
+    loop {
+        if let Some(client) = Client::connect(home).await? {
+            return Ok(client);
+        }
+        let ended = child.as_mut().map(Child::try_wait).transpose();
+        match ended.map(Option::flatten) {
+            Ok(Some(status)) if !status.success() => return Err(did_not_start(home, &status.to_string())),
+            // Another one was faster, and listens soon; or it had nothing to do for a while and is gone again.
+            Ok(Some(_)) => child = None,
+            Ok(None) if child.is_none() && address::holder(home).is_ok_and(|holder| holder.is_none()) => {
+                child = spawn(home)?;
+            }
+            Ok(None) => {}
+            Err(error) => return Err(did_not_start(home, &error.to_string())),
+        }
+        if !pauses.pause().await {
+            return Err(did_not_start(home, "it did not listen in time"));
+        }
+    }
+}
+
+/// Starts the daemon and does not wait for it: for commands that only notice that there is something to do.
+pub(super) fn spawn(home: &Home) -> Result<Option<Child>> {
+    let spawned = (|| {
+        home::make_folder(&home.logs())?;
+        let said = File::options()
+            .create(true)
+            .append(true)
+            .open(home.logs().join(STDERR))?;
+        Command::new(std::env::current_exe()?)
+            .args(["worker", "run", "--detached"])
+            .env(env::HOME, home.root())
+            .current_dir(home.root())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(said)
+            .spawn()
+    })();
+    spawned.map(Some).map_err(|e| did_not_start(home, &e.to_string()))
+}
+
+fn did_not_start(home: &Home, why: &str) -> CliError {
+    let said = std::fs::read_to_string(home.logs().join(STDERR)).unwrap_or_default();
+    let last = said.lines().rev().find(|line| line.starts_with("error: "));
+    let message = match last {
+        Some(line) => format!("the daemon did not start: {}", line.trim_start_matches("error: ")),
+        None => format!("the daemon did not start: {why}"),
+    };
+    CliError::new(Exit::Host, "daemon_did_not_start", message).hint(format!(
+        "`{}` holds what it said; `--here` drives a run without it",
+        home.logs().join(STDERR).display()
+    ))
+}
+
+/// Waits until no process holds the daemon's lock.
+pub(super) async fn wait_until_gone(home: &Home) -> Result<()> {
+    let mut pauses = Pauses::new(GONE_WAIT);
+    while let Some(pid) = holder(home)? {
+        if !pauses.pause().await {
+            let message = format!("process {}, which is the daemon, does not end", pid.as_raw_nonzero());
+            return Err(CliError::new(Exit::Held, "daemon_stays", message)
+                .hint("`skillhost worker stop --force` ends it; its runs go on in the next"));
+        }
+    }
+    Ok(())
+}
+
+/// Kills the process that holds the daemon's lock (rule L1), and waits until it is gone. Returns which it was.
+pub(super) async fn kill(home: &Home) -> Result<Option<u32>> {
+    let Some(pid) = holder(home)? else { return Ok(None) };
+    match rustix::process::kill_process(pid, Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => {
+            let message = format!("could not kill process {}, which is the daemon", pid.as_raw_nonzero());
+            return Err(CliError::new(Exit::Host, "not_killed", message).caused_by(&io::Error::from(error)));
+        }
+    }
+    wait_until_gone(home).await?;
+    Ok(Some(pid.as_raw_nonzero().get().unsigned_abs()))
+}
+
+fn holder(home: &Home) -> Result<Option<Pid>> {
+    address::holder(home).map_err(|e| {
+        CliError::new(Exit::Storage, "no_lock", "could not ask the daemon's lock")
+            .caused_by(&e)
+            .hint("`skillhost doctor` checks the state folder")
+    })
+}
+
+/// Longer and longer pauses, up to a time.
+struct Pauses {
+    until: Instant,
+    next: Duration,
+}
+
+impl Pauses {
+    fn new(longest: Duration) -> Self {
+        Self {
+            until: Instant::now() + longest,
+            next: PAUSE_FIRST,
+        }
+    }
+
+    /// Waits; `false` when the time is over.
+    async fn pause(&mut self) -> bool {
+        tokio::time::sleep(self.next).await;
+        self.next = (self.next * 2).min(PAUSE_LONGEST);
+        Instant::now() < self.until
+    }
+}
