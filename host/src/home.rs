@@ -81,6 +81,16 @@ impl Home {
         self.root.join("workers")
     }
 
+    /// Returns the folder of what sessions of the agent were shown.
+    pub fn sessions(&self) -> PathBuf {
+        self.root.join("sessions")
+    }
+
+    /// Returns where our hook writes what went wrong in it.
+    pub fn hook_log(&self) -> PathBuf {
+        self.root.join("hook.log")
+    }
+
     /// Returns the folder of a run: its mount `run/`.
     pub fn run(&self, run: &RunId) -> PathBuf {
         self.root.join("runs").join(run.as_str())

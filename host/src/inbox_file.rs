@@ -158,6 +158,8 @@ mod tests {
             skills: None,
             user_folder: None,
             caller_folder: None,
+            search_path: None,
+            is_model_call: false,
             model: Default::default(),
         })
         .unwrap()

@@ -2,6 +2,7 @@
 //!
 //! Start with [`cli::main`] for what a person or an agent meets. `ARCHITECTURE.md` is the map.
 
+pub mod agent;
 pub mod bundle;
 pub mod cli;
 pub mod config;

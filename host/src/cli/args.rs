@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::hook::HookArgs;
 use crate::fields::{Given, parse_arg};
 
 /// Run agent skills as WebAssembly components: sandboxed, durable, replayed after a crash.
@@ -61,6 +62,8 @@ pub enum Command {
     Cancel(CancelArgs),
     /// List what is installed, and what is wrong with what does not load
     Skills,
+    /// Tell the agent's sessions what waits for you
+    Hook(HookArgs),
     /// Check the state folder, the database, the skills and the model provider
     Doctor,
 }
@@ -81,6 +84,7 @@ impl Command {
             Self::Answer(_) => "answer",
             Self::Cancel(_) => "cancel",
             Self::Skills => "skills",
+            Self::Hook(_) => "hook",
             Self::Doctor => "doctor",
         }
     }

@@ -7,6 +7,7 @@ mod cancel;
 mod context;
 mod doctor;
 mod drive;
+mod hook;
 mod inbox;
 mod launch;
 mod list;
@@ -36,6 +37,11 @@ pub use report::{Envelope, Report};
 
 /// Does what the words of a command line ask for, and returns how that ended.
 pub fn main(words: Vec<OsString>) -> Exit {
+    // Before anything that may fail: whatever else stands on its line, the agent's hook ends well.
+    if hook::is_session_start(&words) {
+        hook::session_start(&Environment::current());
+        return Exit::Done;
+    }
     let terminal = Terminal::current();
     // Known before the words are understood, so that a misunderstanding is told in the form that was asked for.
     let json = words.iter().any(|word| word == "--json");
@@ -119,6 +125,7 @@ fn carry_out(command: Command, given: Vec<Given>, context: &Context) -> crate::e
         Command::Answer(args) => signal::answer(args, context),
         Command::Cancel(args) => cancel::run(&args, context),
         Command::Skills => skills::run(context),
+        Command::Hook(args) => hook::run(&args, context),
         Command::Doctor => doctor::run(context),
     }
 }

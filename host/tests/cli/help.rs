@@ -2,9 +2,9 @@
 
 use crate::machine::Machine;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "launch", "resume", "list", "show", "result", "logs", "inbox", "dismiss", "signal", "answer", "cancel", "skills",
-    "doctor",
+    "hook", "doctor",
 ];
 
 #[test]

@@ -323,6 +323,22 @@ pub(crate) fn waiting(machine: &Machine) {
     author.keep();
 }
 
+/// Closes the question that the waiting run asks, as the entry that answers it does.
+pub(crate) fn withdraw_question(machine: &Machine) {
+    let journal = SqliteJournal::open(&machine.path("home/journal.db")).unwrap();
+    let run = RunId::parse(WAITING).unwrap();
+    let lease = journal.lease(&run).unwrap();
+    let Taken::At(epoch) = journal.claim(&run, &WorkerId::parse(WORKER).unwrap(), &lease).unwrap() else {
+        unreachable!()
+    };
+    let mut writer = journal.writer(&run, epoch, Seq(journal.run(&run).unwrap().entries));
+    writer
+        .append(vec![Write::Local(Local::CloseWait { number: Number(0) })])
+        .unwrap();
+    let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    tokio.block_on(writer.flush()).unwrap();
+}
+
 /// A run that a process drives which is alive for as long as the file is held.
 #[must_use]
 pub(crate) fn held(machine: &Machine) -> std::fs::File {
