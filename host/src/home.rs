@@ -120,6 +120,18 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Replaces a file that is the user's and not ours: where it really is, if the path is a link, and with the rights that it has; a new one may be read by others.
+pub fn rewrite(path: &Path, content: &[u8]) -> io::Result<()> {
+    const NEW_MODE: u32 = 0o644;
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let rights = match std::fs::metadata(&real) {
+        Ok(metadata) => metadata.permissions(),
+        Err(_) => std::fs::Permissions::from_mode(NEW_MODE),
+    };
+    write_whole(&real, content)?;
+    std::fs::set_permissions(&real, rights)
+}
+
 /// Reads a regular file of at most `bytes_max`. Anything else, such as a pipe that never ends, is refused before it is read.
 pub fn read_regular(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     // Opening a pipe without a writer would wait for one.

@@ -16,6 +16,7 @@ pub mod inbox_file;
 pub mod input;
 pub mod progress;
 pub mod schema;
+pub mod skill_doc;
 pub mod skills;
 pub mod terminal;
 pub mod timeline;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::json_text::{Container, root};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::home::{read_regular, write_whole};
+use crate::home::{read_regular, rewrite, write_whole};
 
 /// The longest settings file that is touched, in bytes.
 const BYTES_MAX: u64 = 16 << 20;
@@ -67,11 +67,7 @@ pub fn change(path: &Path, edit: impl Fn(Option<&str>) -> Result<Option<String>>
         if read(&real)? != old {
             continue;
         }
-        let rights = fs::metadata(&real).map(|metadata| metadata.permissions());
-        write_whole(&real, new.as_bytes()).map_err(unwritable)?;
-        if let Ok(rights) = rights {
-            fs::set_permissions(&real, rights).map_err(unwritable)?;
-        }
+        rewrite(&real, new.as_bytes()).map_err(unwritable)?;
         return Ok(backup.map_or(Change::Made, Change::Changed));
     }
     let message = format!("`{}` is changed by another program all the time", path.display());

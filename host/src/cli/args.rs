@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::hook::HookArgs;
+use super::skills::SkillsArgs;
 use crate::fields::{Given, parse_arg};
 
 /// Run agent skills as WebAssembly components: sandboxed, durable, replayed after a crash.
@@ -61,7 +62,7 @@ pub enum Command {
     /// Cancel a run
     Cancel(CancelArgs),
     /// List what is installed, and what is wrong with what does not load
-    Skills,
+    Skills(SkillsArgs),
     /// Tell the agent's sessions what waits for you
     Hook(HookArgs),
     /// Check the state folder, the database, the skills and the model provider
@@ -83,7 +84,7 @@ impl Command {
             Self::Signal(_) => "signal",
             Self::Answer(_) => "answer",
             Self::Cancel(_) => "cancel",
-            Self::Skills => "skills",
+            Self::Skills(_) => "skills",
             Self::Hook(_) => "hook",
             Self::Doctor => "doctor",
         }

@@ -124,7 +124,7 @@ fn carry_out(command: Command, given: Vec<Given>, context: &Context) -> crate::e
         Command::Signal(args) => signal::signal(args, context),
         Command::Answer(args) => signal::answer(args, context),
         Command::Cancel(args) => cancel::run(&args, context),
-        Command::Skills => skills::run(context),
+        Command::Skills(args) => skills::run(&args, context),
         Command::Hook(args) => hook::run(&args, context),
         Command::Doctor => doctor::run(context),
     }
