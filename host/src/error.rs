@@ -129,6 +129,16 @@ impl From<JournalError> for CliError {
                 Some(format!("`skillhost show {run}` shows how it ended")),
             ),
             JournalError::NotOver { .. } => (Exit::Invalid, "run_is_not_over", None),
+            JournalError::Answered { run, .. } => (
+                Exit::Held,
+                "answered",
+                Some(format!("`skillhost show {run}` tells what became of it")),
+            ),
+            JournalError::QuestionClosed { run, .. } => (
+                Exit::Held,
+                "question_closed",
+                Some(format!("`skillhost show {run}` tells what the run waits for")),
+            ),
             JournalError::LaunchMoved { launch, .. } => (
                 Exit::Held,
                 "launch_moved",
