@@ -154,7 +154,7 @@ impl Field {
             .and_then(choices)
             .unwrap_or_else(|| placeholder(&kinds).to_owned());
         let flag = plain_line(name);
-        let is_option = skill.options.iter().any(|option| *option == flag);
+        let is_option = skill.options.contains(&flag);
         let only_true = kinds[..] == [Kind::Boolean];
         let word = match (is_option, only_true) {
             (true, _) => format!("--arg {flag}={value}"),

@@ -57,12 +57,18 @@ impl Glance {
 
     /// Returns the unread entries that ask for something, newest first. They go away by themselves when nothing is asked any more.
     pub fn asking(&self, most: usize) -> Result<Vec<GlanceRow>, JournalError> {
-        self.rows("(source = 'trouble' or source like 'question %' or source like 'decision %')", most)
+        self.rows(
+            "(source = 'trouble' or source like 'question %' or source like 'decision %')",
+            most,
+        )
     }
 
     /// Returns the other unread entries, newest first.
     pub fn telling(&self, most: usize) -> Result<Vec<GlanceRow>, JournalError> {
-        self.rows("not (source = 'trouble' or source like 'question %' or source like 'decision %')", most)
+        self.rows(
+            "not (source = 'trouble' or source like 'question %' or source like 'decision %')",
+            most,
+        )
     }
 
     fn rows(&self, which: &str, most: usize) -> Result<Vec<GlanceRow>, JournalError> {
