@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::hook::HookArgs;
+use super::pages::{CompletionsArgs, ManArgs};
+use super::result::ResultArgs;
 use super::skills::SkillsArgs;
 use crate::fields::{Given, parse_arg};
 
@@ -48,7 +50,9 @@ pub enum Command {
     /// Show what a run did: every call, when, how long, what it cost
     Show(ShowArgs),
     /// Print the result of a run and nothing else
-    Result(RunArgs),
+    Result(ResultArgs),
+    /// Tell where a run is: what is done, what is open, what it waits for
+    Status(RunArgs),
     /// Print what a run logged
     Logs(LogsArgs),
     /// Show what runs left for you
@@ -65,7 +69,12 @@ pub enum Command {
     Skills(SkillsArgs),
     /// Tell the agent's sessions what waits for you
     Hook(HookArgs),
+    /// Print what a shell needs to complete commands
+    Completions(CompletionsArgs),
+    /// Print a page of the manual, or write all of them
+    Man(ManArgs),
     /// Check the state folder, the database, the skills and the model provider
+    #[command(after_help = "Example:\n  skillhost doctor --json")]
     Doctor,
 }
 
@@ -78,6 +87,7 @@ impl Command {
             Self::List(_) => "list",
             Self::Show(_) => "show",
             Self::Result(_) => "result",
+            Self::Status(_) => "status",
             Self::Logs(_) => "logs",
             Self::Inbox(_) => "inbox",
             Self::Dismiss(_) => "dismiss",
@@ -86,6 +96,8 @@ impl Command {
             Self::Cancel(_) => "cancel",
             Self::Skills(_) => "skills",
             Self::Hook(_) => "hook",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
             Self::Doctor => "doctor",
         }
     }
@@ -162,6 +174,12 @@ pub struct ResumeArgs {
 
 /// `list`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost list --here --since 2d
+  skillhost list --failed
+  skillhost list --status waiting --status parked
+  skillhost list --skill deep-research --limit 100")]
 pub struct ListArgs {
     /// List runs of this skill only
     #[arg(long, value_name = "SKILL")]
@@ -169,6 +187,12 @@ pub struct ListArgs {
     /// List runs of this status only: running, waiting, parked, paused, done, failed, cancelled, continued
     #[arg(long, value_name = "STATUS")]
     pub status: Vec<String>,
+    /// List runs that failed or are parked only
+    #[arg(long, conflicts_with = "status")]
+    pub failed: bool,
+    /// List runs launched since then only: `2d` ago, `2026-11-20`, `2026-11-20T08:00:00Z`
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
     /// List runs that were launched from this folder only
     #[arg(long)]
     pub here: bool,
@@ -179,6 +203,10 @@ pub struct ListArgs {
 
 /// A command about one run.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost status nightly
+  skillhost status nightly --json")]
 pub struct RunArgs {
     /// The run: its id, its launch id, or the beginning or end of one
     pub run: String,
@@ -186,6 +214,10 @@ pub struct RunArgs {
 
 /// `show`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost show nightly
+  skillhost show nightly --call 7")]
 pub struct ShowArgs {
     /// The run: its id, its launch id, or the beginning or end of one
     pub run: String,
@@ -199,6 +231,9 @@ pub struct ShowArgs {
 
 /// `logs`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  skillhost logs nightly --limit 20")]
 pub struct LogsArgs {
     /// The run: its id, its launch id, or the beginning or end of one
     pub run: String,
@@ -209,6 +244,10 @@ pub struct LogsArgs {
 
 /// `inbox`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost inbox
+  skillhost inbox 12")]
 pub struct InboxArgs {
     /// Show one entry whole
     pub entry: Option<u64>,
@@ -222,6 +261,10 @@ pub struct InboxArgs {
 
 /// `dismiss`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost dismiss 12 13
+  skillhost dismiss --all")]
 pub struct DismissArgs {
     /// The numbers of the entries, as `skillhost inbox` shows them
     #[arg(required_unless_present = "all", conflicts_with = "all")]
@@ -233,6 +276,10 @@ pub struct DismissArgs {
 
 /// `signal`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost signal nightly go
+  skillhost signal nightly count --input 3")]
 pub struct SignalArgs {
     /// The run: its id, its launch id, or the beginning or end of one
     pub run: String,
@@ -263,6 +310,9 @@ pub struct AnswerArgs {
 
 /// `cancel`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  skillhost cancel nightly --reason 'not needed any more'")]
 pub struct CancelArgs {
     /// The run: its id, its launch id, or the beginning or end of one
     pub run: String,

@@ -12,12 +12,15 @@ mod inbox;
 mod launch;
 mod list;
 mod logs;
+mod pages;
 mod report;
 mod result;
 mod resume;
 mod show;
 mod signal;
+mod since;
 mod skills;
+mod status;
 mod waits;
 
 use std::ffi::OsString;
@@ -118,6 +121,7 @@ fn carry_out(command: Command, given: Vec<Given>, context: &Context) -> crate::e
         Command::List(args) => list::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::Result(args) => result::run(&args, context),
+        Command::Status(args) => status::run(&args, context),
         Command::Logs(args) => logs::run(&args, context),
         Command::Inbox(args) => inbox::run(&args, context),
         Command::Dismiss(args) => inbox::dismiss(&args, context),
@@ -126,6 +130,8 @@ fn carry_out(command: Command, given: Vec<Given>, context: &Context) -> crate::e
         Command::Cancel(args) => cancel::run(&args, context),
         Command::Skills(args) => skills::run(&args, context),
         Command::Hook(args) => hook::run(&args, context),
+        Command::Completions(args) => pages::completions(&args, context),
+        Command::Man(args) => pages::man(&args, context),
         Command::Doctor => doctor::run(context),
     }
 }

@@ -75,6 +75,9 @@ pub struct Envelope {
     /// What the run waits for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<WaitMember>,
+    /// What `status` says of the run beside its labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Value>,
     /// What a command lists.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub rows: Option<Rows>,
@@ -130,6 +133,8 @@ pub enum Rows {
     Runs(Vec<Value>),
     /// `show`.
     Calls(Vec<Value>),
+    /// `status`.
+    Labels(Vec<Value>),
     /// `logs`.
     Lines(Vec<Value>),
     /// `inbox`.
@@ -145,6 +150,7 @@ impl Rows {
         match self {
             Self::Runs(rows)
             | Self::Calls(rows)
+            | Self::Labels(rows)
             | Self::Lines(rows)
             | Self::Entries(rows)
             | Self::Skills(rows)
