@@ -2,6 +2,7 @@
 //!
 //! Those that choose and reach a model provider are named beside their use, in [`skillhost_effects::model::variable`], and are captured here with the rest.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use skillhost_effects::model;
@@ -28,6 +29,10 @@ pub struct Environment {
     pub caller_folder: Option<PathBuf>,
     /// What the user is called, where it is recorded who did something.
     pub user: Option<String>,
+    /// Where programs are looked for.
+    pub search_path: Option<OsString>,
+    /// Whether it was started by a model call of ours ([`model::CHILD_MARKER`]).
+    pub is_model_call: bool,
     /// What chooses and reaches a model provider, keys included.
     pub model: model::Environment,
 }
@@ -41,6 +46,8 @@ impl Environment {
             user_folder: std::env::home_dir().filter(|folder| folder.is_absolute()),
             caller_folder: std::env::current_dir().ok(),
             user: std::env::var(USER).ok().filter(|name| !name.is_empty()),
+            search_path: std::env::var_os(model::variable::PATH),
+            is_model_call: std::env::var_os(model::CHILD_MARKER).is_some(),
             model: model::Environment::current(),
         }
     }

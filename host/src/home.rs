@@ -96,6 +96,16 @@ impl Home {
         self.root.join("logs")
     }
 
+    /// Returns the folder of what sessions of the agent were shown.
+    pub fn sessions(&self) -> PathBuf {
+        self.root.join("sessions")
+    }
+
+    /// Returns where our hook writes what went wrong in it.
+    pub fn hook_log(&self) -> PathBuf {
+        self.root.join("hook.log")
+    }
+
     /// Returns the folder of a run: its mount `run/`.
     pub fn run(&self, run: &RunId) -> PathBuf {
         self.root.join("runs").join(run.as_str())
@@ -123,6 +133,18 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.persist(path)?;
     Ok(())
+}
+
+/// Replaces a file that is the user's and not ours: where it really is, if the path is a link, and with the rights that it has; a new one may be read by others.
+pub fn rewrite(path: &Path, content: &[u8]) -> io::Result<()> {
+    const NEW_MODE: u32 = 0o644;
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let rights = match std::fs::metadata(&real) {
+        Ok(metadata) => metadata.permissions(),
+        Err(_) => std::fs::Permissions::from_mode(NEW_MODE),
+    };
+    write_whole(&real, content)?;
+    std::fs::set_permissions(&real, rights)
 }
 
 /// Reads a regular file of at most `bytes_max`. Anything else, such as a pipe that never ends, is refused before it is read.

@@ -159,6 +159,8 @@ mod tests {
             user_folder: None,
             caller_folder: None,
             user: None,
+            search_path: None,
+            is_model_call: false,
             model: Default::default(),
         })
         .unwrap()

@@ -2,6 +2,7 @@
 //!
 //! Start with [`cli::main`] for what a person or an agent meets. `ARCHITECTURE.md` is the map.
 
+pub mod agent;
 pub mod bundle;
 pub mod cli;
 pub mod config;
@@ -19,6 +20,7 @@ pub mod log;
 pub mod progress;
 pub mod schema;
 pub mod service;
+pub mod skill_doc;
 pub mod skills;
 pub mod terminal;
 pub mod timeline;

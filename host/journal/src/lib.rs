@@ -33,5 +33,5 @@ pub use rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
     Taken, Trouble, WaitRow,
 };
-pub use sqlite::{Settings, SqliteJournal};
+pub use sqlite::{Glance, GlanceRow, Settings, SqliteJournal};
 pub use writer::{QUEUED_BYTES_MAX, RunWriter};

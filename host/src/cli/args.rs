@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::hook::HookArgs;
+use super::pages::{CompletionsArgs, ManArgs};
+use super::result::ResultArgs;
+use super::skills::SkillsArgs;
 use crate::fields::{Given, parse_arg};
 
 /// Run agent skills as WebAssembly components: sandboxed, durable, replayed after a crash.
@@ -46,7 +50,9 @@ pub enum Command {
     /// Show what a run did: every call, when, how long, what it cost
     Show(ShowArgs),
     /// Print the result of a run and nothing else
-    Result(RunArgs),
+    Result(ResultArgs),
+    /// Tell where a run is: what is done, what is open, what it waits for
+    Status(RunArgs),
     /// Print what a run logged
     Logs(LogsArgs),
     /// Show what runs left for you
@@ -68,8 +74,15 @@ pub enum Command {
     /// Start, stop or look at the daemon that drives runs in the background
     Worker(WorkerArgs),
     /// List what is installed, and what is wrong with what does not load
-    Skills,
+    Skills(SkillsArgs),
+    /// Tell the agent's sessions what waits for you
+    Hook(HookArgs),
+    /// Print what a shell needs to complete commands
+    Completions(CompletionsArgs),
+    /// Print a page of the manual, or write all of them
+    Man(ManArgs),
     /// Check the state folder, the database, the skills and the model provider
+    #[command(after_help = "Example:\n  skillhost doctor --json")]
     Doctor,
 }
 
@@ -78,7 +91,7 @@ impl Command {
     pub fn only_looks(&self) -> bool {
         matches!(
             self,
-            Self::List(_) | Self::Show(_) | Self::Result(_) | Self::Logs(_) | Self::Inbox(_)
+            Self::List(_) | Self::Show(_) | Self::Result(_) | Self::Logs(_) | Self::Inbox(_) | Self::Status(_)
         )
     }
 
@@ -90,6 +103,7 @@ impl Command {
             Self::List(_) => "list",
             Self::Show(_) => "show",
             Self::Result(_) => "result",
+            Self::Status(_) => "status",
             Self::Logs(_) => "logs",
             Self::Inbox(_) => "inbox",
             Self::Dismiss(_) => "dismiss",
@@ -100,7 +114,10 @@ impl Command {
             Self::Inject(_) => "inject",
             Self::Wait(_) => "wait",
             Self::Worker(_) => "worker",
-            Self::Skills => "skills",
+            Self::Skills(_) => "skills",
+            Self::Hook(_) => "hook",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
             Self::Doctor => "doctor",
         }
     }
@@ -191,6 +208,12 @@ pub struct ResumeArgs {
 
 /// `list`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost list --here --since 2d
+  skillhost list --failed
+  skillhost list --status waiting --status parked
+  skillhost list --skill deep-research --limit 100")]
 pub struct ListArgs {
     /// List runs of this skill only
     #[arg(long, value_name = "SKILL")]
@@ -198,6 +221,12 @@ pub struct ListArgs {
     /// List runs of this status only: running, waiting, parked, paused, done, failed, cancelled, continued
     #[arg(long, value_name = "STATUS")]
     pub status: Vec<String>,
+    /// List runs that failed or are parked only
+    #[arg(long, conflicts_with = "status")]
+    pub failed: bool,
+    /// List runs launched since then only: `2d` ago, `2026-11-20`, `2026-11-20T08:00:00Z`
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
     /// List runs that were launched from this folder only
     #[arg(long)]
     pub here: bool,
@@ -208,6 +237,10 @@ pub struct ListArgs {
 
 /// A command about one run.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost status nightly
+  skillhost status nightly --json")]
 pub struct RunArgs {
     /// The run: its id, its launch id, or the beginning or end of one
     pub run: String,
@@ -215,6 +248,10 @@ pub struct RunArgs {
 
 /// `show`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost show nightly
+  skillhost show nightly --call 7")]
 pub struct ShowArgs {
     /// The run: its id, its launch id, or the beginning or end of one
     pub run: String,
@@ -228,6 +265,9 @@ pub struct ShowArgs {
 
 /// `logs`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  skillhost logs nightly --limit 20")]
 pub struct LogsArgs {
     /// The run: its id, its launch id, or the beginning or end of one
     pub run: String,
@@ -238,6 +278,10 @@ pub struct LogsArgs {
 
 /// `inbox`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost inbox
+  skillhost inbox 12")]
 pub struct InboxArgs {
     /// Show one entry whole
     pub entry: Option<u64>,
@@ -251,6 +295,10 @@ pub struct InboxArgs {
 
 /// `dismiss`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost dismiss 12 13
+  skillhost dismiss --all")]
 pub struct DismissArgs {
     /// The numbers of the entries, as `skillhost inbox` shows them
     #[arg(required_unless_present = "all", conflicts_with = "all")]
@@ -262,6 +310,10 @@ pub struct DismissArgs {
 
 /// `signal`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost signal nightly go
+  skillhost signal nightly count --input 3")]
 pub struct SignalArgs {
     /// The run: its id, its launch id, or the beginning or end of one
     pub run: String,
@@ -298,6 +350,9 @@ pub struct AnswerArgs {
 
 /// `cancel`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  skillhost cancel nightly --reason 'not needed any more'")]
 pub struct CancelArgs {
     /// The run: its id, its launch id, or the beginning or end of one
     pub run: String,
@@ -357,7 +412,11 @@ pub struct WaitArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The worker daemon drives runs in the background. The first command that needs it starts it, and it ends when there has
-been nothing to do for a while; these commands are for whoever wants to see or decide that.")]
+been nothing to do for a while; these commands are for whoever wants to see or decide that.
+
+Examples:
+  skillhost worker status
+  skillhost worker stop --force")]
 pub struct WorkerArgs {
     /// What to do
     #[command(subcommand)]

@@ -275,7 +275,7 @@ fn check_needs(skill: &SkillName, description: &Description, provider: &entry::P
 }
 
 /// Returns the long flags of `launch`, which a misspelt field may have been meant to be.
-fn flags() -> Vec<String> {
+pub(super) fn flags() -> Vec<String> {
     let mut command = <Cli as clap::CommandFactory>::command();
     command.build();
     let launch = command.find_subcommand("launch");

@@ -8,11 +8,12 @@ use skillhost_journal::{RunFilter, RunRow};
 use super::args::ListArgs;
 use super::context::Context;
 use super::report::{Envelope, Report, Rows};
+use super::since;
 use super::waits::utc;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::skills::nearest;
-use crate::terminal::Table;
+use crate::terminal::{Table, plain_line};
 use crate::timeline::duration;
 use crate::{daemon, driver};
 
@@ -30,8 +31,16 @@ const STATUSES: [Status; 8] = [
 
 pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Report> {
     let skill = args.skill.as_deref().map(SkillName::parse).transpose();
+    let since = args
+        .since
+        .as_deref()
+        .map(|text| since::parse(text, driver::now(), &context.zone));
     let filter = RunFilter {
-        status: args.status.iter().map(|word| status(word)).collect::<Result<_>>()?,
+        status: match args.failed {
+            true => vec![Status::Failed, Status::Parked],
+            false => args.status.iter().map(|word| status(word)).collect::<Result<_>>()?,
+        },
+        since: since.transpose()?,
         skill: skill.map_err(|e| CliError::of(Exit::Invalid, "unknown_skill", &e))?,
         caller_folder: context.environment.caller_folder.clone().filter(|_| args.here),
         // One more than is shown, to know whether there are more.
@@ -68,6 +77,9 @@ pub(super) fn value(context: &Context, row: &RunRow) -> Value {
     if row.launch.as_str() != row.run.as_str() {
         value["launch_id"] = json!(row.launch);
     }
+    if let Some(trouble) = &row.trouble {
+        value["trouble"] = json!({"code": trouble.code, "message": trouble.message});
+    }
     value
 }
 
@@ -92,6 +104,11 @@ fn table(rows: &[RunRow], context: &Context) -> String {
     let mut table = Table::new(["RUN", "SKILL", "STATUS", "LAUNCHED", "TOOK", "LAUNCH"]);
     for row in rows {
         let mark = if row.simulated { " SIMULATED" } else { "" };
+        let trouble = row
+            .trouble
+            .as_ref()
+            .map(|trouble| format!(" ({})", plain_line(&trouble.code)));
+        let trouble = trouble.unwrap_or_default();
         let launch = if row.launch.as_str() == row.run.as_str() {
             ""
         } else {
@@ -100,7 +117,7 @@ fn table(rows: &[RunRow], context: &Context) -> String {
         table.row([
             row.run.to_string(),
             row.skill.to_string(),
-            format!("{}{mark}", standing(row, context)),
+            format!("{}{trouble}{mark}", standing(row, context)),
             context.ago(row.created_at),
             duration(row.updated_at.since(row.created_at)),
             launch.to_owned(),

@@ -40,7 +40,8 @@ pub(super) fn run(args: &LogsArgs, context: &Context) -> Result<Report> {
     Ok(report)
 }
 
-fn last_lines(journal: &dyn Journal, row: &RunRow, most: usize) -> Result<(Vec<LineRow>, usize)> {
+/// Returns the last lines of the log, `most` at most, and how many there are before them.
+pub(super) fn last_lines(journal: &dyn Journal, row: &RunRow, most: usize) -> Result<(Vec<LineRow>, usize)> {
     let mut lines = std::collections::VecDeque::new();
     let mut left_out = 0;
     let mut after = None;

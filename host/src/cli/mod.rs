@@ -8,18 +8,22 @@ mod context;
 mod doctor;
 mod drive;
 mod follow;
+mod hook;
 mod inbox;
 mod inject;
 mod launch;
 mod list;
 mod logs;
+mod pages;
 mod pause;
 mod report;
 mod result;
 mod resume;
 mod show;
 mod signal;
+mod since;
 mod skills;
+mod status;
 mod wait;
 mod waits;
 mod watch;
@@ -42,6 +46,11 @@ pub use report::{Envelope, Report};
 
 /// Does what the words of a command line ask for, and returns how that ended.
 pub fn main(words: Vec<OsString>) -> Exit {
+    // Before anything that may fail: whatever else stands on its line, the agent's hook ends well.
+    if hook::is_session_start(&words) {
+        hook::session_start(&Environment::current());
+        return Exit::Done;
+    }
     let terminal = Terminal::current();
     // Known before the words are understood, so that a misunderstanding is told in the form that was asked for.
     let json = words.iter().any(|word| word == "--json");
@@ -127,6 +136,7 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::List(args) => list::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::Result(args) => result::run(&args, context),
+        Command::Status(args) => status::run(&args, context),
         Command::Logs(args) => logs::run(&args, context),
         Command::Inbox(args) => inbox::run(&args, context),
         Command::Dismiss(args) => inbox::dismiss(&args, context),
@@ -137,7 +147,10 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Inject(args) => inject::run(&args, context),
         Command::Wait(args) => wait::run(&args, context),
         Command::Worker(args) => worker::run(args.command, context),
-        Command::Skills => skills::run(context),
+        Command::Skills(args) => skills::run(&args, context),
+        Command::Hook(args) => hook::run(&args, context),
+        Command::Completions(args) => pages::completions(&args, context),
+        Command::Man(args) => pages::man(&args, context),
         Command::Doctor => doctor::run(context),
     }
 }

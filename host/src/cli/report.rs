@@ -78,6 +78,9 @@ pub struct Envelope {
     /// How the daemon is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub daemon: Option<Value>,
+    /// What `status` says of the run beside its labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Value>,
     /// What a command lists.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub rows: Option<Rows>,
@@ -133,6 +136,8 @@ pub enum Rows {
     Runs(Vec<Value>),
     /// `show`.
     Calls(Vec<Value>),
+    /// `status`.
+    Labels(Vec<Value>),
     /// `logs`.
     Lines(Vec<Value>),
     /// `inbox`.
@@ -148,6 +153,7 @@ impl Rows {
         match self {
             Self::Runs(rows)
             | Self::Calls(rows)
+            | Self::Labels(rows)
             | Self::Lines(rows)
             | Self::Entries(rows)
             | Self::Skills(rows)

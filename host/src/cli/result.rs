@@ -1,19 +1,53 @@
-//! `result`: the result of a run and nothing else.
+//! `result`: the result of a run, or a file that it wrote, and nothing else.
 
+use std::path::{Component, Path, PathBuf};
+
+use clap::Args;
 use skillhost_core::entry::{Entry, Finished, How};
 use skillhost_core::id::Seq;
 use skillhost_journal::{Journal, RunRow};
 
-use super::args::RunArgs;
 use super::context::Context;
-use super::report::Report;
+use super::report::{Envelope, Report};
 use super::{drive, waits};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
+use crate::home::read_regular;
+use crate::terminal::plain;
 
-pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Report> {
+/// The largest file that is printed, in bytes.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// How much of a file programs are shown, in characters.
+const PREVIEW_CHARS: usize = 400;
+
+/// `result`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost result nightly
+  skillhost result nightly --file report.md > report.md
+  ls $(skillhost result nightly --path)")]
+pub struct ResultArgs {
+    /// The run: its id, its launch id, or the beginning or end of one
+    pub run: String,
+    /// Print this file of the run's folder instead
+    #[arg(long, value_name = "NAME", conflicts_with = "path")]
+    pub file: Option<PathBuf>,
+    /// Print where the run's folder is instead
+    #[arg(long)]
+    pub path: bool,
+}
+
+pub(super) fn run(args: &ResultArgs, context: &Context) -> Result<Report> {
     let journal = context.journal()?;
     let row = context.find(journal.as_ref(), &args.run)?;
+    if args.path {
+        return folder(&row, context);
+    }
+    if let Some(name) = &args.file {
+        return file(name, &row, context);
+    }
     if !row.status.is_final() {
         return waits::report(context, journal.as_ref(), &row);
     }
@@ -25,14 +59,76 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Report> {
     let mut report = drive::of_finished(&row, finished);
     if let Some(result) = result {
         report.text = result;
-        report.notes = if row.simulated {
-            format!("{}\n", drive::SIMULATED)
-        } else {
-            String::new()
-        };
+        report.notes = simulated(&row);
     }
     report.result_file = Some(context.home.result(&row.run));
     Ok(report)
+}
+
+fn simulated(row: &RunRow) -> String {
+    if row.simulated {
+        format!("{}\n", drive::SIMULATED)
+    } else {
+        String::new()
+    }
+}
+
+fn folder(row: &RunRow, context: &Context) -> Result<Report> {
+    let folder = context.home.run(&row.run);
+    if !folder.is_dir() {
+        return Err(no_files(row));
+    }
+    let envelope = Envelope {
+        result_path: Some(folder.clone()),
+        ..drive::envelope(row)
+    };
+    // Not shortened with `~`: it is for other programs.
+    Ok(Report::done(folder.display().to_string(), envelope))
+}
+
+fn file(name: &Path, row: &RunRow, context: &Context) -> Result<Report> {
+    let folder = context.home.run(&row.run);
+    if !folder.is_dir() {
+        return Err(no_files(row));
+    }
+    // As the skill itself calls it, too.
+    let below = name.strip_prefix("run").unwrap_or(name);
+    let stays = below
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let path = folder.join(below);
+    let shown = name.display();
+    let listed = format!("`ls $(skillhost result {} --path)` lists its files", row.run);
+    let real = stays.then(|| path.canonicalize().ok()).flatten();
+    let inside = real.filter(|real| folder.canonicalize().is_ok_and(|folder| real.starts_with(folder)));
+    let Some(real) = inside else {
+        return Err(CliError::invalid("unknown_file", format!("run `{}` has no file `{shown}`", row.run)).hint(listed));
+    };
+    let unreadable = |e: &dyn std::error::Error| {
+        CliError::invalid(
+            "unreadable_file",
+            format!("file `{shown}` of run `{}` cannot be printed", row.run),
+        )
+        .caused_by(e)
+        .hint(format!("it is `{}`", path.display()))
+    };
+    let bytes = read_regular(&real, FILE_BYTES_MAX).map_err(|e| unreadable(&e))?;
+    let text = String::from_utf8(bytes).map_err(|e| unreadable(&e.utf8_error()))?;
+    let envelope = Envelope {
+        result_path: Some(path.clone()),
+        result_bytes: Some(text.len()),
+        preview: Some(plain(&text).chars().take(PREVIEW_CHARS).collect()),
+        ..drive::envelope(row)
+    };
+    // A file that goes to another file stays as it is; a person's terminal is not to be steered by it.
+    let mut report = Report::done(if context.terminal.stdout { plain(&text) } else { text }, envelope);
+    report.notes = simulated(row);
+    Ok(report)
+}
+
+fn no_files(row: &RunRow) -> CliError {
+    CliError::invalid("no_files", format!("run `{}` has written no files", row.run))
+        .hint(format!("`skillhost result {}` prints its result", row.run))
 }
 
 /// Returns the last entry of a run that is over.

@@ -17,8 +17,14 @@ use crate::inbox_file::moment;
 use crate::terminal::{cut, plain, plain_line};
 use crate::timeline::{CallLine, Timeline, count, duration};
 
-/// How many lines the calls of a run are folded to.
-const LINES_MAX: usize = 44;
+/// How many lines are shown altogether, unless all are asked for: the calls are folded until it is so.
+const LINES_MAX: usize = 60;
+
+/// The calls get no fewer lines than this.
+const CALL_LINES_MIN: usize = 10;
+
+/// The most things that a run waits for that are shown.
+const WAITS_SHOWN_MAX: usize = 3;
 
 /// How many lines of a result, an input or a backtrace are shown.
 const TEXT_LINES_MAX: usize = 12;
@@ -43,17 +49,28 @@ fn whole(row: &RunRow, timeline: &Timeline, journal: &dyn Journal, all: bool, co
         false => waits::members(journal, &row.run)?,
     };
     let mut text = heading(row, timeline, context);
-    if !timeline.calls.is_empty() {
-        let most = if all { usize::MAX } else { LINES_MAX };
-        text.push_str(&format!("\n{}", timeline.lines(most, context.terminal.width)));
-    }
+    let mut rest = String::new();
     if !waits.is_empty() {
-        text.push_str("\nwaits for\n");
-        text.extend(waits.iter().map(waits::for_people));
+        let shown = if all { usize::MAX } else { WAITS_SHOWN_MAX };
+        rest.push_str("\nwaits for\n");
+        rest.extend(waits.iter().take(shown).map(waits::for_people));
+        if waits.len() > shown {
+            rest.push_str(&format!("  and {} more; `--all` shows them\n", waits.len() - shown));
+        }
     }
     if let Some((_, finished)) = &timeline.finished {
-        text.push_str(&ending(&finished.how, context.terminal.width));
+        rest.push_str(&ending(&finished.how, context.terminal.width));
     }
+    if !timeline.calls.is_empty() {
+        // A blank line, the headings, and what tells of calls that are left out.
+        let taken = text.lines().count() + rest.lines().count() + 3;
+        let most = match all {
+            true => usize::MAX,
+            false => LINES_MAX.saturating_sub(taken).max(CALL_LINES_MIN),
+        };
+        text.push_str(&format!("\n{}", timeline.lines(most, context.terminal.width)));
+    }
+    text.push_str(&rest);
     let values = timeline.calls.iter().map(|call| value(call, timeline));
     let envelope = Envelope {
         rows: Some(Rows::Calls(values.collect())),

@@ -1,19 +1,27 @@
-//! `skills`: what is installed, and what is wrong with what cannot be launched.
+//! `skills`: what is installed, what is wrong with what cannot be launched, and the document that tells an agent how to run a skill.
 
+use std::io;
 use std::sync::Arc;
 
+use clap::Args;
 use serde_json::{Value, json};
 use skillhost_core::id::SkillName;
 use skillhost_effects::model::{Name, Settings};
 
 use super::context::{Context, Session};
-use super::launch::{describe, input_schema, output_schema};
+use super::launch::{describe, flags, input_schema, output_schema};
 use super::report::{Envelope, Report, Rows};
-use crate::bundle::Scan;
-use crate::error::Result;
+use crate::bundle::{FILE_BYTES_MAX, Scan};
+use crate::error::{CliError, Result};
+use crate::exit::Exit;
+use crate::home::{read_regular, rewrite};
+use crate::skill_doc::{self, Skill as Documented, State};
 use crate::skills::{Broken, Installed};
 use crate::terminal::{Table, plain_line};
 use crate::timeline::count;
+
+/// What tells an agent of a skill.
+const DOCUMENT: &str = "SKILL.md";
 
 /// A skill that can be launched.
 pub(super) struct Sound {
@@ -21,10 +29,30 @@ pub(super) struct Sound {
     version: String,
     summary: String,
     /// What its user should know nevertheless.
-    remark: Option<String>,
+    pub(super) remarks: Vec<String>,
 }
 
-pub(super) fn run(context: &Context) -> Result<Report> {
+/// `skills`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost skills
+  skillhost skills --json
+  skillhost skills --write-doc hello-world")]
+pub struct SkillsArgs {
+    /// Write into the SKILL.md of this skill how to run it; what its author wrote there stays
+    #[arg(long, value_name = "SKILL")]
+    pub write_doc: Option<String>,
+}
+
+pub(super) fn run(args: &SkillsArgs, context: &Context) -> Result<Report> {
+    match &args.write_doc {
+        Some(name) => write_doc(name, context),
+        None => list(context),
+    }
+}
+
+fn list(context: &Context) -> Result<Report> {
     let (sound, broken) = examine(context)?;
     let root = context.path(context.library.root());
     let mut text = String::new();
@@ -35,8 +63,13 @@ pub(super) fn run(context: &Context) -> Result<Report> {
         }
         text.push_str(&table.render(context.terminal.width));
     }
-    for (skill, remark) in sound.iter().filter_map(|skill| Some((skill, skill.remark.as_ref()?))) {
-        text.push_str(&format!("\n{}: {remark}\n", skill.name));
+    for skill in &sound {
+        text.extend(
+            skill
+                .remarks
+                .iter()
+                .map(|remark| format!("\n{}: {remark}\n", skill.name)),
+        );
     }
     for skill in &broken {
         text.push_str(&format!(
@@ -99,27 +132,85 @@ fn reason(message: &str) -> String {
 fn look(session: &Session<'_>, skill: &Installed, settings: &Settings) -> Result<Sound> {
     let scan = Arc::new(Scan::of(skill)?);
     let description = describe(session, skill, &scan)?;
-    input_schema(&skill.name, &description)?;
-    output_schema(&skill.name, &description)?;
+    let input = input_schema(&skill.name, &description)?;
+    let output = output_schema(&skill.name, &description)?;
     if let Some(script) = scan.script()? {
         session.hub.open(Name::Offline, settings, Some(&script))?;
     }
-    let remark = (description.name != skill.name).then(|| {
-        format!(
+    let mut remarks = Vec::new();
+    if description.name != skill.name {
+        remarks.push(format!(
             "its component calls itself `{}`; it is launched by its folder's name",
             description.name
-        )
-    });
+        ));
+    }
+    let documented = Documented {
+        name: &skill.name,
+        description: &description,
+        input: &input,
+        output: &output,
+        options: &flags(),
+    };
+    let mend = format!("`skillhost skills --write-doc {}` writes it", skill.name);
+    match skill_doc::state(document(skill)?.as_deref(), documented) {
+        State::UpToDate => {}
+        State::Stale => remarks.push(format!("its SKILL.md tells of another version how to run it; {mend}")),
+        State::Missing => remarks.push(format!("its SKILL.md does not tell how to run it; {mend}")),
+    }
     Ok(Sound {
         name: skill.name.clone(),
         version: plain_line(&description.version),
         summary: plain_line(&description.summary),
-        remark,
+        remarks,
     })
 }
 
+/// Returns the skill's `SKILL.md`.
+fn document(skill: &Installed) -> Result<Option<String>> {
+    let path = skill.folder.join(DOCUMENT);
+    let unreadable = |e: &dyn std::error::Error| {
+        CliError::invalid("bad_skill", format!("could not read `{}`", path.display())).caused_by(e)
+    };
+    match read_regular(&path, FILE_BYTES_MAX) {
+        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|e| unreadable(&e)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(unreadable(&e)),
+    }
+}
+
+fn write_doc(name: &str, context: &Context) -> Result<Report> {
+    let skill = context.library.get(name)?;
+    let scan = Arc::new(Scan::of(&skill)?);
+    let session = context.session(context.journal()?);
+    let description = describe(&session, &skill, &scan)?;
+    let documented = Documented {
+        name: &skill.name,
+        description: &description,
+        input: &input_schema(&skill.name, &description)?,
+        output: &output_schema(&skill.name, &description)?,
+        options: &flags(),
+    };
+    let old = document(&skill)?;
+    let new = skill_doc::written(old.as_deref(), documented);
+    let path = skill.folder.join(DOCUMENT);
+    let shown = context.path(&path);
+    if old.as_ref() == Some(&new) {
+        return Ok(Report::done(format!("{shown} is up to date"), Envelope::default()));
+    }
+    rewrite(&path, new.as_bytes())
+        .map_err(|e| CliError::new(Exit::Storage, "not_written", format!("could not write `{shown}`")).caused_by(&e))?;
+    Ok(Report::done(
+        format!("{shown} tells how to run it"),
+        Envelope::default(),
+    ))
+}
+
 fn sound_value(skill: &Sound) -> Value {
-    json!({"skill": skill.name, "ok": true, "version": skill.version, "summary": skill.summary})
+    let mut value = json!({"skill": skill.name, "ok": true, "version": skill.version, "summary": skill.summary});
+    if !skill.remarks.is_empty() {
+        value["remarks"] = json!(skill.remarks);
+    }
+    value
 }
 
 fn broken_value(skill: &Broken) -> Value {

@@ -47,6 +47,8 @@ fn a_skill_that_cannot_be_launched_is_told_with_what_to_do() {
         "a_skill_that_cannot_be_launched_for_programs",
         machine.see("launch core --offline --json")
     );
+    let documents = ["core", "severl", "prose"].map(|name| machine.see(&format!("skills --write-doc {name}")));
+    insta::assert_snapshot!("a_skill_that_cannot_be_documented", documents.join("\n"));
     insta::assert_snapshot!("skills_that_cannot_be_launched", machine.see("skills"));
     insta::assert_snapshot!(
         "skills_that_cannot_be_launched_for_programs",

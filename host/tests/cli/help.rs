@@ -3,8 +3,27 @@
 use crate::machine::Machine;
 
 const COMMANDS: &[&str] = &[
-    "launch", "resume", "list", "show", "result", "logs", "inbox", "dismiss", "signal", "answer", "cancel", "pause",
-    "inject", "wait", "worker", "skills", "doctor",
+    "launch",
+    "resume",
+    "list",
+    "show",
+    "result",
+    "status",
+    "logs",
+    "inbox",
+    "dismiss",
+    "signal",
+    "answer",
+    "cancel",
+    "pause",
+    "inject",
+    "wait",
+    "worker",
+    "skills",
+    "hook",
+    "completions",
+    "man",
+    "doctor",
 ];
 
 #[test]
@@ -20,7 +39,12 @@ fn the_program_lists_its_commands() {
 fn every_command_says_how_it_is_used() {
     let machine = Machine::new();
     for command in COMMANDS {
-        insta::assert_snapshot!(format!("help_{command}"), machine.see(&format!("{command} --help")));
+        let seen = machine.see(&format!("{command} --help"));
+        assert!(
+            seen.contains("\nExample") || seen.contains("  skillhost "),
+            "{command} shows no example"
+        );
+        insta::assert_snapshot!(format!("help_{command}"), seen);
     }
 }
 
@@ -34,4 +58,38 @@ fn the_version_is_told() {
             env!("CARGO_PKG_VERSION")
         )
     );
+}
+
+#[test]
+fn every_command_has_a_page_and_is_completed() {
+    let machine = Machine::new();
+    let folder = machine.path("pages").display().to_string();
+    let seen = machine.see(&format!("man --to {folder}"));
+    assert!(seen.contains("pages in [DIR]/pages"), "{seen}");
+    let page = |name: &str| std::fs::read_to_string(machine.path("pages").join(format!("{name}.1"))).unwrap();
+    assert!(
+        page("skillhost").contains("skillhost\\-launch"),
+        "{}",
+        page("skillhost")
+    );
+    for command in COMMANDS {
+        let page = page(&format!("skillhost-{command}"));
+        assert!(
+            page.contains(".SH SYNOPSIS") && page.contains("\n  skillhost "),
+            "{page}"
+        );
+    }
+    assert!(page("skillhost-hook-install").contains("settings"));
+    for shell in ["bash", "zsh", "fish"] {
+        let seen = machine.see(&format!("completions {shell}"));
+        assert!(seen.contains("exit 0\n") && seen.contains("dismiss"), "{seen}");
+    }
+    let lines = [
+        "man lauch",
+        "man x --to y",
+        "completions tcsh",
+        "completions bash --json",
+    ];
+    let seen: Vec<String> = lines.iter().map(|line| machine.see(line)).collect();
+    insta::assert_snapshot!(seen.join("\n"));
 }

@@ -8,6 +8,7 @@
 mod doctor;
 mod failures;
 mod help;
+mod hook;
 mod machine;
 mod run;
 mod runs;

@@ -14,7 +14,7 @@ use skillhost_core::machine::{Level, Line, Local, Source, Status, Wait, Write};
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
-use skillhost_journal::{Bundle, Journal as _, NewRun, RunWriter, SqliteJournal, Taken};
+use skillhost_journal::{Bundle, Journal as _, NewRun, RunWriter, SqliteJournal, Taken, Trouble};
 
 use crate::machine::Machine;
 
@@ -26,6 +26,8 @@ pub(crate) const WORKER: &str = "w-of-the-test";
 
 pub(crate) const DONE: &str = "01kdoneaaaaaaaaaaaaaaaaaa1";
 pub(crate) const FAILED: &str = "01kfailedaaaaaaaaaaaaaaaa2";
+pub(crate) const LONG: &str = "01klongaaaaaaaaaaaaaaaaaa5";
+pub(crate) const PARKED: &str = "01kparkedaaaaaaaaaaaaaaaa4";
 pub(crate) const WAITING: &str = "01kwaitingaaaaaaaaaaaaaaa3";
 
 /// Writes one run.
@@ -321,6 +323,54 @@ pub(crate) fn waiting(machine: &Machine) {
     author.post(Source::Question(Number(0)), "Publish the report?", "");
     author.write(Write::Local(Local::SetStatus(Status::Waiting)));
     author.keep();
+}
+
+/// A run of hundreds of calls of as many kinds, all by different names.
+pub(crate) fn long(machine: &Machine) {
+    let mut author = Author::begin(machine, LONG, None, false);
+    for number in 0..400 {
+        match number % 2 {
+            0 => author.asked(number, &format!("kind {number}: é{number}")),
+            _ => author.called(
+                number,
+                Function::FILES_READ,
+                None,
+                json!({"path": format!("run/{number}")}),
+            ),
+        }
+    }
+    author.finish(How::Done(Payload::of(&json!(vec!["line"; 30]))), Status::Done);
+}
+
+/// A run that is parked because its key is gone.
+pub(crate) fn parked(machine: &Machine) {
+    let author = Author::begin(machine, PARKED, Some("parked"), false);
+    let trouble = Trouble {
+        code: "no_key".to_owned(),
+        message: "provider `anthropic` has no key".to_owned(),
+        hint: Some("`export ANTHROPIC_API_KEY=...`".to_owned()),
+        at: Timestamp(BEGINNING),
+        attempts: 3,
+    };
+    let epoch = author.journal.lease(&author.run).unwrap().epoch;
+    author.journal.park(&author.run, epoch, &trouble).unwrap();
+    author.keep();
+}
+
+/// Closes the question that the waiting run asks, as the entry that answers it does.
+pub(crate) fn withdraw_question(machine: &Machine) {
+    let journal = SqliteJournal::open(&machine.path("home/journal.db")).unwrap();
+    let run = RunId::parse(WAITING).unwrap();
+    let lease = journal.lease(&run).unwrap();
+    let Taken::At(epoch) = journal.claim(&run, &WorkerId::parse(WORKER).unwrap(), &lease).unwrap() else {
+        unreachable!()
+    };
+    let mut writer = journal.writer(&run, epoch, Seq(journal.run(&run).unwrap().entries));
+    writer
+        .append(vec![Write::Local(Local::CloseWait { number: Number(0) })])
+        .unwrap();
+    let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    tokio.block_on(writer.flush()).unwrap();
 }
 
 /// A run that a process drives which is alive for as long as the file is held.

@@ -1,7 +1,7 @@
 //! What is said of runs.
 
 use crate::machine::Machine;
-use crate::run::{self, DONE, FAILED, WAITING};
+use crate::run::{self, DONE, FAILED, LONG, WAITING};
 
 fn machine() -> Machine {
     let machine = Machine::new();
@@ -26,7 +26,10 @@ fn runs_are_listed_newest_first() {
             "list --status done --json",
             "list --limit 1",
             "list --skill hello-world",
-            "list --here --status failed"
+            "list --here --status failed",
+            "list --since 2025-11-22",
+            "list --since 2025-11-21T11:20:00Z --skill deep-research --limit 1 --json",
+            "list --since soon",
         ]
     ));
 }
@@ -151,4 +154,95 @@ fn a_run_whose_bundle_is_gone_says_so_and_loses_nothing() {
             &format!("launch --here deep-research --id {DONE} --question x")
         ]
     ));
+}
+
+/// Leaves out for how long a run has stood so, which is longer every day.
+fn without_time(seen: &str) -> String {
+    let lines = seen.lines().map(|line| {
+        let standing = ["waiting", "parked"]
+            .into_iter()
+            .find(|word| line.contains(&format!(": {word} after ")));
+        match standing.and_then(|word| line.split_once(word)) {
+            Some((start, _)) => format!("{start}since some time"),
+            None => line.to_owned(),
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn where_a_run_is_fits_on_a_screen() {
+    let machine = machine();
+    let waiting = without_time(&machine.see(&format!("status {WAITING}")));
+    let rest = all(
+        &machine,
+        &[
+            "status nightly",
+            "status nightly --json",
+            &format!("status {FAILED}"),
+            &format!("status {WAITING} --json"),
+            "status zzzzzzzz",
+        ],
+    );
+    insta::assert_snapshot!(format!("{waiting}\n\n{rest}"));
+}
+
+#[test]
+fn a_run_that_is_parked_is_listed_with_its_reason() {
+    let machine = machine();
+    run::parked(&machine);
+    let seen = all(
+        &machine,
+        &[
+            "list --failed",
+            "list --failed --json",
+            "list --failed --status done",
+            "status parked",
+            "status parked --json",
+        ],
+    );
+    insta::assert_snapshot!(without_time(&seen));
+}
+
+#[test]
+fn a_file_of_a_run_is_printed_and_nothing_else() {
+    let machine = machine();
+    let before = all(&machine, &["result nightly --path", "result nightly --file report.md"]);
+    machine.put(&format!("home/runs/{DONE}/report.md"), "# Blue\n\nbecause\u{1b}[2J\n");
+    machine.put(&format!("home/runs/{DONE}/picture.png"), b"\x89PNG\xff");
+    machine.put("home/secret", "no");
+    std::os::unix::fs::symlink(
+        machine.path("home/secret"),
+        machine.path(&format!("home/runs/{DONE}/link")),
+    )
+    .unwrap();
+    let after = all(
+        &machine,
+        &[
+            "result nightly --path",
+            "result nightly --path --json",
+            "result nightly --file report.md",
+            "result nightly --file run/report.md --json",
+            "result nightly --file picture.png",
+            "result nightly --file ../../secret",
+            "result nightly --file link",
+            "result nightly --file repor.md",
+            "result nightly --file x --path",
+        ],
+    );
+    insta::assert_snapshot!(format!("{before}\n===\n{after}").replace('\u{1b}', "ESC"));
+}
+
+#[test]
+fn a_run_of_many_calls_is_shown_on_a_screen() {
+    let machine = Machine::new();
+    run::long(&machine);
+    let seen = machine.see(&format!("show {LONG}"));
+    assert!((40..=63).contains(&seen.lines().count()), "{seen}");
+    assert!(seen.contains("calls left out; `--all` shows them"), "{seen}");
+    let status = machine.see(&format!("status {LONG}"));
+    assert!(status.lines().count() < 35 && status.contains("others"), "{status}");
+    assert!(machine.see(&format!("show {LONG} --all")).lines().count() > 400);
+    // One line of at most 4 KB, which is checked where programs are run.
+    let _ = machine.see(&format!("status {LONG} --json"));
 }

@@ -18,11 +18,12 @@ use skillhost::driver::{Bell, Drive, Driven, Silent, Until, Worker, now};
 use skillhost::env::Environment;
 use skillhost::home::Home;
 use skillhost_core::entry::{Limits, Provider, SEMANTICS, Started};
-use skillhost_core::id::{Digest, LaunchId, RunId, SkillName};
+use skillhost_core::id::{Digest, LaunchId, Number, RunId, Seq, SkillName, WorkerId};
+use skillhost_core::machine::{Local, Source, Write};
 use skillhost_core::payload::Payload;
 use skillhost_effects::model;
 use skillhost_it::guests;
-use skillhost_journal::{Bundle, BundleFile, Journal, NewRun, SqliteJournal};
+use skillhost_journal::{Bundle, BundleFile, Journal, NewRun, SqliteJournal, Taken};
 use skillhost_runtime::{Engine, EngineConfig, Loader, LoaderConfig};
 
 const REPEATS: usize = 5;
@@ -69,6 +70,13 @@ fn main() {
     let long = runtime.block_on(bench.make_long());
     let replay = median(|_| runtime.block_on(bench.replay(&long)));
     rate("replay of a journal of 10,000 entries, in entries", 10_000, replay);
+    runtime.block_on(bench.fill_inbox(1_000));
+    let hook = median(|_| process(folder.path(), "bench", &["hook", "session-start"]));
+    println!(
+        "{:<58} {:>9.1} ms",
+        "the hook at the start of a session, 1,000 inbox entries",
+        hook.as_secs_f64() * 1e3
+    );
 }
 
 fn rate(what: &str, steps: u64, took: Duration) {
@@ -87,12 +95,17 @@ fn median(mut measure: impl FnMut(usize) -> Duration) -> Duration {
 }
 
 fn whole_process(folder: &Path, words: &[&str]) -> Duration {
+    process(folder, "cli", words)
+}
+
+/// Measures a process whose state folder is `home` in `folder`.
+fn process(folder: &Path, home: &str, words: &[&str]) -> Duration {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skillhost-under-test"));
     command
         .args(words)
         .env_clear()
         .env("HOME", folder)
-        .env("SKILLHOST_HOME", folder.join("cli"));
+        .env("SKILLHOST_HOME", folder.join(home));
     command
         .env("SKILLHOST_SKILLS", guests().skills())
         .stdin(Stdio::null())
@@ -214,6 +227,28 @@ impl Bench {
             task.await.unwrap();
         }
         began.elapsed()
+    }
+
+    /// Makes a run that has left so many entries in the inbox.
+    async fn fill_inbox(&self, entries: u64) {
+        let run = self.create(0);
+        let worker = WorkerId::parse("bench").unwrap();
+        let lease = self.journal.lease(&run).unwrap();
+        let Taken::At(epoch) = self.journal.claim(&run, &worker, &lease).unwrap() else {
+            unreachable!()
+        };
+        let mut writer = self.journal.writer(&run, epoch, Seq(1));
+        let posts = (0..entries).map(|number| {
+            Write::Local(Local::Post {
+                source: Source::Message(Number(number)),
+                at: now(),
+                title: format!("Report {number} is ready"),
+                body: "as it was asked for ".repeat(100),
+                attachments: Vec::new(),
+            })
+        });
+        writer.append(posts.collect()).unwrap();
+        writer.flush().await.unwrap();
     }
 
     /// Makes a finished run of 10,000 entries.

@@ -7,6 +7,7 @@ mod apply;
 mod bundles;
 mod check;
 mod committer;
+mod glance;
 mod pack;
 mod people;
 mod queue;
@@ -29,6 +30,7 @@ use skillhost_core::time::Timestamp;
 use tokio::sync::watch;
 
 use self::committer::Committer;
+pub use self::glance::{Glance, GlanceRow};
 use self::queue::{Job, Queue};
 use crate::bundle::{Bundle, BundleError};
 use crate::error::{FindError, JournalError, OpenError};

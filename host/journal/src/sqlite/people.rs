@@ -174,7 +174,7 @@ pub(super) fn inbox(db: &Connection, filter: &InboxFilter) -> Result<Vec<InboxRo
     Ok(found)
 }
 
-fn source_from_text(text: &str) -> Option<Source> {
+pub(super) fn source_from_text(text: &str) -> Option<Source> {
     match text {
         "finished" => return Some(Source::Finished),
         "trouble" => return Some(Source::Trouble),
@@ -203,6 +203,6 @@ pub(super) fn dismiss(db: &Connection, entries: Option<&[InboxId]>, at: Timestam
     Ok(dismissed)
 }
 
-fn damaged(what: String, why: String) -> NotDone {
+pub(super) fn damaged(what: String, why: String) -> NotDone {
     NotDone::Journal(JournalError::DamagedRow { what, why })
 }

@@ -45,6 +45,13 @@ pub(super) fn open_reader(path: &Path, busy: Duration) -> rusqlite::Result<Conne
     Ok(db)
 }
 
+/// Opens the database for one quick look, without the right to change anything.
+pub(super) fn open_to_look(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
+    let mut db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_handler(Some(wait_while_busy(busy)))?;
+    Ok(db)
+}
+
 fn make_file(path: &Path) -> Result<(), OpenError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
