@@ -1,19 +1,26 @@
 //! `resume`: goes on with a run: lifts a pause, tries again what was parked, decides about a call in doubt if that is asked for (rule R4).
 
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use skillhost_core::id::Number;
 use skillhost_core::machine::{Command, Decision, Status, Wait};
 use skillhost_core::payload::Payload;
+use skillhost_journal::{Journal, RunRow};
 
 use super::args::ResumeArgs;
 use super::context::Context;
 use super::drive::{self, Drive};
 use super::report::Report;
 use super::signal::json_input;
+use super::watch;
 use crate::driver;
 use crate::error::{CliError, Result};
+
+/// How long `resume` waits for the run to take what it was told.
+const TAKEN_WAIT: Duration = Duration::from_secs(20);
 
 pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Report> {
     let journal = context.journal()?;
@@ -23,12 +30,43 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Report> {
         wait: args.wait,
         here: args.here.here,
     };
-    let Some((number, decision)) = decision(args)? else {
-        if row.status == Status::Paused {
-            let by = context.environment.user.clone();
-            journal.post_mail(&row.run, driver::now(), &Command::Resume { by })?;
+    let decided = decide(args, context, journal.as_ref(), &row)?;
+    if decided.is_none() && row.status == Status::Paused {
+        let by = context.environment.user.clone();
+        journal.post_mail(&row.run, driver::now(), &Command::Resume { by })?;
+    }
+    let session = context.session(Arc::clone(&journal));
+    let report = drive::drive(&session, &row.run, how)?;
+    if !how.here && !how.wait {
+        // Whoever looks next is not to see the run as it stood before.
+        watch::until(context, journal.as_ref(), Some(TAKEN_WAIT), || {
+            Ok(is_taken(journal.as_ref(), &row, decided)?.then_some(()))
+        })?;
+    }
+    Ok(report)
+}
+
+/// Returns whether a run stands no longer as it did: it goes on, or has stopped again.
+fn is_taken(journal: &dyn Journal, before: &RunRow, decided: Option<Number>) -> Result<bool> {
+    let now = journal.run(&before.run)?;
+    let waits = |number| -> Result<bool> {
+        let mut waits = journal.waits(&before.run)?.into_iter();
+        Ok(waits.any(|wait| wait.number == number && wait.wait == Wait::Decision))
+    };
+    Ok(match decided {
+        Some(number) => !waits(number)?,
+        None => {
+            let paused = before.status == Status::Paused && now.status == Status::Paused;
+            let troubled = before.trouble.is_some() && now.trouble == before.trouble;
+            !paused && !troubled
         }
-        return drive::drive(&context.session(journal), &row.run, how);
+    })
+}
+
+/// Leaves the decision about a call in doubt, if one is given, and returns which call it is about.
+fn decide(args: &ResumeArgs, context: &Context, journal: &dyn Journal, row: &RunRow) -> Result<Option<Number>> {
+    let Some((number, decision)) = decision(args)? else {
+        return Ok(None);
     };
     let waits = journal.waits(&row.run)?;
     let parked = waits
@@ -45,7 +83,7 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Report> {
         by: context.environment.user.clone(),
     };
     journal.post_mail(&row.run, driver::now(), &command)?;
-    drive::drive(&context.session(journal), &row.run, how)
+    Ok(Some(number))
 }
 
 fn decision(args: &ResumeArgs) -> Result<Option<(Number, Decision)>> {

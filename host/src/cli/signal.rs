@@ -52,12 +52,7 @@ pub(super) fn answer(args: AnswerArgs, context: &Context) -> Result<Report> {
     let journal = context.journal()?;
     let row = context.find(journal.as_ref(), run)?;
     let Some(question) = waits::question(journal.as_ref(), &row.run, number)? else {
-        let message = format!(
-            "run `{}` asks no question {number}: it was answered, or its time was over, or it was never asked",
-            row.run
-        );
-        return Err(CliError::new(Exit::Held, "question_closed", message)
-            .hint(format!("`skillhost show {}` tells what the run waits for", row.run)));
+        return Err(closed(journal.as_ref(), &row, number)?);
     };
     let schema = Schema::of(question.schema.clone().unwrap_or(Value::Bool(true))).map_err(|reason| {
         CliError::new(
@@ -80,17 +75,36 @@ pub(super) fn answer(args: AnswerArgs, context: &Context) -> Result<Report> {
         value: Payload::of(&value),
         by: context.environment.user.clone(),
     };
-    let report = deliver(
-        context,
-        Arc::clone(&journal),
-        &row,
-        &command,
-        Delivering::of("answer", args.here),
-    )?;
+    let how = Delivering::of("answer", args.here);
+    let report = match deliver(context, Arc::clone(&journal), &row, &command, how) {
+        // Somebody was faster, or the time was over, since it was looked at.
+        Err(error) if matches!(error.code, "answered" | "question_closed" | "run_is_over") => {
+            return Err(closed(journal.as_ref(), &row, number)?);
+        }
+        delivered => delivered?,
+    };
     if !args.here.here {
         accepted(context, journal.as_ref(), &row, number)?;
     }
     Ok(report)
+}
+
+/// Says why a question takes no answer any more: it has one, or it was closed otherwise.
+fn closed(journal: &dyn Journal, row: &RunRow, number: Number) -> Result<CliError> {
+    let run = &row.run;
+    // One that is still asked has an answer on its way.
+    let has_answer = waits::question(journal, run, number)?.is_some() || waits::was_answered(journal, run, number)?;
+    let (code, message) = match has_answer {
+        true => (
+            "answered",
+            format!("question {number} of run `{run}` was answered already"),
+        ),
+        false => (
+            "question_closed",
+            format!("run `{run}` asks no question {number}: its time was over, or it was never asked"),
+        ),
+    };
+    Ok(CliError::new(Exit::Held, code, message).hint(format!("`skillhost show {run}` tells what became of it")))
 }
 
 /// How a command reaches its run.

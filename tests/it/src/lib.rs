@@ -8,8 +8,12 @@ use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
+use skillhost::env::Environment;
+use skillhost::home::Home;
 use skillhost_core::entry::{Entry, Record};
 use skillhost_core::id::{Number, RunId};
 use skillhost_journal::{InboxFilter, Journal as _, SqliteJournal};
@@ -18,6 +22,9 @@ use skillhost_toolchain::workspace::{Guests, ensure_guests};
 
 /// The signal that nobody can catch.
 pub const SIGKILL: i32 = 9;
+
+/// After this long, something that a test waits for will not come about.
+const ABSURD: Duration = Duration::from_secs(120);
 
 /// A home, a folder of skills and a model provider.
 pub struct Place {
@@ -85,6 +92,15 @@ impl Place {
         self.folder.path().join("home")
     }
 
+    /// Returns the state folder, as the program knows it.
+    pub fn state(&self) -> Home {
+        let environment = Environment {
+            home: Some(self.home()),
+            ..Environment::current()
+        };
+        Home::find(&environment).unwrap()
+    }
+
     /// Forgets every run, but not the compiled components.
     pub fn forget_runs(&self) {
         for found in std::fs::read_dir(self.home()).unwrap() {
@@ -131,6 +147,34 @@ impl Place {
     pub fn any_json(&self, words: &[&str]) -> Value {
         let output = self.run(&[words, &["--json"]].concat());
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{words:?}: {}", told(&output)))
+    }
+
+    /// Returns the process that is the daemon of this place, as the daemon itself says.
+    pub fn daemon_pid(&self) -> Option<Pid> {
+        let status = self.any_json(&["worker", "status"]);
+        Pid::from_raw(i32::try_from(status["daemon"]["pid"].as_i64()?).unwrap())
+    }
+
+    /// Kills the daemon as a power cut would, and returns whether there was one.
+    pub fn kill_daemon(&self) -> bool {
+        let Some(pid) = self.daemon_pid() else { return false };
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+        self.until(|| self.daemon_pid().is_none());
+        true
+    }
+
+    /// Returns how a run stands.
+    pub fn status_of(&self, run: &RunId) -> &'static str {
+        self.journal().run(run).unwrap().status.as_str()
+    }
+
+    /// Waits until something is so, and fails if that takes absurdly long.
+    pub fn until(&self, is_so: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < ABSURD, "it did not come about");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Opens the journal, as another process would.

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: builds everything, runs hello-world, kills a piece of research in its middle, and lets it finish.
+//! `cargo xtask demo`: builds everything, runs hello-world, kills a piece of research in its middle, daemon and all, and lets it finish.
 //!
 //! It asks no model: the skills' own scripts answer, so it needs no key and costs nothing. Its state is in `demo/` of the target folder and not in the user's home.
 
@@ -21,6 +21,9 @@ const LAUNCH: &str = "demo";
 /// The process is killed once this many calls were answered: the plan and some of its parts.
 const ANSWERED_BEFORE_KILL: usize = 3;
 
+/// What kills the daemon.
+const KILL: &[&str] = &["worker", "stop", "--force"];
+
 /// How long to wait for that; the scripts answer in a few seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -42,17 +45,20 @@ pub(crate) fn show_all(choice: Choice) -> Result<(), String> {
     process.wait().map_err(|error| error.to_string())?;
     let before = killed?;
     println!(
-        "killed with SIGKILL when {} of its calls were answered",
+        "its terminal and the daemon that drove it were killed with SIGKILL when {} of its calls were answered",
         answered(&before).len()
     );
-    demo.run("what the journal holds", &["show", LAUNCH])?;
-
-    demo.run("the same launch again: it goes on where it was", &research())?;
+    demo.run(
+        "any command starts another daemon, and the run goes on",
+        &["status", LAUNCH],
+    )?;
+    demo.run("the same launch again waits for it", &research())?;
     let after = demo.calls()?;
     announce("was anything done twice?");
     println!("{}", compare(&before, &after)?);
     demo.run("the whole run", &["show", LAUNCH])?;
-    demo.run("inbox", &["inbox"])
+    demo.run("inbox", &["inbox"])?;
+    demo.run("the daemon would end by itself after a while", &["worker", "stop"])
 }
 
 fn research() -> [&'static str; 8] {
@@ -118,10 +124,11 @@ struct Demo {
 impl Demo {
     fn new(target: &Path, skills: PathBuf) -> Result<Self, String> {
         let home = target.join("demo");
+        let program = target.join("debug").join("skillhost");
         if home.exists() {
+            // A daemon of the last demonstration, if that was interrupted, goes with its folder.
             fs::remove_dir_all(&home).map_err(|error| format!("`{}`: {error}", home.display()))?;
         }
-        let program = target.join("debug").join("skillhost");
         match program.is_file() {
             true => Ok(Self { program, home, skills }),
             false => Err(format!("`{}` was not built", program.display())),
@@ -161,6 +168,7 @@ impl Demo {
             if answered >= ANSWERED_BEFORE_KILL && answered < calls.len() {
                 process.kill().map_err(|error| error.to_string())?;
                 process.wait().map_err(|error| error.to_string())?;
+                self.run("both are killed", KILL)?;
                 // What was answered between the look and the kill counts too.
                 return self.calls();
             }
