@@ -8,7 +8,7 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::Value;
 
-use crate::bindings::skillhost::skill::{clock, files, inbox, model, signals, types};
+use crate::bindings::skillhost::skill::{clock, files, inbox, model, run, signals, types};
 
 /// The result of whatever can fail in a skill.
 pub type Result<T, E = Failure> = core::result::Result<T, E>;
@@ -208,6 +208,15 @@ impl IntoFailure for inbox::Error {
 }
 
 impl IntoFailure for clock::Error {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Cancelled => Failure::cancelled(),
+            Self::Other(error) => Failure::other(error),
+        }
+    }
+}
+
+impl IntoFailure for run::Error {
     fn into_failure(self) -> Failure {
         match self {
             Self::Cancelled => Failure::cancelled(),

@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::bindings::skillhost::skill::{model as wit_model, signals as wit_signals, types};
+use crate::bindings::skillhost::skill::{model as wit_model, run as wit_run, signals as wit_signals, types};
 
 /// What the host holds and how it behaves.
 pub(crate) struct World {
@@ -19,6 +19,8 @@ pub(crate) struct World {
     pub(crate) asked: Vec<wit_model::Request>,
     /// What signals and questions are answered.
     pub(crate) answers: VecDeque<Result<wit_signals::Answer, wit_signals::Error>>,
+    /// What people left.
+    pub(crate) notes: Vec<wit_run::Note>,
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) features: Vec<String>,
     pub(crate) log: Vec<String>,
@@ -55,6 +57,7 @@ impl World {
             model: Box::new(|request| Ok(says(&last_words(request)))),
             asked: Vec::new(),
             answers: VecDeque::new(),
+            notes: Vec::new(),
             files: BTreeMap::new(),
             features: vec!["schema".to_owned()],
             log: Vec::new(),
@@ -419,8 +422,21 @@ pub(crate) mod signals {
 }
 
 pub(crate) mod run {
-    use super::host;
-    use crate::bindings::skillhost::skill::run::{Mount, RunInfo};
+    use super::tasks::Pending;
+    use super::{finish, host, refused, start, types};
+    use crate::bindings::skillhost::skill::run::{Error, Mount, Note, RunInfo};
+
+    pub(crate) fn start_notes(options: &types::CallOptions) -> Pending {
+        start("notes".to_owned(), options)
+    }
+
+    pub(crate) fn finish_notes(pending: Pending) -> Result<Vec<Note>, Error> {
+        if refused(&finish(pending)) {
+            Err(Error::Cancelled)
+        } else {
+            Ok(host(|world| std::mem::take(&mut world.notes)))
+        }
+    }
 
     pub(crate) fn info() -> RunInfo {
         let mount = |name: &str| Mount {

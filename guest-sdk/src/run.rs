@@ -1,7 +1,9 @@
-//! What a run knows of itself.
+//! What a run knows of itself, and what people tell it on its way.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::call::Call;
+use crate::failure::IntoFailure as _;
 use crate::host;
 
 /// What is fixed for the whole run.
@@ -55,4 +57,39 @@ pub fn info() -> Info {
         provider: info.provider,
         features: info.features,
     }
+}
+
+/// A remark that somebody left for the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The remark.
+    pub message: String,
+    /// When it was left.
+    pub at: SystemTime,
+    /// Who left it, if known.
+    pub by: Option<String>,
+}
+
+/// Returns the notes that were left since they were last asked for, in the order left, at most 100; further ones come with the next call. It is answered
+/// at once, with none if there are none. Each note is returned once.
+///
+/// ```no_run
+/// # use skillhost_sdk::prelude::*;
+/// # async fn example(mut plan: String) -> Result<String> {
+/// for note in run::notes().await? {
+///     plan.push_str(&format!("\nMind this: {}", note.message));
+/// }
+/// # Ok(plan)
+/// # }
+/// ```
+pub fn notes() -> Call<Vec<Note>> {
+    Call::new(host::run::start_notes, |pending| {
+        let notes = host::run::finish_notes(pending).map_err(|error| error.into_failure())?;
+        let notes = notes.into_iter().map(|note| Note {
+            message: note.message,
+            at: UNIX_EPOCH + Duration::from_nanos(note.at_ns),
+            by: note.by,
+        });
+        Ok(notes.collect())
+    })
 }

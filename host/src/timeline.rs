@@ -226,7 +226,7 @@ impl CallLine {
                 (Why::Failure, Some(fault)) => format!("again after {}", plain_line(&fault.code)),
                 (Why::Failure, None) => "again after a failure".to_owned(),
                 (Why::Recovery, _) => "again after a crash".to_owned(),
-                (Why::Redo, _) => "again as a person decided".to_owned(),
+                (Why::Redo | Why::Anew, _) => "again as a person decided".to_owned(),
             });
         }
         remarks.dedup();

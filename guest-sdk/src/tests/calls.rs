@@ -152,6 +152,27 @@ fn an_event_has_the_type_that_is_waited_for() {
 }
 
 #[test]
+fn notes_are_given_once_with_who_left_them_when() {
+    let note = crate::bindings::skillhost::skill::run::Note {
+        message: "mind the gap".to_owned(),
+        at_ns: 5_000,
+        by: Some("ada".to_owned()),
+    };
+    host(|world| world.notes.push(note));
+    let notes = block_on(async { run::notes().label("what people say").await });
+    let expected = run::Note {
+        message: "mind the gap".to_owned(),
+        at: std::time::UNIX_EPOCH + std::time::Duration::from_micros(5),
+        by: Some("ada".to_owned()),
+    };
+    assert_eq!(notes, Ok(vec![expected]));
+    assert_eq!(block_on(run::notes()), Ok(vec![]));
+    assert_eq!(host(|world| world.what().join(";")), "notes;notes");
+    host(|world| world.cancelled = true);
+    assert!(block_on(run::notes()).is_err_and(|failure| failure.is_cancelled()));
+}
+
+#[test]
 fn a_label_is_one_line_of_at_most_200_bytes() {
     let long = "ü".repeat(150);
     block_on(async {

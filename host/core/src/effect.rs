@@ -52,6 +52,8 @@ pub enum Kind {
     Event,
     /// A wait for the answer to a question.
     Question,
+    /// Taking the notes that lie in the mailbox, which is answered at once.
+    Notes,
 }
 
 /// What the host knows of a function.
@@ -113,6 +115,8 @@ functions! {
     SIGNALS_WAIT = "signals.wait", Local, Kind::Event, metered: false;
     /// Waits for an answer.
     SIGNALS_ASK = "signals.ask", Local, Kind::Question, metered: false;
+    /// Takes the notes that people left.
+    RUN_NOTES = "run.notes", Local, Kind::Notes, metered: false;
     /// Does something that must not be done twice. For tests: no such capability is released yet.
     #[cfg(feature = "test-capability")]
     TEST_ACT = "test.act", AtMostOnce, Kind::Effect, metered: false;

@@ -134,6 +134,18 @@ pub struct Started {
     pub parent: Option<Parent>,
 }
 
+impl Started {
+    /// Returns the run's id as its guest sees it.
+    pub fn seen_run(&self) -> &RunId {
+        self.parent.as_ref().map_or(&self.run, |parent| &parent.origin)
+    }
+
+    /// Returns when the run was launched as its guest sees it; `at` is the time of this entry.
+    pub fn seen_at(&self, at: Timestamp) -> Timestamp {
+        self.parent.as_ref().map_or(at, |parent| parent.origin_at)
+    }
+}
+
 /// A folder the guest may use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
@@ -200,6 +212,10 @@ pub struct Parent {
     pub run: RunId,
     /// How many of its outcome entries were (rule F2).
     pub cut: u64,
+    /// The first run of the line. The guest goes on seeing its id: it may have seen it before the cut (rule G8).
+    pub origin: RunId,
+    /// When that was launched, as the guest goes on seeing.
+    pub origin_at: Timestamp,
 }
 
 /// The guest started a call.
@@ -245,6 +261,9 @@ pub enum Why {
     Failure,
     /// A person said so (rule R4).
     Redo,
+    /// A mark in a copy: a person wants this call performed again although the run that was copied has its outcome (rules F3, F6). The performance itself
+    /// has an entry of its own.
+    Anew,
 }
 
 /// A call is performed once more.

@@ -8,6 +8,7 @@
 
 pub mod budget;
 pub mod calls;
+pub mod copy;
 pub mod effect;
 pub mod entry;
 pub mod id;

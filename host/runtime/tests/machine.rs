@@ -87,6 +87,24 @@ async fn faults_become_the_variants_of_the_interface_and_others_keep_their_code(
 }
 
 #[tokio::test]
+async fn notes_are_asked_for_and_given_with_who_left_them_when() {
+    let mut guest = Driven::start("notes;start a notes;finish-notes a;notes").await;
+    let notes = r#"[{"message":"mind the gap","at":5,"by":"ada"},{"message":"go","at":6}]"#;
+    guest.answer(0, Outcome::Ok(Payload::parse(notes).unwrap())).await;
+    guest.answer(1, Outcome::Ok(Payload::parse("[]").unwrap())).await;
+    guest.answer(2, Outcome::cancelled()).await;
+    assert_eq!(guest.did()[..2], ["start 0 run.notes null", "start 1 run.notes null"]);
+    assert_eq!(
+        guest.seen(),
+        [
+            r#"Ok([Note { message: "mind the gap", at-ns: 5000, by: Some("ada") }, Note { message: "go", at-ns: 6000, by: None }])"#,
+            "a: Ok(0)",
+            "Err(Error::Cancelled)",
+        ]
+    );
+}
+
+#[tokio::test]
 async fn an_answer_that_cannot_be_read_breaks_the_attempt_and_never_reaches_the_guest() {
     let mut guest = Driven::start("model x").await;
     guest.answer(0, Outcome::Ok(Payload::parse("[]").unwrap())).await;

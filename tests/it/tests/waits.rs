@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use serde_json::json;
+use skillhost_core::machine::Command;
+use skillhost_core::time::Timestamp;
 use skillhost_it::{Place, result_of, told};
+use skillhost_journal::Journal as _;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_skillhost-under-test");
 const WAITING: Option<i32> = Some(40);
@@ -30,6 +34,25 @@ fn p2_an_event_never_answers_a_question() {
     place.run(&["signal", "--here", "it", "go", "--input", r#"{"approve":true}"#]);
     let output = place.run(&["resume", "--here", "it", "--json"]);
     assert_eq!(output.status.code(), WAITING, "{}", told(&output));
+}
+
+#[test]
+fn p1_notes_are_kept_until_the_skill_reads_them_at_its_next_step() {
+    let place = Place::new(PROGRAM, &["notes"]);
+    let output = place.run(&["launch", "notes", "--id", "it", "--json"]);
+    assert_eq!(output.status.code(), WAITING, "{}", told(&output));
+    let run = place.run_of("it").unwrap();
+    for message in ["mind the gap", "and the step"] {
+        let note = Command::Note {
+            message: message.to_owned(),
+            by: Some("ada".to_owned()),
+        };
+        place.journal().post_mail(&run, Timestamp(1), &note).unwrap();
+    }
+    let output = place.run(&["signal", "it", "go", "--input", "true", "--json"]);
+    assert!(output.status.success(), "{}", told(&output));
+    let result = result_of(&place.run(&["resume", "it", "--json"]));
+    assert_eq!(result["notes"], json!([["ada: mind the gap", "ada: and the step"]]));
 }
 
 #[test]

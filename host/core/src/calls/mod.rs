@@ -7,6 +7,7 @@ pub mod clock;
 pub mod files;
 pub mod inbox;
 pub mod model;
+pub mod run;
 pub mod signals;
 #[cfg(feature = "test-capability")]
 pub mod test;

@@ -36,6 +36,8 @@ impl Machine {
             Kind::Post => self.post(number),
             Kind::Tick => self.answer(number, Outcome::done(), None, By::Effect),
             Kind::Timer | Kind::Event | Kind::Question => self.open_wait(number),
+            // Answered when nothing waits its turn, so that no note is taken and then passed over (rule P3).
+            Kind::Notes => self.flights.set_phase(number, Phase::Waiting),
             Kind::Effect if flight.in_doubt => self.recover(number),
             Kind::Effect => {
                 let behind = flight.behind(flight.seq);
@@ -46,8 +48,14 @@ impl Machine {
 
     /// Goes on with a call that a crash left in doubt: by its class, unless a person has decided about it already (rules R1, R4).
     pub(super) fn recover(&mut self, number: Number) {
-        let class = self.flights.get(number).map(|flight| flight.class);
-        if class == Some(Class::AtMostOnce) || self.is_decided(number) {
+        let Some(flight) = self.flights.get(number) else {
+            return;
+        };
+        if flight.anew {
+            // Decided when the run was copied.
+            return self.perform_again(number, Why::Redo, None, None);
+        }
+        if flight.class == Class::AtMostOnce || self.is_decided(number) {
             let reason = "the host ended while this was being done, and nobody can say whether it was";
             self.park(number, reason.to_owned());
         } else {
@@ -103,6 +111,7 @@ impl Machine {
                 let barrier = self.line.behind(number, seq);
                 self.flights.change(number, |flight| {
                     flight.in_doubt = false;
+                    flight.anew = false;
                     flight.reserved = reserved;
                     flight.seq = seq;
                     flight.phase = flight.behind(barrier);

@@ -170,6 +170,8 @@ pub struct Again {
 pub struct Mail {
     /// Which row.
     pub id: MailId,
+    /// When it was left.
+    pub at: Timestamp,
     /// What is wanted.
     pub command: Command,
 }

@@ -30,7 +30,7 @@ pub(super) enum Phase {
         fault: Fault,
         spent: Option<Cost>,
     },
-    /// It waits for a time, an event, an answer.
+    /// It waits for a time, an event, an answer, or to be given the notes.
     Waiting,
     /// In doubt; a person decides (rule R4).
     Parked,
@@ -61,6 +61,8 @@ pub(super) struct Flight {
     pub(super) cancelled: bool,
     /// Whether an earlier attempt may have performed it: recorded, without an outcome, and not begun here (rule R1).
     pub(super) in_doubt: bool,
+    /// Whether it is to be performed although the run that this one begins with a copy of has its outcome (rule F3).
+    pub(super) anew: bool,
     /// How often it was performed, or may have been.
     pub(super) performances: u32,
     pub(super) measured: Option<Payload>,
@@ -83,6 +85,7 @@ impl Flight {
             open: true,
             cancelled: false,
             in_doubt: false,
+            anew: false,
             performances: 0,
             measured: None,
             reserved: None,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::flight::{Flight, Phase};
+use crate::effect::Kind;
 use crate::id::{Number, Seq};
 use crate::time::Timestamp;
 
@@ -20,6 +21,7 @@ struct Agenda {
     behind: BTreeSet<(Seq, Number)>,
     due: BTreeSet<(Timestamp, Number)>,
     waits: BTreeSet<Number>,
+    notes: BTreeSet<Number>,
     in_flight: usize,
     busy: usize,
 }
@@ -96,6 +98,11 @@ impl Flights {
             .map(move |number| (*number, self.all.get(number).expect(known)))
     }
 
+    /// Returns the first call that is to be given the notes.
+    pub(super) fn asks_for_notes(&self) -> Option<Number> {
+        self.agenda.notes.first().copied()
+    }
+
     /// Returns whether the shell is doing something for a call.
     pub(super) fn any_in_flight(&self) -> bool {
         self.agenda.in_flight > 0
@@ -112,6 +119,7 @@ impl Agenda {
         match flight.phase {
             Phase::Started if flight.open => drop(self.started.insert(number)),
             Phase::Behind(seq) if flight.open => drop(self.behind.insert((seq, number))),
+            Phase::Waiting if flight.function.kind() == Kind::Notes => drop(self.notes.insert(number)),
             Phase::Waiting | Phase::Parked => drop(self.waits.insert(number)),
             _ => {}
         }
@@ -126,6 +134,7 @@ impl Agenda {
         match flight.phase {
             Phase::Started if flight.open => drop(self.started.remove(&number)),
             Phase::Behind(seq) if flight.open => drop(self.behind.remove(&(seq, number))),
+            Phase::Waiting if flight.function.kind() == Kind::Notes => drop(self.notes.remove(&number)),
             Phase::Waiting | Phase::Parked => drop(self.waits.remove(&number)),
             _ => {}
         }

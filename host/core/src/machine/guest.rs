@@ -155,7 +155,8 @@ fn again(recorded: &Recorded, call: Call) -> Flight {
     flight.options = recorded.called.options.clone();
     flight.measured = recorded.measured.clone();
     flight.reserved = recorded.reserved;
-    flight.performances = 1 + recorded.retried;
+    flight.performances = recorded.performances;
+    flight.anew = recorded.anew;
     flight.in_doubt = !recorded.answered;
     if flight.bound.is_some() && recorded.called.reserved.is_none() {
         // It was recorded without a reservation, so it was never performed: the budget had no room, and a crash lost the answer that says so (rule B1).

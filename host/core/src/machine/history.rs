@@ -49,7 +49,10 @@ pub(super) struct Recorded {
     pub(super) called: Called,
     pub(super) answered: bool,
     pub(super) measured: Option<Payload>,
-    pub(super) retried: u32,
+    /// How often it was performed, or may have been, by this run or by the one that it begins with a copy of.
+    pub(super) performances: u32,
+    /// Whether a person wants it performed again and nothing of that has begun (rule F3).
+    pub(super) anew: bool,
     /// What is reserved for its last performance and not settled.
     pub(super) reserved: Option<Cost>,
 }
@@ -123,8 +126,9 @@ impl History {
             Entry::Prepared { number, measured } => self.open_call(*number)?.measured = Some(measured.clone()),
             Entry::Retried(retried) => {
                 let call = self.open_call(retried.number)?;
-                call.retried += 1;
-                if retried.why == Why::Redo {
+                call.anew = retried.why == Why::Anew;
+                call.performances = if call.anew { 0 } else { call.performances + 1 };
+                if matches!(retried.why, Why::Redo | Why::Anew) {
                     // Measured anew: the file is not as it was (rule R3).
                     call.measured = None;
                 }
@@ -174,7 +178,8 @@ impl History {
             called: called.clone(),
             answered: false,
             measured: None,
-            retried: 0,
+            performances: 1,
+            anew: false,
             reserved: called.reserved,
         };
         self.calls.insert(called.number, recorded);

@@ -79,7 +79,7 @@ pub struct Machine {
 
     line: line::Line,
     account: Account,
-    mail: BTreeMap<MailId, Command>,
+    mail: BTreeMap<MailId, Mail>,
     mail_taken: BTreeSet<MailId>,
     cancel: Cancel,
     paused: bool,
@@ -165,6 +165,11 @@ impl Machine {
             }) => Ok(started),
             _ => Err(LoadError::NotStarted),
         }
+    }
+
+    /// Checks that a journal is sound, whether or not the run is over.
+    pub fn check(records: &[Record]) -> Result<(), LoadError> {
+        history::History::read(records.to_vec()).map(drop)
     }
 
     /// Returns how the run ended, if the journal says so; then there is nothing to drive.

@@ -19,7 +19,7 @@ impl Machine {
             } else {
                 self.go_live();
                 self.begin_started();
-                if self.waiting.is_empty() && !self.take_one_mail() {
+                if self.waiting.is_empty() && !self.take_notes() && !self.take_one_mail() {
                     break;
                 }
             }

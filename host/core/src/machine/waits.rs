@@ -3,6 +3,7 @@
 use super::event::{Command, Decision, Mail};
 use super::flight::Phase;
 use super::{Guest, Local, Machine, Source, Status, Wait};
+use crate::calls::run::{NOTES_MAX, Note};
 use crate::calls::signals::{Answer, Question};
 use crate::effect::Kind;
 use crate::entry::{By, Entry, Why};
@@ -65,7 +66,7 @@ impl Machine {
 
     /// Returns whether the mailbox holds a decision about a call.
     pub(super) fn is_decided(&self, number: Number) -> bool {
-        let about = |command: &Command| matches!(command, Command::Decide { number: n, .. } if *n == number);
+        let about = |mail: &Mail| matches!(mail.command, Command::Decide { number: n, .. } if n == number);
         self.mail.values().any(about)
     }
 
@@ -86,11 +87,11 @@ impl Machine {
     fn is_answered_by_mail(&self, number: Number) -> bool {
         match self.wait_of(number) {
             Some(Wait::Question(_)) => {
-                let about = |command: &Command| matches!(command, Command::Answer { number: n, .. } if *n == number);
+                let about = |mail: &Mail| matches!(mail.command, Command::Answer { number: n, .. } if n == number);
                 self.mail.values().any(about)
             }
             Some(Wait::Event(wanted)) => {
-                let sent = |command: &&Command| matches!(command, Command::Event { name, .. } if *name == wanted);
+                let sent = |mail: &&Mail| matches!(&mail.command, Command::Event { name, .. } if *name == wanted);
                 let before = self.flights.waits().map(|(other, _)| other);
                 let before = before.take_while(|other| *other < number);
                 let before = before.filter(|other| self.wait_of(*other) == Some(Wait::Event(wanted.clone())));
@@ -130,15 +131,16 @@ impl Machine {
     /// Notes what the mailbox holds. A cancellation becomes an entry at once, and a pause holds from now on; everything else waits until nothing waits its
     /// turn (rules P3, P4).
     pub(super) fn take_in_mail(&mut self, mail: Vec<Mail>) {
-        for Mail { id, command } in mail {
+        for mail in mail {
+            let id = mail.id;
             if self.mail_taken.contains(&id) {
                 continue;
             }
-            match command {
+            match &mail.command {
                 Command::Cancel { reason } => {
                     self.take(id);
                     self.go_on();
-                    self.note_cancel(reason);
+                    self.note_cancel(reason.clone());
                 }
                 Command::Pause { .. } => {
                     self.take(id);
@@ -148,11 +150,34 @@ impl Machine {
                     self.take(id);
                     self.go_on();
                 }
-                other => {
-                    self.mail.insert(id, other);
+                _ => {
+                    self.mail.insert(id, mail);
                 }
             }
         }
+    }
+
+    /// Gives the guest the notes that lie in the mailbox, if it has asked for them, and returns whether it has.
+    pub(super) fn take_notes(&mut self) -> bool {
+        let Some(number) = self.flights.asks_for_notes() else {
+            return false;
+        };
+        let note = |mail: &Mail| match &mail.command {
+            Command::Note { message, by } => Some(Note {
+                message: message.clone(),
+                at: mail.at,
+                by: by.clone(),
+            }),
+            _ => None,
+        };
+        let notes = self.mail.values().filter_map(|mail| Some((mail.id, note(mail)?)));
+        let (ids, notes): (Vec<MailId>, Vec<Note>) = notes.take(NOTES_MAX).unzip();
+        for id in ids {
+            self.mail.remove(&id);
+            self.take(id);
+        }
+        self.answer(number, Outcome::Ok(Payload::of(&notes)), None, By::Effect);
+        true
     }
 
     /// Nothing is performed, delivered or taken from now on; a cancelled run cannot be paused (rules P4, C4).
@@ -181,15 +206,15 @@ impl Machine {
         if self.ending.is_some() || self.guest != Guest::Blocked {
             return false;
         }
-        let next = self.mail.iter().find_map(|(id, command)| match command {
+        let next = self.mail.iter().find_map(|(id, mail)| match &mail.command {
             Command::Event { name, .. } => self.waits_for_event(name).map(|number| (*id, number)),
             Command::Answer { number, .. } | Command::Decide { number, .. } => Some((*id, *number)),
             Command::Note { .. } | Command::Cancel { .. } | Command::Pause { .. } | Command::Resume { .. } => None,
         });
         let Some((id, number)) = next else { return false };
-        let command = self.mail.remove(&id).expect("it was just found");
+        let mail = self.mail.remove(&id).expect("it was just found");
         self.take(id);
-        match command {
+        match mail.command {
             Command::Event { value, by, .. } => self.answer_wait(number, &value, by, By::Effect),
             Command::Answer { value, by, .. } => {
                 // An answer names its question, and one that is closed takes none (rule P2).

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 mod choices;
+mod copies;
 mod program;
 mod world;
 
@@ -62,6 +63,7 @@ fn every_run_of_one_call_survives_three_crashes() {
         choose_after_crash: true,
         cancel: false,
         pause: false,
+        copy: false,
     };
     let executions = exhaust_all(programs(&Call::ALL, 1, false), limits);
     println!("{executions} executions");
@@ -75,6 +77,7 @@ fn every_run_of_two_calls_survives_two_crashes_in_every_order_of_arrival() {
         choose_after_crash: true,
         cancel: false,
         pause: false,
+        copy: false,
     };
     let executions = exhaust_all(programs(&Call::ALL, 2, false), limits);
     println!("{executions} executions");
@@ -88,6 +91,7 @@ fn every_run_of_three_calls_survives_a_crash_at_every_point() {
         choose_after_crash: false,
         cancel: false,
         pause: false,
+        copy: false,
     };
     let executions = exhaust_all(programs(&Call::ALL, 3, false), limits);
     println!("{executions} executions");
@@ -102,6 +106,7 @@ fn every_run_of_four_calls_survives_a_crash_at_every_point() {
         choose_after_crash: false,
         cancel: false,
         pause: false,
+        copy: false,
     };
     let executions = exhaust_all(programs(&kinds, 4, true), limits);
     println!("{executions} executions");
@@ -115,6 +120,7 @@ fn c1_every_run_of_two_calls_can_be_cancelled_at_every_point_and_crash_as_well()
         choose_after_crash: false,
         cancel: true,
         pause: false,
+        copy: false,
     };
     let executions = exhaust_all(programs(&Call::ALL, 2, false), limits);
     println!("{executions} executions");
@@ -128,6 +134,7 @@ fn p4_every_run_of_two_calls_can_be_paused_at_every_point_and_crash_as_well() {
         choose_after_crash: false,
         cancel: false,
         pause: true,
+        copy: false,
     };
     let executions = exhaust_all(programs(&Call::ALL, 2, false), limits);
     println!("{executions} executions");
@@ -141,8 +148,51 @@ fn c4_every_run_of_one_call_can_be_paused_and_cancelled_at_every_point_and_crash
         choose_after_crash: true,
         cancel: true,
         pause: true,
+        copy: false,
     };
     let executions = exhaust_all(programs(&Call::ALL, 1, false), limits);
     println!("{executions} executions");
+    assert!(executions > 1_000);
+}
+
+#[test]
+fn f2_every_run_of_two_calls_can_be_copied_at_every_cut_after_a_crash_as_well() {
+    let limits = Limits {
+        crashes: 1,
+        choose_after_crash: false,
+        cancel: false,
+        pause: false,
+        copy: true,
+    };
+    let executions = exhaust_all(programs(&Call::ALL, 2, false), limits);
+    println!("{executions} executions, each copied at every cut");
+    assert!(executions > 5_000);
+}
+
+#[test]
+fn f3_every_run_of_three_calls_can_be_copied_at_every_cut_in_every_order_of_arrival() {
+    let limits = Limits {
+        crashes: 0,
+        choose_after_crash: false,
+        cancel: false,
+        pause: false,
+        copy: true,
+    };
+    let executions = exhaust_all(programs(&Call::ALL, 3, false), limits);
+    println!("{executions} executions, each copied at every cut");
+    assert!(executions > 5_000);
+}
+
+#[test]
+fn f2_every_cancelled_run_of_two_calls_can_be_copied_at_every_cut() {
+    let limits = Limits {
+        crashes: 0,
+        choose_after_crash: false,
+        cancel: true,
+        pause: false,
+        copy: true,
+    };
+    let executions = exhaust_all(programs(&Call::ALL, 2, false), limits);
+    println!("{executions} executions, each copied at every cut");
     assert!(executions > 1_000);
 }

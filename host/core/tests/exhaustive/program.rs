@@ -22,10 +22,11 @@ pub(crate) enum Call {
     Post,
     Sleep,
     Wait,
+    Notes,
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Read,
         Self::Ask,
         Self::Act,
@@ -34,6 +35,7 @@ impl Call {
         Self::Post,
         Self::Sleep,
         Self::Wait,
+        Self::Notes,
     ];
 
     pub(crate) fn function(self) -> Function {
@@ -46,6 +48,7 @@ impl Call {
             Self::Post => Function::INBOX_POST,
             Self::Sleep => Function::CLOCK_SLEEP,
             Self::Wait => Function::SIGNALS_WAIT,
+            Self::Notes => Function::RUN_NOTES,
         }
     }
 }

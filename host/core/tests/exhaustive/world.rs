@@ -14,6 +14,7 @@ use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
 
 use crate::choices::Choices;
+use crate::copies;
 use crate::program::{Guest, Program};
 
 /// How much is tried.
@@ -27,24 +28,28 @@ pub(crate) struct Limits {
     pub(crate) cancel: bool,
     /// Whether somebody may pause the run once, at any point, and let it go on at any later one.
     pub(crate) pause: bool,
+    /// Whether a copy is made of the finished run at every cut, and driven to its end.
+    pub(crate) copy: bool,
 }
 
 /// What outlives a process: the journal as far as it is durable, and what was done to the world.
 #[derive(Default)]
-struct Lasting {
-    records: Vec<Record>,
-    posts: BTreeSet<u64>,
-    lines: BTreeMap<(u64, u64), String>,
-    mail: BTreeMap<MailId, Command>,
-    mails: u64,
-    performed: BTreeMap<u64, u32>,
+pub(crate) struct Lasting {
+    pub(crate) records: Vec<Record>,
+    pub(crate) posts: BTreeSet<u64>,
+    pub(crate) lines: BTreeMap<(u64, u64), String>,
+    pub(crate) mail: BTreeMap<MailId, Mail>,
+    pub(crate) mails: u64,
+    pub(crate) performed: BTreeMap<u64, u32>,
     /// The bytes of the one file that appends go to: a number each.
-    file: Vec<u64>,
-    decided: BTreeSet<u64>,
-    cancelled: bool,
+    pub(crate) file: Vec<u64>,
+    pub(crate) decided: BTreeSet<u64>,
+    pub(crate) cancelled: bool,
     /// What the run's row says.
-    paused: bool,
-    was_paused: bool,
+    pub(crate) paused: bool,
+    pub(crate) was_paused: bool,
+    /// Of a copy: the calls about which a person is asked first.
+    pub(crate) asks: BTreeSet<u64>,
 }
 
 /// One attempt.
@@ -87,18 +92,26 @@ pub(crate) fn execute(program: &Program, choices: &mut Choices, limits: Limits) 
         records: vec![started()],
         ..Lasting::default()
     };
+    drive_to_end(program, &mut lasting, choices, limits);
+    if limits.copy {
+        copies::check_all(program, &lasting);
+    }
+}
+
+/// Drives a run, however often the process dies, and checks how it ends.
+pub(crate) fn drive_to_end(program: &Program, lasting: &mut Lasting, choices: &mut Choices, limits: Limits) {
     let mut crashes = limits.crashes;
     let mut clock = 1_000;
     loop {
         if let Some(finished) = Machine::finished(&lasting.records) {
-            return check_end(program, &lasting, finished, &choices.show());
+            return check_end(program, lasting, finished, &choices.show());
         }
-        let mut attempt = Attempt::begin(program, &lasting, Timestamp(clock));
-        let crashed = attempt.drive(&mut lasting, choices, limits, &mut crashes);
+        let mut attempt = Attempt::begin(program, lasting, Timestamp(clock));
+        let crashed = attempt.drive(lasting, choices, limits, &mut crashes);
         clock = attempt.now.0 + 10;
         if !crashed {
             let finished = attempt.finished.take().unwrap();
-            check_end(program, &lasting, &finished, &choices.show());
+            check_end(program, lasting, &finished, &choices.show());
             return;
         }
     }
@@ -128,14 +141,7 @@ impl<'a> Attempt<'a> {
     /// Drives until the run is over (`false`) or the process died (`true`).
     fn drive(&mut self, lasting: &mut Lasting, choices: &mut Choices, limits: Limits, crashes: &mut usize) -> bool {
         let free = *crashes == limits.crashes || limits.choose_after_crash;
-        let mail = lasting
-            .mail
-            .iter()
-            .map(|(id, command)| Mail {
-                id: *id,
-                command: command.clone(),
-            })
-            .collect();
+        let mail = lasting.mail.values().cloned().collect();
         self.tell(lasting, Event::Mail(mail));
         let slice = self.guest.run();
         self.note_drops(&slice);
@@ -279,8 +285,13 @@ impl<'a> Attempt<'a> {
     fn send(&mut self, lasting: &mut Lasting, command: Command) {
         lasting.mails += 1;
         let id = MailId(lasting.mails);
-        lasting.mail.insert(id, command.clone());
-        self.tell(lasting, Event::Mail(vec![Mail { id, command }]));
+        let mail = Mail {
+            id,
+            at: self.now,
+            command,
+        };
+        lasting.mail.insert(id, mail.clone());
+        self.tell(lasting, Event::Mail(vec![mail]));
     }
 
     fn tell(&mut self, lasting: &mut Lasting, event: Event) {
@@ -384,6 +395,10 @@ impl<'a> Attempt<'a> {
             assert!(
                 before == 0 || lasting.decided.contains(&number.0),
                 "at most once, unless a person says so"
+            );
+            assert!(
+                !lasting.asks.contains(&number.0) || lasting.decided.contains(&number.0),
+                "f3: what the copied run may have done asks first"
             );
         }
         if matches!(ticket.function().kind(), Kind::FileChange { .. }) {

@@ -7,9 +7,11 @@
 
 mod budget;
 mod cancel;
+mod copies;
 mod crashes;
 mod guest;
 mod journal;
+mod notes;
 mod pause;
 mod people;
 mod recovery;

@@ -6,15 +6,17 @@
 //! - `commit`: everything queued is durable; `durable 3`: so is everything up to entry 3;
 //! - `ends 0 ok`, `measured 0 7`, `mail redo 0`, `alarm`, `grace`: what the shell tells; `clock 2000` sets the wall clock; `rings`: an alarm too early; `drain`: the attempt is to end;
 //! - `crash`: the process dies with what it had queued, and another attempt begins; `crash after 1`: the first append that was queued survived;
-//! - `journal A, B, ..`: an attempt begins on these entries instead.
+//! - `journal A, B, ..`: an attempt begins on these entries instead; `entries` shows those that are durable;
+//! - `copy 2 redo=0`: another run begins with a copy of this one, cut after two outcomes, and an attempt at that begins.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use skillhost_core::budget::Cost;
+use skillhost_core::copy::{self, Plan, Redo};
 use skillhost_core::entry::{Entry, Limits, Provider, Record, SEMANTICS, Started};
 use skillhost_core::id::{Digest, LaunchId, MailId, Number, RunId, Seq, SkillName};
-use skillhost_core::machine::{Act, Action, Command, End, Event, Local, Machine, Mail, Slice, Status, Write};
+use skillhost_core::machine::{Act, Action, End, Event, Local, Machine, Mail, Slice, Status, Write};
 use skillhost_core::outcome::Fault;
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
@@ -41,8 +43,9 @@ struct Story {
     machine: Option<Machine>,
     durable: Vec<Record>,
     lines: BTreeMap<(u64, u64), String>,
-    mailbox: BTreeMap<MailId, Command>,
+    mailbox: BTreeMap<MailId, Mail>,
     mails: u64,
+    runs: u64,
     /// Whether the run's row says that it is paused.
     paused: bool,
     queue: VecDeque<Vec<Write>>,
@@ -62,6 +65,7 @@ impl Story {
             lines: BTreeMap::new(),
             mailbox: BTreeMap::new(),
             mails: 0,
+            runs: 0,
             paused: false,
             queue: VecDeque::new(),
             now: Timestamp(1_000),
@@ -114,8 +118,13 @@ impl Story {
                 self.mails += 1;
                 let id = MailId(self.mails);
                 let command = words::command(&Words::of(rest));
-                self.mailbox.insert(id, command.clone());
-                self.handle(Event::Mail(vec![Mail { id, command }]))
+                let mail = Mail {
+                    id,
+                    at: self.now,
+                    command,
+                };
+                self.mailbox.insert(id, mail.clone());
+                self.handle(Event::Mail(vec![mail]))
             }
             "mailbox" => self.show_mailbox(),
             "clock" => {
@@ -141,6 +150,12 @@ impl Story {
                 self.durable = journal(rest);
                 self.restart()
             }
+            "entries" => {
+                let entries = self.durable.iter().skip(1);
+                let shown = entries.map(|record| words::show_entry(&record.entry, record.at));
+                shown.collect::<Vec<_>>().join(", ")
+            }
+            "copy" => self.copy(&words),
             "lines" => self.lines.values().cloned().collect::<Vec<_>>().join(", "),
             other => panic!("`{other}` is no step"),
         }
@@ -164,12 +179,38 @@ impl Story {
         }
     }
 
+    fn copy(&mut self, words: &Words<'_>) -> String {
+        self.runs += 1;
+        let redo = match words.value("redo") {
+            Some("all") => Redo::All,
+            Some(numbers) => Redo::Calls(numbers.split('+').map(|n| Number(n.parse().unwrap())).collect()),
+            None => Redo::Calls(Default::default()),
+        };
+        let plan = Plan {
+            run: RunId::parse(&format!("01jd{:022}", self.runs)).unwrap(),
+            at: self.now,
+            cut: words.number().0,
+            redo,
+        };
+        let copy = match copy::copy(&self.durable, &plan) {
+            Ok(copy) => copy,
+            Err(error) => return error.to_string(),
+        };
+        let first = Record {
+            seq: Seq(0),
+            at: self.now,
+            entry: Entry::Started(Box::new(copy.started)),
+        };
+        self.durable = std::iter::once(first).chain(copy.records).collect();
+        self.mailbox.clear();
+        assert_eq!(self.restart(), "");
+        let list = |numbers: &[Number]| numbers.iter().map(Number::to_string).collect::<Vec<_>>().join(" ");
+        let (kept, anew, asks) = (list(&copy.kept), list(&copy.anew), list(&copy.asks));
+        format!("kept [{kept}] anew [{anew}] asks [{asks}]")
+    }
+
     fn show_mailbox(&mut self) -> String {
-        let rows = self.mailbox.iter().map(|(id, command)| Mail {
-            id: *id,
-            command: command.clone(),
-        });
-        let rows = rows.collect();
+        let rows = self.mailbox.values().cloned().collect();
         self.handle(Event::Mail(rows))
     }
 
@@ -270,7 +311,7 @@ fn journal(text: &str) -> Vec<Record> {
 }
 
 fn started() -> Record {
-    let run = RunId::parse("01jd0000000000000000000000").unwrap();
+    let run = RunId::parse(words::RUN).unwrap();
     let started = Started {
         run: run.clone(),
         launch: LaunchId::parse(run.as_str()).unwrap(),

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use skillhost_core::budget::Cost;
 use skillhost_core::calls::CallOptions;
+use skillhost_core::calls::run::Note;
 use skillhost_core::effect::{Class, Function};
-use skillhost_core::entry::{Called, Entry, Failure, Finished, How, Retried, Returned, Why};
+use skillhost_core::entry::{Called, Due, Entry, Failure, Finished, How, Retried, Returned, Why};
 use skillhost_core::id::{Number, SignalName};
 use skillhost_core::machine::{
     Action, Again, Call, Command, Decision, Ended, Level, Line, Local, Source, Stop, Wait, Write,
@@ -14,6 +15,9 @@ use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
 use skillhost_core::retry::FaultKind;
 use skillhost_core::time::Timestamp;
+
+/// The run that stories are told of; copies of it have other ids.
+pub(crate) const RUN: &str = "01jd0000000000000000000000";
 
 /// The words of a row or a part of it.
 pub(crate) struct Words<'a>(Vec<&'a str>);
@@ -51,7 +55,7 @@ impl<'a> Words<'a> {
     }
 }
 
-/// `ask`, `read`, `act`, `write`, `append`, `post`, `sleep for=5`, `wait`, `question`, `tick`; with `bound=`, `for=`, `with=`, `cleanup`, `malformed`.
+/// `ask`, `read`, `act`, `write`, `append`, `post`, `sleep for=5`, `wait`, `question`, `tick`, `notes`; with `bound=`, `for=`, `with=`, `cleanup`, `malformed`.
 pub(crate) fn call(words: &Words<'_>, number: Number, guest_time: Timestamp) -> Call {
     let function = match words.first() {
         "ask" => Function::MODEL_COMPLETE,
@@ -64,6 +68,7 @@ pub(crate) fn call(words: &Words<'_>, number: Number, guest_time: Timestamp) -> 
         "wait" => Function::SIGNALS_WAIT,
         "question" => Function::SIGNALS_ASK,
         "tick" => Function::CLOCK_TICK,
+        "notes" => Function::RUN_NOTES,
         other => panic!("`{other}` is no call"),
     };
     let with = words.value("with").unwrap_or("this");
@@ -93,7 +98,7 @@ pub(crate) fn call(words: &Words<'_>, number: Number, guest_time: Timestamp) -> 
     }
 }
 
-/// An entry as a journal holds it: `called ask after=1`, `returned 0`, `cancelled`.
+/// An entry as a journal holds it: `called ask after=1`, `returned 0`, `returned 0 fails`, `cancelled`.
 pub(crate) fn entry(words: &Words<'_>, rest: &str, called: u64) -> Entry {
     match words.first() {
         "called" => {
@@ -106,7 +111,10 @@ pub(crate) fn entry(words: &Words<'_>, rest: &str, called: u64) -> Entry {
                 class: call.class,
                 after: words.amount("after").unwrap_or(0),
                 reserved: call.bound,
-                due: None,
+                due: call.lasts.map(|lasts| Due {
+                    deadline: Timestamp(1_000).after(lasts),
+                    guest: Timestamp(1_000).after(lasts),
+                }),
             }))
         }
         "prepared" => Entry::Prepared {
@@ -122,7 +130,10 @@ pub(crate) fn entry(words: &Words<'_>, rest: &str, called: u64) -> Entry {
         }),
         "returned" => Entry::Returned(Returned {
             number: words.number(),
-            outcome: Outcome::done(),
+            outcome: match words.has("fails") {
+                true => Outcome::fault(Fault::FAILED, "it went wrong"),
+                false => Outcome::done(),
+            },
             spent: words.cost("spent"),
             by: Default::default(),
         }),
@@ -224,10 +235,9 @@ pub(crate) fn show(action: &Action) -> Vec<(String, bool)> {
             let doubt = if ticket.in_doubt() { " again" } else { "" };
             let measured = ticket.measured().map(|m| format!(" from {m}")).unwrap_or_default();
             let key = ticket.key();
-            let number = key
-                .strip_prefix("01jd0000000000000000000000/")
-                .expect("g1: a key is `<run>/<number>`");
-            format!("perform {number}{doubt}{measured}")
+            let (run, number) = key.split_once('/').expect("g1: a key is `<run>/<number>`");
+            let copy = if run == RUN { "" } else { " under the new run" };
+            format!("perform {number}{doubt}{measured}{copy}")
         }
         Action::Abort(number) => format!("abort {number}"),
         Action::Idle(idle) => {
@@ -272,7 +282,7 @@ fn show_write(write: &Write) -> (String, bool) {
     (said, false)
 }
 
-fn show_entry(entry: &Entry, at: Timestamp) -> String {
+pub(crate) fn show_entry(entry: &Entry, at: Timestamp) -> String {
     match entry {
         Entry::Called(called) => match called.after {
             0 => format!("called {}", called.number),
@@ -282,11 +292,27 @@ fn show_entry(entry: &Entry, at: Timestamp) -> String {
         Entry::Retried(retried) => format!("retried {} {:?}", retried.number, retried.why).to_lowercase(),
         Entry::Returned(returned) => {
             let outcome = returned.outcome.code().unwrap_or("ok");
-            format!("returned {} {outcome} at {}", returned.number, at.0)
+            let notes = notes(&returned.outcome);
+            format!("returned {} {outcome}{notes} at {}", returned.number, at.0)
         }
         Entry::Finished(finished) => format!("finished {} spent {}", how(&finished.how), finished.spent.tokens),
         other => other.kind().to_owned(),
     }
+}
+
+/// The notes of an answer, if it is one of notes.
+fn notes(outcome: &Outcome) -> String {
+    let Outcome::Ok(payload) = outcome else {
+        return String::new();
+    };
+    let Ok(notes) = payload.read::<Vec<Note>>() else {
+        return String::new();
+    };
+    let notes: Vec<String> = notes
+        .iter()
+        .map(|note| format!("{}@{}", note.message, note.at.0))
+        .collect();
+    format!(" [{}]", notes.join(" "))
 }
 
 fn how(how: &How) -> String {

@@ -254,7 +254,7 @@ impl State {
             check_asked(run, number, open.is_some(), waiting.map(|(number, _)| number))?;
         }
         let command = command.clone();
-        row.mail.insert(id, Mail { id, command });
+        row.mail.insert(id, Mail { id, at, command });
         self.mail_last = id;
         Ok(id)
     }

@@ -111,15 +111,16 @@ pub(super) fn post_mail(db: &Connection, run: &RunId, at: Timestamp, command: &C
 
 pub(super) fn mail(db: &Connection, run: &RunId) -> Result<Vec<Mail>, NotDone> {
     let key = key(db, run)?;
-    let mut find = db.prepare_cached("select id, command from mail where run = ? order by id")?;
+    let mut find = db.prepare_cached("select id, at, command from mail where run = ? order by id")?;
     let mut rows = find.query([key])?;
     let mut mail = Vec::new();
     while let Some(row) = rows.next()? {
         let id = MailId(row.get::<_, i64>(0)?.unsigned_abs());
-        let command: String = row.get(1)?;
+        let at = stamp(row.get(1)?);
+        let command: String = row.get(2)?;
         let command = serde_json::from_str(&command)
             .map_err(|error| damaged(format!("row {id} of the mailbox of run `{run}`"), error.to_string()))?;
-        mail.push(Mail { id, command });
+        mail.push(Mail { id, at, command });
     }
     Ok(mail)
 }

@@ -53,6 +53,7 @@ fn p1_mail_is_kept_until_the_holder_takes_it(stage: &Stage) {
         .collect();
     let mail = stage.journal.mail(&run).unwrap();
     assert_eq!(mail.iter().map(|mail| mail.id).collect::<Vec<_>>(), ids);
+    assert!(mail.iter().all(|mail| mail.at == at(1)));
     assert_eq!(
         mail.iter().map(|mail| &mail.command).collect::<Vec<_>>(),
         commands.iter().collect::<Vec<_>>()

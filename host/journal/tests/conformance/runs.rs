@@ -75,6 +75,8 @@ fn retry(stage: &Stage, n: u64, before: u64) -> NewRun {
     started.parent = Some(Parent {
         run: run_id(before),
         cut: 0,
+        origin: run_id(1),
+        origin_at: at(1),
     });
     NewRun {
         follows: Some(run_id(before)),

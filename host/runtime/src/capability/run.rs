@@ -1,6 +1,13 @@
-//! `run`: what a run knows of itself, fixed when it was launched.
+//! `run`: what a run knows of itself, fixed when it was launched, and the notes that people leave for it.
 
-use crate::bindings::skillhost::skill::run::{Host, Mount, RunInfo};
+use skillhost_core::calls::run;
+use skillhost_core::effect::Function;
+use skillhost_core::outcome::Fault;
+use wasmtime::component::Resource;
+
+use super::tasks::Pending;
+use super::{Draft, other};
+use crate::bindings::skillhost::skill::run::{CallOptions, Error, Host, Mount, Note, RunInfo};
 use crate::guest::state::{Facts, State};
 use crate::guest::stop::Misuse;
 
@@ -22,5 +29,39 @@ impl Host for State {
             provider: info.provider.clone(),
             features: info.features.clone(),
         })
+    }
+
+    async fn notes(&mut self, options: CallOptions) -> wasmtime::Result<Result<Vec<Note>, Error>> {
+        let notes = self.call(notes_draft().with(options)).await?;
+        Ok(notes.map(shown).map_err(error))
+    }
+
+    fn start_notes(&mut self, options: CallOptions) -> wasmtime::Result<Resource<Pending>> {
+        self.start(notes_draft().with(options))
+    }
+
+    async fn finish_notes(&mut self, pending: Resource<Pending>) -> wasmtime::Result<Result<Vec<Note>, Error>> {
+        let notes = self.finish(pending, Function::RUN_NOTES).await?;
+        Ok(notes.map(shown).map_err(error))
+    }
+}
+
+fn notes_draft() -> Draft {
+    Draft::new(Function::RUN_NOTES, &())
+}
+
+fn shown(notes: Vec<run::Note>) -> Vec<Note> {
+    let notes = notes.into_iter().map(|note| Note {
+        message: note.message,
+        at_ns: note.at.as_nanos(),
+        by: note.by,
+    });
+    notes.collect()
+}
+
+fn error(fault: Fault) -> Error {
+    match fault.code.as_str() {
+        Fault::CANCELLED => Error::Cancelled,
+        _ => Error::Other(other(fault)),
     }
 }

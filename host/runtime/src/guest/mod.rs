@@ -75,7 +75,7 @@ pub struct RunInfo {
 }
 
 impl GuestStart {
-    /// Takes from a `started` entry, made at `at`, what the guest is to see of it. The mounts `run` and `skill`, which every run has, are added if the entry
+    /// Takes from a `started` entry, made at `at`, what the guest is to see of it; of a run that begins with a copy, what it saw in the first of the line. The mounts `run` and `skill`, which every run has, are added if the entry
     /// does not name them.
     pub fn of(started: &Started, at: Timestamp, bundle: Arc<BundleFiles>) -> Self {
         let mut mounts = started.mounts.clone();
@@ -88,9 +88,9 @@ impl GuestStart {
         Self {
             input: started.input.clone(),
             seed: started.seed,
-            started_at: at,
+            started_at: started.seen_at(at),
             info: RunInfo {
-                run: started.run.clone(),
+                run: started.seen_run().clone(),
                 skill: started.skill.clone(),
                 mounts,
                 zone: started.zone.clone(),

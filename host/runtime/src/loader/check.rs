@@ -65,7 +65,7 @@ pub(super) const WORLD: &[(&str, &[&str])] = &[
         "signals",
         &["wait", "start-wait", "finish-wait", "ask", "start-ask", "finish-ask"],
     ),
-    ("run", &["info"]),
+    ("run", &["info", "notes", "start-notes", "finish-notes"]),
     ("log", &["write", "progress"]),
 ];
 

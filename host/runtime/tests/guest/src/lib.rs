@@ -169,6 +169,15 @@ impl Script {
                 };
                 Some(format!("{:?}", signals::ask(&question, &options())))
             }
+            ["notes"] => Some(format!("{:?}", run::notes(&options()))),
+            ["start", name, "notes"] => {
+                self.pendings.insert((*name).to_owned(), run::start_notes(&options()));
+                None
+            }
+            ["finish-notes", name] => {
+                let pending = self.pendings.remove(*name).expect("a pending");
+                Some(format!("{name}: {:?}", run::finish_notes(pending).map(|notes| notes.len())))
+            }
             ["info"] => Some(format!("{:?}", run::info())),
             ["now"] => Some(format!("{}", clock::now())),
             ["readings", ..] => {
