@@ -51,6 +51,15 @@ impl Progress {
         }
     }
 
+    /// Shows nothing while `hidden`, because a person is asked something.
+    pub fn hide(&self, hidden: bool) {
+        let Some(bar) = &self.bar else { return };
+        match hidden {
+            true => bar.set_draw_target(ProgressDrawTarget::hidden()),
+            false => bar.set_draw_target(ProgressDrawTarget::stderr()),
+        }
+    }
+
     fn say(&self, text: &str) {
         if let Some(bar) = &self.bar {
             bar.println(cut(&plain_line(text), self.width));

@@ -16,6 +16,8 @@ pub struct Terminal {
     pub stdout: bool,
     /// Whether a person reads standard error.
     pub stderr: bool,
+    /// Whether a person types into standard input.
+    pub stdin: bool,
     /// How wide lines may be.
     pub width: usize,
 }
@@ -28,6 +30,7 @@ impl Terminal {
         Self {
             stdout,
             stderr: io::stderr().is_terminal(),
+            stdin: io::stdin().is_terminal(),
             width: width.filter(|_| stdout).unwrap_or(WIDTH_DEFAULT).max(WIDTH_MIN),
         }
     }
@@ -42,6 +45,13 @@ pub fn print(text: &str) -> io::Result<()> {
 pub fn note(text: &str) {
     // Nobody is left to tell if this fails.
     let _ = write_to(&mut io::stderr().lock(), text);
+}
+
+/// Writes the beginning of a line that a person is to go on with.
+pub fn prompt(text: &str) {
+    let mut stream = io::stderr().lock();
+    // Nobody is left to ask if this fails.
+    let _ = write!(stream, "{text}").and_then(|()| stream.flush());
 }
 
 fn write_to(stream: &mut dyn Write, text: &str) -> io::Result<()> {

@@ -1,13 +1,18 @@
 //! Hands a run over to the daemon, and follows it there. A daemon that dies meanwhile is started again: the run is in the journal, and goes on.
 
+use skillhost_core::calls::signals::Question;
+use skillhost_core::id::Number;
 use skillhost_core::machine::Status;
 use skillhost_journal::RunRow;
+use tokio::sync::oneshot;
 
+use super::answer;
 use super::context::Session;
 use crate::daemon::{Client, Sight};
 use crate::driver::Observer as _;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
+use crate::fields::Given;
 use crate::progress::Progress;
 use crate::terminal;
 
@@ -54,24 +59,18 @@ async fn connect(session: &Session<'_>, row: &RunRow) -> Result<Client> {
 }
 
 async fn follow(session: &Session<'_>, row: &RunRow) -> Result<Followed> {
-    let context = session.context;
-    let mut progress = Progress::new(context.terminal, row.skill.as_str());
+    let mut follower = Follower {
+        session,
+        row,
+        progress: Progress::new(session.context.terminal, row.skill.as_str()),
+        put_off: Vec::new(),
+        asked: None,
+    };
     let (mut deaths, mut entries) = (0, row.entries);
     loop {
         let mut client = connect(session, row).await?;
-        let mut followed = client.drive(&row.run, &context.environment.model).await? && client.watch(&row.run).await?;
-        while followed {
-            let sight = tokio::select! {
-                sight = client.sight() => sight,
-                // Without a handler for it, the signal ends the process as always.
-                Ok(()) = tokio::signal::ctrl_c() => return Ok(Followed::Detached),
-            };
-            match sight {
-                Sight::Seen(seen) => progress.on(seen),
-                Sight::Look if is_settled(&session.journal.run(&row.run)?) => return Ok(Followed::Settled),
-                Sight::Look => {}
-                Sight::Gone => followed = false,
-            }
+        if let Some(followed) = follower.see(&mut client).await? {
+            return Ok(followed);
         }
         let now = session.journal.run(&row.run)?;
         if is_settled(&now) {
@@ -83,10 +82,108 @@ async fn follow(session: &Session<'_>, row: &RunRow) -> Result<Followed> {
             let message = format!("the daemon died {deaths} times, and run `{}` came no further", row.run);
             return Err(CliError::new(Exit::Host, "daemon_dies", message).hint(format!(
                 "`{}` holds what it said; `skillhost resume {} --here` drives the run without it",
-                context.path(&context.home.logs()),
+                session.context.path(&session.context.home.logs()),
                 row.run
             )));
         }
+    }
+}
+
+/// Follows one run.
+struct Follower<'a> {
+    session: &'a Session<'a>,
+    row: &'a RunRow,
+    progress: Progress,
+    /// Questions that the person at the terminal does not want to answer now.
+    put_off: Vec<Number>,
+    /// The question that he is asked.
+    asked: Option<Asked>,
+}
+
+struct Asked {
+    number: Number,
+    question: Question,
+    typed: oneshot::Receiver<Option<Vec<Given>>>,
+}
+
+impl Follower<'_> {
+    /// Follows the run on this connection; `None` when the daemon is gone.
+    async fn see(&mut self, client: &mut Client) -> Result<Option<Followed>> {
+        let environment = &self.session.context.environment.model;
+        if !client.drive(&self.row.run, environment).await? || !client.watch(&self.row.run).await? {
+            return Ok(None);
+        }
+        loop {
+            let typed = async {
+                match &mut self.asked {
+                    Some(asked) => (&mut asked.typed).await.ok().flatten(),
+                    None => std::future::pending().await,
+                }
+            };
+            let sight = tokio::select! {
+                sight = client.sight() => sight,
+                typed = typed => {
+                    self.answer(typed).await?;
+                    Sight::Look
+                }
+                // Without a handler for it, the signal ends the process as always.
+                Ok(()) = tokio::signal::ctrl_c() => return Ok(Some(Followed::Detached)),
+            };
+            match sight {
+                Sight::Seen(seen) => self.progress.on(seen),
+                Sight::Look if is_settled(&self.session.journal.run(&self.row.run)?) => {
+                    return Ok(Some(Followed::Settled));
+                }
+                Sight::Look => self.ask()?,
+                Sight::Gone => return Ok(None),
+            }
+        }
+    }
+
+    /// Asks the person at the terminal what the run asks its user, if there is such a person.
+    fn ask(&mut self) -> Result<()> {
+        let terminal = self.session.context.terminal;
+        if !terminal.stdin || !terminal.stderr || self.asked.is_some() {
+            return Ok(());
+        }
+        let open = answer::open_question(self.session.journal.as_ref(), self.row, &self.put_off)?;
+        if let Some((number, question)) = open {
+            self.progress.hide(true);
+            let typed = answer::ask(&question)?;
+            self.asked = Some(Asked {
+                number,
+                question,
+                typed,
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes what was typed.
+    async fn answer(&mut self, typed: Option<Vec<Given>>) -> Result<()> {
+        let Some(asked) = self.asked.take() else {
+            return Ok(());
+        };
+        self.progress.hide(false);
+        let Some(typed) = typed else {
+            self.put_off.push(asked.number);
+            terminal::note(&format!(
+                "put off: `skillhost answer {}#{}` answers it later",
+                self.row.run, asked.number
+            ));
+            return Ok(());
+        };
+        match answer::answer_typed(self.session, self.row, asked.number, &asked.question, typed) {
+            Ok(()) => {
+                let mut client = connect(self.session, self.row).await?;
+                client.wake(&self.row.run).await?;
+                // It is on its way, and is not to be asked again meanwhile.
+                self.put_off.push(asked.number);
+            }
+            // He may try again, or was too late.
+            Err(error) => terminal::note(&format!("error: {}", error.sentence())),
+        }
+        Ok(())
     }
 }
 

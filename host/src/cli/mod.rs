@@ -2,6 +2,7 @@
 //!
 //! [`main`] parses, carries out and prints; each command is a file that returns a [`Report`] or a [`CliError`] and prints nothing itself.
 
+mod answer;
 mod args;
 mod cancel;
 mod context;
@@ -141,7 +142,7 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Inbox(args) => inbox::run(&args, context),
         Command::Dismiss(args) => inbox::dismiss(&args, context),
         Command::Signal(args) => signal::signal(args, context),
-        Command::Answer(args) => signal::answer(args, context),
+        Command::Answer(args) => answer::run(args, context),
         Command::Cancel(args) => cancel::run(&args, context),
         Command::Pause(args) => pause::run(&args, context),
         Command::Inject(args) => inject::run(&args, context),

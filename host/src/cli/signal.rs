@@ -1,29 +1,25 @@
-//! `signal` and `answer`: leave something in a run's mailbox (rule P1), and go on with the run if nobody else does.
+//! `signal`: leaves an event in a run's mailbox; and how every command for a run reaches it (rule P1).
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
-use skillhost_core::id::{Number, SignalName};
+use skillhost_core::id::SignalName;
 use skillhost_core::machine::Command;
 use skillhost_core::payload::Payload;
 use skillhost_journal::{Journal, RunRow};
 
-use super::args::{AnswerArgs, Here, SignalArgs};
+use super::args::{Here, SignalArgs};
 use super::context::Context;
 use super::drive::{self, Drive};
 use super::report::Report;
-use super::{waits, watch};
+use super::waits;
 use crate::daemon::Client;
 use crate::driver;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::input::{About, Spelling, Words};
 use crate::schema::Schema;
-
-/// How long `answer` waits for the run to take what it was given.
-const TAKEN_WAIT: Duration = Duration::from_secs(20);
 
 pub(super) fn signal(args: SignalArgs, context: &Context) -> Result<Report> {
     let name = SignalName::parse(&args.name).map_err(|e| CliError::of(Exit::Invalid, "bad_name", &e))?;
@@ -40,71 +36,6 @@ pub(super) fn signal(args: SignalArgs, context: &Context) -> Result<Report> {
         by: None,
     };
     deliver(context, journal, &row, &command, Delivering::of("signal", args.here))
-}
-
-pub(super) fn answer(args: AnswerArgs, context: &Context) -> Result<Report> {
-    let (run, number) = parse_question(&args.question)?;
-    let words = Words {
-        input: args.input,
-        fields: args.fields,
-    };
-    let raw = words.read(&mut io::stdin().lock())?;
-    let journal = context.journal()?;
-    let row = context.find(journal.as_ref(), run)?;
-    let Some(question) = waits::question(journal.as_ref(), &row.run, number)? else {
-        return Err(closed(journal.as_ref(), &row, number)?);
-    };
-    let schema = Schema::of(question.schema.clone().unwrap_or(Value::Bool(true))).map_err(|reason| {
-        CliError::new(
-            Exit::Unsupported,
-            "bad_schema",
-            format!("the schema of question `{}` cannot be used: {reason}", question.name),
-        )
-    })?;
-    let what = format!("the answer to `{}`", question.name);
-    let value = raw.assemble(
-        &schema,
-        About {
-            what: &what,
-            flags: &[],
-            spelling: Spelling::Word,
-        },
-    )?;
-    let command = Command::Answer {
-        number,
-        value: Payload::of(&value),
-        by: context.environment.user.clone(),
-    };
-    let how = Delivering::of("answer", args.here);
-    let report = match deliver(context, Arc::clone(&journal), &row, &command, how) {
-        // Somebody was faster, or the time was over, since it was looked at.
-        Err(error) if matches!(error.code, "answered" | "question_closed" | "run_is_over") => {
-            return Err(closed(journal.as_ref(), &row, number)?);
-        }
-        delivered => delivered?,
-    };
-    if !args.here.here {
-        accepted(context, journal.as_ref(), &row, number)?;
-    }
-    Ok(report)
-}
-
-/// Says why a question takes no answer any more: it has one, or it was closed otherwise.
-fn closed(journal: &dyn Journal, row: &RunRow, number: Number) -> Result<CliError> {
-    let run = &row.run;
-    // One that is still asked has an answer on its way.
-    let has_answer = waits::question(journal, run, number)?.is_some() || waits::was_answered(journal, run, number)?;
-    let (code, message) = match has_answer {
-        true => (
-            "answered",
-            format!("question {number} of run `{run}` was answered already"),
-        ),
-        false => (
-            "question_closed",
-            format!("run `{run}` asks no question {number}: its time was over, or it was never asked"),
-        ),
-    };
-    Ok(CliError::new(Exit::Held, code, message).hint(format!("`skillhost show {run}` tells what became of it")))
 }
 
 /// How a command reaches its run.
@@ -184,25 +115,6 @@ fn left(row: &RunRow, command: &str) -> Report {
     report
 }
 
-/// Waits until the run has taken an answer, and says if something else was faster: its time was over, or the run was cancelled.
-fn accepted(context: &Context, journal: &dyn Journal, row: &RunRow, number: Number) -> Result<()> {
-    let taken = watch::until(context, journal, Some(TAKEN_WAIT), || {
-        let waits = journal.waits(&row.run)?;
-        let closed = !waits.iter().any(|wait| wait.number == number);
-        Ok(closed.then_some(()))
-    })?;
-    if taken.is_none() || waits::was_answered(journal, &row.run, number)? {
-        // A run that is paused, or that waits for a slot, takes it later.
-        return Ok(());
-    }
-    let message = format!(
-        "question {number} of run `{}` was closed before the answer came to it",
-        row.run
-    );
-    Err(CliError::new(Exit::Held, "question_closed", message)
-        .hint(format!("`skillhost show {}` tells what closed it", row.run)))
-}
-
 /// Reads a value that is given as JSON, `@FILE` or `-`; null if it is absent.
 pub(super) fn json_input(text: Option<&str>, stdin: &mut dyn Read) -> Result<Value> {
     let words = Words {
@@ -233,15 +145,4 @@ fn check(schema: Option<&Value>, value: &Value, what: &str) -> Result<()> {
         CliError::invalid("bad_input", format!("{what} does not fit: {}", mistakes.join("; ")))
             .hint(format!("it has to fit {}", schema.root()))
     })
-}
-
-fn parse_question(text: &str) -> Result<(&str, Number)> {
-    let parts = text
-        .split_once('#')
-        .and_then(|(run, number)| Some((run, number.parse().ok()?)));
-    let (run, number) = parts.ok_or_else(|| {
-        CliError::invalid("bad_question", format!("`{text}` names no question"))
-            .hint("it is a run and the number of a call, as in `skillhost answer nightly#4 approve=true`; `skillhost inbox` shows the questions")
-    })?;
-    Ok((run, Number(number)))
 }

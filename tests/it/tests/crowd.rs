@@ -1,0 +1,192 @@
+//! Many runs and many processes: what is driven by one at a time stays so, whoever comes and goes.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use skillhost_core::entry::Entry;
+use skillhost_core::id::{LaunchId, Number, RunId, SignalName};
+use skillhost_core::machine::{Command as Told, Decision, Wait};
+use skillhost_core::payload::Payload;
+use skillhost_it::{Place, Seeded, told, workspace};
+use skillhost_journal::{InboxFilter, Journal as _, NewRun, RunFilter, SqliteJournal};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_skillhost-under-test");
+
+/// Makes so many runs like the one that a launch of these words makes, which is the first of them.
+fn launch_many(place: &Place, words: &[&str], runs: usize) -> Vec<RunId> {
+    let first = place.json(&[&["launch"], words].concat());
+    let first = RunId::parse(first["run_id"].as_str().unwrap()).unwrap();
+    let journal = place.journal();
+    let records = journal.records(&first, skillhost_core::id::Seq(0), 1).unwrap();
+    let Entry::Started(started) = &records[0].entry else {
+        panic!("a journal begins with `started`");
+    };
+    let copies = (1..runs).map(|_| {
+        let run = RunId::parse(&ulid::Ulid::generate().to_string().to_ascii_lowercase()).unwrap();
+        let mut started = (**started).clone();
+        started.launch = LaunchId::parse(run.as_str()).unwrap();
+        started.run = run.clone();
+        journal.create_run(NewRun::first(started, records[0].at, None)).unwrap();
+        run
+    });
+    std::iter::once(first.clone()).chain(copies).collect()
+}
+
+fn how_many(journal: &SqliteJournal, status: skillhost_core::machine::Status) -> usize {
+    let filter = RunFilter {
+        status: vec![status],
+        ..RunFilter::default()
+    };
+    journal.runs(&filter).unwrap().len()
+}
+
+/// Says that every one of these runs is done, once, and left one message.
+fn assert_all_done(journal: &SqliteJournal, runs: &[RunId]) {
+    for run in runs {
+        let records = journal.all_records(run).unwrap();
+        let ends = records
+            .iter()
+            .filter(|record| matches!(record.entry, Entry::Finished(_)))
+            .count();
+        assert_eq!(ends, 1, "run {run}");
+        let inbox = journal
+            .inbox(&InboxFilter {
+                run: Some(run.clone()),
+                ..InboxFilter::default()
+            })
+            .unwrap();
+        assert_eq!(inbox.len(), 1, "run {run} says once that it is over: {inbox:?}");
+    }
+}
+
+#[test]
+fn l1_of_many_processes_that_come_stop_and_die_one_drives_a_run_at_a_time() {
+    const RUNS: usize = 200;
+    const PROCESSES: u64 = 50;
+    let place = Place::new(PROGRAM, &["acts"]);
+    let runs = launch_many(&place, &["acts", "--input", r#"{"ask":true}"#], RUNS);
+    place.kill_daemon();
+    let mut random = Seeded::new(20_261_121);
+    let mut processes: Vec<Child> = Vec::new();
+    for _ in 0..PROCESSES {
+        let run = &runs[random.below(RUNS as u64) as usize];
+        let words: &[&str] = match random.below(3) {
+            0 => &["worker", "run"],
+            _ => &["resume", "--here", run.as_str(), "--json"],
+        };
+        processes.push(quiet(place.command(words)));
+        // Some of those that are there are killed, and some only stopped.
+        let victim = random.below(processes.len() as u64) as usize;
+        let signal = [Some(Signal::KILL), Some(Signal::STOP), None, None][random.below(4) as usize];
+        if let Some(signal) = signal {
+            // It may have ended, and is not waited for yet.
+            kill_process(Pid::from_child(&processes[victim]), signal).ok();
+        }
+    }
+    // What lives and is stopped keeps its runs until it is killed.
+    for process in &mut processes {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    place.json(&["worker", "start"]);
+    let journal = place.journal();
+    place.until(|| {
+        decide(&place, &journal, &runs);
+        how_many(&journal, skillhost_core::machine::Status::Done) == RUNS
+    });
+    assert_all_done(&journal, &runs);
+    let acts = place.server.counts().acts;
+    let twice: BTreeMap<_, _> = acts.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(twice.is_empty(), "what must not be done twice was: {twice:?}");
+}
+
+/// Has acts skipped that a crash left in doubt.
+fn decide(place: &Place, journal: &SqliteJournal, runs: &[RunId]) {
+    if how_many(journal, skillhost_core::machine::Status::Parked) == 0 {
+        return;
+    }
+    for run in runs {
+        let waits = journal.waits(run).unwrap();
+        for wait in waits.iter().filter(|wait| wait.wait == Wait::Decision) {
+            let command = Told::Decide {
+                number: wait.number,
+                decision: Decision::Skip,
+                by: None,
+            };
+            // One that was decided already, and not taken yet, takes no other decision.
+            journal.post_mail(run, skillhost::driver::now(), &command).ok();
+        }
+    }
+    place.json(&["worker", "start"]);
+}
+
+fn quiet(mut command: Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn thousands_of_runs_wait_outside_of_memory_survive_the_daemon_and_are_all_answered() {
+    const RUNS: usize = 2_000;
+    let place = Place::new(PROGRAM, &["waits"]);
+    let runs = launch_many(&place, &["waits"], RUNS);
+    let journal = place.journal();
+    let all_wait = || how_many(&journal, skillhost_core::machine::Status::Waiting) == RUNS;
+    place.until(all_wait);
+    println!("{RUNS} runs wait; the daemon has {} KiB", resident_kib(&place));
+    place.kill_daemon();
+    place.json(&["worker", "start"]);
+    assert!(all_wait(), "waiting survives the daemon");
+    println!("after a restart it has {} KiB", resident_kib(&place));
+    for run in &runs {
+        let event = Told::Event {
+            name: SignalName::parse("go").unwrap(),
+            value: Payload::of(&run.as_str()),
+            by: None,
+        };
+        journal.post_mail(run, skillhost::driver::now(), &event).unwrap();
+    }
+    place.until(|| how_many(&journal, skillhost_core::machine::Status::Done) == RUNS);
+    println!("when all are done it has {} KiB", resident_kib(&place));
+    assert_all_done(&journal, &runs);
+    for run in &runs {
+        let records = journal.all_records(run).unwrap();
+        let given = records.iter().find_map(|record| match &record.entry {
+            Entry::Returned(returned) if returned.number == Number(0) => Some(format!("{:?}", returned.outcome)),
+            _ => None,
+        });
+        assert!(given.unwrap().contains(run.as_str()), "each was given its own event");
+    }
+}
+
+/// Returns the memory that the daemon has, in KiB; 0 where the system does not tell.
+fn resident_kib(place: &Place) -> u64 {
+    let pid = place.daemon_pid().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.trim().split(' ').next()?.parse().ok());
+    number.unwrap_or(0)
+}
+
+#[test]
+fn an_agent_gets_a_skill_with_an_approval_done_by_json_and_exit_codes_alone() {
+    let place = Place::new(PROGRAM, &["approval"]);
+    let environment = place.command(&[]);
+    let mut script = Command::new("sh");
+    script
+        .arg(workspace().join("tests/it/tests/agent.sh"))
+        .arg(PROGRAM)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = script.output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[..2], ["launched", "asked: Publish the draft?"]);
+    let result: Value = serde_json::from_str(lines[2..].join("\n").trim_start_matches("done: ")).unwrap();
+    assert_eq!(result, serde_json::json!({"published": true, "comment": "Go ahead"}));
+}
