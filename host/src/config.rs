@@ -13,6 +13,7 @@ use skillhost_effects::model;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::home::read_regular;
+use crate::notify::NotifyConfig;
 
 /// The longest configuration, in bytes.
 const BYTES_MAX: u64 = 1 << 20;
@@ -30,6 +31,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// How the daemon drives runs.
     pub worker: WorkerConfig,
+    /// How the user is told that a run is over or asks something.
+    pub notify: NotifyConfig,
 }
 
 /// How the daemon drives runs. What is absent is as the host has it.
@@ -124,7 +127,7 @@ impl Config {
     }
 
     fn check(&self, path: &Path) -> Result<()> {
-        if let Err(reason) = self.worker.check() {
+        if let Err(reason) = self.worker.check().and_then(|()| self.notify.check()) {
             let message = format!("{reason}, in the configuration `{}`", path.display());
             return Err(CliError::invalid("bad_config", message));
         }

@@ -17,6 +17,7 @@ pub mod home;
 pub mod inbox_file;
 pub mod input;
 pub mod log;
+pub mod notify;
 pub mod progress;
 pub mod schema;
 pub mod service;

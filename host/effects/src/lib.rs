@@ -13,6 +13,7 @@ pub mod model;
 #[cfg(test)]
 mod tests;
 mod watch;
+pub mod webhook;
 
 use std::sync::Arc;
 
