@@ -4,6 +4,7 @@ use skillhost_core::calls::signals::Question;
 use skillhost_core::id::Number;
 use skillhost_core::machine::Status;
 use skillhost_journal::RunRow;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::answer;
@@ -59,7 +60,12 @@ async fn connect(session: &Session<'_>, row: &RunRow) -> Result<Client> {
 }
 
 async fn follow(session: &Session<'_>, row: &RunRow) -> Result<Followed> {
+    // Before the run is handed over: from then on, whoever interrupts this command does not mean the run.
+    let interrupts = signal(SignalKind::interrupt());
+    let interrupts =
+        interrupts.map_err(|e| CliError::new(Exit::Host, "no_signals", "could not listen for Ctrl-C").caused_by(&e))?;
     let mut follower = Follower {
+        interrupts,
         session,
         row,
         progress: Progress::new(session.context.terminal, row.skill.as_str()),
@@ -91,6 +97,7 @@ async fn follow(session: &Session<'_>, row: &RunRow) -> Result<Followed> {
 
 /// Follows one run.
 struct Follower<'a> {
+    interrupts: Signal,
     session: &'a Session<'a>,
     row: &'a RunRow,
     progress: Progress,
@@ -126,8 +133,7 @@ impl Follower<'_> {
                     self.answer(typed).await?;
                     Sight::Look
                 }
-                // Without a handler for it, the signal ends the process as always.
-                Ok(()) = tokio::signal::ctrl_c() => return Ok(Some(Followed::Detached)),
+                _ = self.interrupts.recv() => return Ok(Some(Followed::Detached)),
             };
             match sight {
                 Sight::Seen(seen) => self.progress.on(seen),

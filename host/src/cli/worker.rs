@@ -31,7 +31,7 @@ fn serve(context: &Context, stay: bool, detached: bool) -> Result<Report> {
     context.home.make()?;
     let _log = log::open(&context.home, detached)?;
     let config = context.config()?;
-    match daemon::serve(&context.home, &config, &context.environment.model, stay)? {
+    match daemon::serve(&context.home, &config, &context.environment, stay)? {
         Served::Ended => Ok(Report::done("the daemon has ended", Envelope::default())),
         Served::AlreadyThere => Ok(Report::done("the daemon is there already", Envelope::default())),
     }

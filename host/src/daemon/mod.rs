@@ -7,6 +7,7 @@
 mod address;
 mod client;
 mod fate;
+mod herald;
 mod lookout;
 mod protocol;
 mod roster;
@@ -17,9 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use jiff::tz::TimeZone;
 use skillhost_core::machine::Status as Standing;
-use skillhost_effects::model::Environment;
 use skillhost_journal::{Journal, RunFilter, SqliteJournal};
 use skillhost_runtime::{Engine, EngineConfig, Loader, LoaderConfig};
 use tokio::sync::{Notify, watch};
@@ -29,10 +28,12 @@ pub use protocol::{Reply, Request, Status};
 
 use crate::config::{Config, WorkerConfig};
 use crate::driver::{self, Residency, Room, Worker};
+use crate::env::Environment;
 use crate::error::{CliError, REPORT, Result};
 use crate::exit::Exit;
 use crate::home::Home;
-use crate::inbox_file;
+use crate::notify::Notifier;
+use herald::Herald;
 use roster::Roster;
 use server::Server;
 
@@ -42,8 +43,8 @@ const WAITING_MAX: usize = 448;
 /// How often it is seen to that the state folder is still there.
 const LOOK_AT_FOLDER_EVERY: Duration = Duration::from_secs(2);
 
-/// How long the inbox file may be behind.
-const INBOX_EVERY: Duration = Duration::from_millis(500);
+/// How long notices may take that are still to be passed on when the daemon ends.
+const NOTICES_WAIT: Duration = Duration::from_secs(10);
 
 /// How a daemon is to be.
 #[derive(Clone, Debug)]
@@ -85,8 +86,15 @@ pub fn serve(home: &Home, config: &Config, environment: &Environment, stays: boo
     let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&home.journal())?);
     let residency = Residency::new(&room(&config.worker));
     let worker = Worker::open(home, journal, loader(home, &config.worker)?)?;
-    let roster = Roster::new(worker, residency, config.model.clone(), environment.clone());
-    tokio.block_on(live(home, roster, tenure))?;
+    tokio.block_on(async {
+        let (notifier, telling) = Notifier::new(config, environment.search_path.as_deref());
+        let herald = Herald::new(home, notifier);
+        let own = environment.model.clone();
+        let roster = Roster::new(worker, residency, herald, config.model.clone(), own);
+        live(home, roster, tenure).await?;
+        telling.finish(NOTICES_WAIT).await;
+        Ok::<_, CliError>(())
+    })?;
     // What was appended is durable when the journal is closed, which the end of the process does not wait for.
     Ok(Served::Ended)
 }
@@ -131,7 +139,7 @@ async fn live(home: &Home, roster: Arc<Roster>, tenure: Tenure) -> Result<()> {
         () = server::accept(Arc::clone(&server), listener) => {}
         () = lookout::keep_time(Arc::clone(&roster)) => {}
         () = lookout::look_around(Arc::clone(&roster)) => {}
-        () = write_inbox(home, &roster) => {}
+        () = roster.tell_on() => {}
         () = nothing_to_do(&server) => tracing::info!("nothing to do"),
         () = folder_gone(home) => tracing::error!("the state folder is gone"),
         () = told => tracing::info!("told to end"),
@@ -141,7 +149,7 @@ async fn live(home: &Home, roster: Arc<Roster>, tenure: Tenure) -> Result<()> {
             tracing::info!("terminated");
         }
     }
-    refresh_inbox(home, &roster);
+    roster.tell_rest();
     Ok(())
 }
 
@@ -191,21 +199,6 @@ async fn nothing_to_do(server: &Server) {
 async fn folder_gone(home: &Home) {
     while home.daemon_lock().exists() {
         tokio::time::sleep(LOOK_AT_FOLDER_EVERY).await;
-    }
-}
-
-/// Keeps the inbox file up to date, for ever.
-async fn write_inbox(home: &Home, roster: &Arc<Roster>) {
-    loop {
-        roster.changed().await;
-        tokio::time::sleep(INBOX_EVERY).await;
-        refresh_inbox(home, roster);
-    }
-}
-
-fn refresh_inbox(home: &Home, roster: &Roster) {
-    if let Err(error) = inbox_file::refresh(home, roster.journal().as_ref(), &TimeZone::system()) {
-        tracing::error!("{error}");
     }
 }
 

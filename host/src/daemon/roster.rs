@@ -15,6 +15,7 @@ use skillhost_journal::{Journal, RunRow, Trouble};
 use tokio::sync::{Notify, broadcast};
 
 use super::fate::{self, Fate};
+use super::herald::{Herald, Sight};
 use super::protocol::Reply;
 use crate::describe;
 use crate::driver::{Bell, Drive, DriveError, Driven, Observer, Residency, Ring, Seen, Until, Worker};
@@ -35,9 +36,8 @@ pub(super) struct Roster {
     schemas: Mutex<HashMap<Digest, Arc<Schema>>>,
     /// Runs that another live worker holds, and who waits for it to be gone.
     foreign: Mutex<HashMap<WorkerId, Vec<RunId>>>,
-    /// Rung when a run has left memory or ended: the inbox is written anew.
-    changed: Notify,
-    /// Rung then, too: something else may be due next.
+    herald: Herald,
+    /// Rung when a run has left memory or ended: something else may be due next.
     waits_changed: Notify,
     /// Rung when the last run has left.
     empty: Notify,
@@ -46,7 +46,13 @@ pub(super) struct Roster {
 
 impl Roster {
     /// Makes an empty roster. `own` is what the daemon's own environment says of providers.
-    pub(super) fn new(worker: Worker, residency: Arc<Residency>, model: model::Config, own: Environment) -> Arc<Self> {
+    pub(super) fn new(
+        worker: Worker,
+        residency: Arc<Residency>,
+        herald: Herald,
+        model: model::Config,
+        own: Environment,
+    ) -> Arc<Self> {
         Arc::new(Self {
             worker,
             residency,
@@ -57,7 +63,7 @@ impl Roster {
             watched: Mutex::default(),
             schemas: Mutex::default(),
             foreign: Mutex::default(),
-            changed: Notify::new(),
+            herald,
             waits_changed: Notify::new(),
             empty: Notify::new(),
             draining: AtomicBool::new(false),
@@ -81,9 +87,20 @@ impl Roster {
         lock(&self.tasks).contains_key(run)
     }
 
-    /// Waits until a run has left memory or ended since the last time. May be dropped and asked again.
-    pub(super) async fn changed(&self) {
-        self.changed.notified().await;
+    /// Tells of runs that ended or need somebody, for ever.
+    pub(super) async fn tell_on(&self) {
+        let is_watched = |run: &RunId| self.is_watched(run);
+        self.herald.tell_on(self.journal().as_ref(), is_watched).await;
+    }
+
+    /// Tells what is left to be told; nothing is, after that.
+    pub(super) fn tell_rest(&self) {
+        self.herald.tell(self.journal().as_ref(), |run| self.is_watched(run));
+        self.herald.close();
+    }
+
+    fn is_watched(&self, run: &RunId) -> bool {
+        self.sender(run).is_some_and(|sender| sender.receiver_count() > 0)
     }
 
     /// Waits until something else may be due next. May be dropped and asked again.
@@ -168,13 +185,12 @@ impl Roster {
         lock(&self.watched).get(run).cloned()
     }
 
-    /// Tells whoever watches the run, and whoever keeps an eye on all of them, that it stands otherwise.
+    /// Tells whoever watches the run, and whoever keeps the time, that it stands otherwise.
     fn tell(&self, run: &RunId) {
         if let Some(sender) = self.sender(run) {
             // Nobody may be watching any more.
             sender.send(Reply::Look).ok();
         }
-        self.changed.notify_one();
         self.waits_changed.notify_one();
     }
 
@@ -186,6 +202,7 @@ impl Roster {
             let fate = match self.attempt(run, ring).await {
                 Ok(Some(Driven::Finished(_))) => {
                     lock(&self.environments).remove(run);
+                    self.herald.note(run, Sight::Ended);
                     Fate::Rest
                 }
                 Ok(Some(Driven::Waiting(_)) | None) => Fate::Rest,
@@ -204,7 +221,10 @@ impl Roster {
                         continue;
                     }
                 }
-                Fate::Park(trouble) => self.park(run, &trouble),
+                Fate::Park(trouble) => {
+                    self.park(run, &trouble);
+                    self.herald.note(run, Sight::Parked);
+                }
                 Fate::Elsewhere(holder) => self.wait_for(holder, run),
                 Fate::Gone(why) => tracing::warn!(%run, "left alone: {why}"),
             }
@@ -332,6 +352,9 @@ struct Broadcasting<'a> {
 
 impl Observer for Broadcasting<'_> {
     fn on(&mut self, seen: Seen<'_>) {
+        if matches!(seen, Seen::Idle(_)) {
+            self.roster.herald.note(self.run, Sight::Waits);
+        }
         let Some(sender) = self.roster.sender(self.run) else {
             return;
         };

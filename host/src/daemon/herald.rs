@@ -1,0 +1,155 @@
+//! Tells of runs that ended or need somebody: writes the inbox file, and passes notices on.
+//!
+//! What is to be told is noted when it is seen, and looked up in the journal a little later: so it is durable (rule J2), and a burst of runs is told at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use skillhost_core::calls::signals::Question;
+use skillhost_core::entry::{Called, Entry};
+use skillhost_core::id::{Number, RunId, Seq};
+use skillhost_core::machine::Wait;
+use skillhost_journal::{Journal, JournalError, RunRow};
+use tokio::sync::Notify;
+
+use crate::home::Home;
+use crate::inbox_file;
+use crate::notify::{Notice, Notifier};
+
+/// How long telling may be behind.
+const BEHIND_MAX: Duration = Duration::from_millis(500);
+
+/// How many entries are read at a time when a call is looked for.
+const ENTRIES_AT_ONCE: usize = 4_096;
+
+/// Tells of runs.
+pub(super) struct Herald {
+    home: Home,
+    /// Gone when the daemon ends.
+    notifier: Mutex<Option<Notifier>>,
+    seen: Mutex<BTreeMap<RunId, Sight>>,
+    noted: Notify,
+    told: Mutex<BTreeMap<RunId, BTreeSet<Number>>>,
+}
+
+/// What was seen of a run that may have to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sight {
+    /// It only waits.
+    Waits,
+    /// It is parked.
+    Parked,
+    /// It is over.
+    Ended,
+}
+
+impl Herald {
+    pub(super) fn new(home: &Home, notifier: Notifier) -> Self {
+        Self {
+            home: home.clone(),
+            notifier: Mutex::new(Some(notifier)),
+            seen: Mutex::default(),
+            noted: Notify::new(),
+            told: Mutex::default(),
+        }
+    }
+
+    /// Notes what was seen of a run.
+    pub(super) fn note(&self, run: &RunId, sight: Sight) {
+        let mut seen = lock(&self.seen);
+        let noted = seen.entry(run.clone()).or_insert(sight);
+        *noted = sight.max(*noted);
+        drop(seen);
+        self.noted.notify_one();
+    }
+
+    /// Tells what is noted, for ever. `is_watched` says whether somebody looks at a run anyway.
+    pub(super) async fn tell_on(&self, journal: &dyn Journal, is_watched: impl Fn(&RunId) -> bool) {
+        loop {
+            self.noted.notified().await;
+            tokio::time::sleep(BEHIND_MAX).await;
+            self.tell(journal, &is_watched);
+        }
+    }
+
+    /// Tells what is noted.
+    pub(super) fn tell(&self, journal: &dyn Journal, is_watched: impl Fn(&RunId) -> bool) {
+        let seen = std::mem::take(&mut *lock(&self.seen));
+        if let Err(error) = inbox_file::refresh(&self.home, journal, &TimeZone::system()) {
+            tracing::error!("{error}");
+        }
+        for (run, sight) in seen {
+            match self.notices(journal, &run, sight) {
+                Ok(notices) => notices.into_iter().for_each(|mut notice| {
+                    notice.desktop = !is_watched(&run);
+                    if let Some(notifier) = &*lock(&self.notifier) {
+                        notifier.tell(notice);
+                    }
+                }),
+                Err(error) => tracing::error!(%run, "could not be told of: {error}"),
+            }
+        }
+    }
+
+    /// Says that nothing more will be told.
+    pub(super) fn close(&self) {
+        lock(&self.notifier).take();
+    }
+
+    fn notices(&self, journal: &dyn Journal, run: &RunId, sight: Sight) -> Result<Vec<Notice>, JournalError> {
+        let row = journal.run(run)?;
+        if sight == Sight::Ended {
+            lock(&self.told).remove(run);
+            return Ok(vec![Notice::ended(&row)]);
+        }
+        let mut notices: Vec<Notice> = Notice::parked(&row)
+            .into_iter()
+            .filter(|_| sight == Sight::Parked)
+            .collect();
+        let waits = journal.waits(run)?;
+        let open: BTreeSet<Number> = waits.iter().map(|wait| wait.number).collect();
+        let new: Vec<_> = {
+            let mut told = lock(&self.told);
+            let told = told.entry(run.clone()).or_default();
+            told.retain(|number| open.contains(number));
+            let new = waits.into_iter().filter(|wait| told.insert(wait.number));
+            new.collect()
+        };
+        for wait in new {
+            match wait.wait {
+                Wait::Decision => notices.push(Notice::decision(&row, wait.number)),
+                Wait::Question(_) => {
+                    let question = question(journal, &row, wait.number)?;
+                    notices.extend(question.map(|question| Notice::asks(&row, wait.number, &question)));
+                }
+                Wait::Timer | Wait::Event(_) => {}
+            }
+        }
+        Ok(notices)
+    }
+}
+
+fn question(journal: &dyn Journal, row: &RunRow, number: Number) -> Result<Option<Question>, JournalError> {
+    // It was asked lately, so the search begins at the end.
+    let mut end = row.entries;
+    while end > 0 {
+        let begin = end.saturating_sub(ENTRIES_AT_ONCE as u64);
+        let records = journal.records(&row.run, Seq(begin), ENTRIES_AT_ONCE)?;
+        let asked = records.into_iter().find_map(|record| match record.entry {
+            Entry::Called(called) if called.number == number => Some(*called),
+            _ => None,
+        });
+        if let Some(Called { request, .. }) = asked {
+            return Ok(request.read().ok());
+        }
+        end = begin;
+    }
+    Ok(None)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that runs under these locks leaves them half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
