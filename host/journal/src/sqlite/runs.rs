@@ -150,6 +150,7 @@ fn read_row(row: &Row<'_>) -> Result<RunRow, NotDone> {
     let text = |index| -> Result<String, NotDone> { Ok(row.get::<_, String>(index)?) };
     let what = format!("the row of run `{run}`");
     let status = text(4)?;
+    let created_at = stamp(row.get(7)?);
     let updated_at: Option<i64> = row.get(8)?;
     let (Some(status), Some(updated_at)) = (status_from_text(&status), updated_at) else {
         let why = format!("its status is `{status}`, its last entry {updated_at:?}");
@@ -162,8 +163,9 @@ fn read_row(row: &Row<'_>) -> Result<RunRow, NotDone> {
         status,
         bundle: parse(&what, Digest::parse(&text(5)?))?,
         component: parse(&what, Digest::parse(&text(6)?))?,
-        created_at: stamp(row.get(7)?),
-        updated_at: stamp(updated_at),
+        created_at,
+        // A copy's entries are older than the run.
+        updated_at: stamp(updated_at).max(created_at),
         entries: row.get::<_, i64>(9)?.unsigned_abs(),
         holder: row
             .get::<_, Option<String>>(10)?
