@@ -365,22 +365,8 @@ fn path_from_sql(value: ValueRef<'_>) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test")]
-
     use super::*;
-
-    /// Returns how the database goes about a statement, a line for each step.
-    fn plan(sql: &str) -> Vec<String> {
-        let db = Connection::open_in_memory().unwrap();
-        db.execute_batch(include_str!("migrations/0001.sql")).unwrap();
-        let mut explain = db.prepare(&format!("explain query plan {sql}")).unwrap();
-        let mut steps = explain.raw_query();
-        let mut plan = Vec::new();
-        while let Some(step) = steps.next().unwrap() {
-            plan.push(step.get::<_, String>(3).unwrap());
-        }
-        plan
-    }
+    use crate::sqlite::schema::plan;
 
     #[test]
     fn runs_of_a_status_are_found_without_reading_all_others() {
