@@ -69,7 +69,7 @@ pub struct RunRow {
     pub component: Digest,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When its last entry was made.
+    /// When its last entry was made; not before the run itself.
     pub updated_at: Timestamp,
     /// How many entries it has.
     pub entries: u64,

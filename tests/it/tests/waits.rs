@@ -39,7 +39,7 @@ fn p2_an_event_never_answers_a_question() {
 #[test]
 fn p1_notes_are_kept_until_the_skill_reads_them_at_its_next_step() {
     let place = Place::new(PROGRAM, &["notes"]);
-    let output = place.run(&["launch", "notes", "--id", "it", "--json"]);
+    let output = place.run(&["launch", "--here", "notes", "--id", "it", "--json"]);
     assert_eq!(output.status.code(), WAITING, "{}", told(&output));
     let run = place.run_of("it").unwrap();
     for message in ["mind the gap", "and the step"] {
@@ -49,9 +49,9 @@ fn p1_notes_are_kept_until_the_skill_reads_them_at_its_next_step() {
         };
         place.journal().post_mail(&run, Timestamp(1), &note).unwrap();
     }
-    let output = place.run(&["signal", "it", "go", "--input", "true", "--json"]);
+    let output = place.run(&["signal", "--here", "it", "go", "--input", "true", "--json"]);
     assert!(output.status.success(), "{}", told(&output));
-    let result = result_of(&place.run(&["resume", "it", "--json"]));
+    let result = result_of(&place.run(&["resume", "--here", "it", "--json"]));
     assert_eq!(result["notes"], json!([["ada: mind the gap", "ada: and the step"]]));
 }
 

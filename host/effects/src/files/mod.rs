@@ -13,6 +13,7 @@ mod folder;
 mod list;
 mod look;
 mod path;
+mod rebuild;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ use change::Unsure;
 use fault::{denied, invalid};
 use folder::Folder;
 use path::MountPath;
+pub use rebuild::{RebuildError, changed_elsewhere, copy_folder, rebuild};
 
 /// The mount of the run's own folder, which may be written.
 pub const RUN: &str = "run";

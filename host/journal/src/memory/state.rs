@@ -70,7 +70,8 @@ impl State {
             bundle: run.bundle,
             component: run.component,
             created_at: run.records[0].at,
-            updated_at: last.at,
+            // A copy's entries are older than the run.
+            updated_at: last.at.max(run.records[0].at),
             entries: run.records.len() as u64,
             holder: run.lease.holder.clone(),
             epoch: run.lease.epoch,

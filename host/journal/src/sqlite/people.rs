@@ -125,9 +125,12 @@ pub(super) fn mail(db: &Connection, run: &RunId) -> Result<Vec<Mail>, NotDone> {
     Ok(mail)
 }
 
+/// With the `+`, rows are found by what is new about them and not by their run: those that wait for long are not read.
+const MAIL_SINCE: &str = "select runs.id, max(mail.id) from mail join runs on runs.key = mail.run
+    where mail.id > ? group by +mail.run order by max(mail.id)";
+
 pub(super) fn mail_since(db: &Connection, after: MailId) -> Result<Vec<(RunId, MailId)>, NotDone> {
-    let sql = "select runs.id, max(mail.id) from mail join runs on runs.key = mail.run where mail.id > ? group by mail.run order by max(mail.id)";
-    let mut find = db.prepare_cached(sql)?;
+    let mut find = db.prepare_cached(MAIL_SINCE)?;
     let mut rows = find.query([count(after.0)])?;
     let mut newest = Vec::new();
     while let Some(row) = rows.next()? {
@@ -206,4 +209,19 @@ pub(super) fn dismiss(db: &Connection, entries: Option<&[InboxId]>, at: Timestam
 
 pub(super) fn damaged(what: String, why: String) -> NotDone {
     NotDone::Journal(JournalError::DamagedRow { what, why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::schema::plan;
+
+    #[test]
+    fn new_mail_is_found_without_reading_what_was_there() {
+        let plan = plan(MAIL_SINCE);
+        let by_age = plan
+            .iter()
+            .any(|step| step == "SEARCH mail USING INTEGER PRIMARY KEY (rowid>?)");
+        assert!(by_age, "{plan:#?}");
+    }
 }

@@ -150,6 +150,7 @@ fn read_row(row: &Row<'_>) -> Result<RunRow, NotDone> {
     let text = |index| -> Result<String, NotDone> { Ok(row.get::<_, String>(index)?) };
     let what = format!("the row of run `{run}`");
     let status = text(4)?;
+    let created_at = stamp(row.get(7)?);
     let updated_at: Option<i64> = row.get(8)?;
     let (Some(status), Some(updated_at)) = (status_from_text(&status), updated_at) else {
         let why = format!("its status is `{status}`, its last entry {updated_at:?}");
@@ -162,8 +163,9 @@ fn read_row(row: &Row<'_>) -> Result<RunRow, NotDone> {
         status,
         bundle: parse(&what, Digest::parse(&text(5)?))?,
         component: parse(&what, Digest::parse(&text(6)?))?,
-        created_at: stamp(row.get(7)?),
-        updated_at: stamp(updated_at),
+        created_at,
+        // A copy's entries are older than the run.
+        updated_at: stamp(updated_at).max(created_at),
         entries: row.get::<_, i64>(9)?.unsigned_abs(),
         holder: row
             .get::<_, Option<String>>(10)?
@@ -363,22 +365,8 @@ fn path_from_sql(value: ValueRef<'_>) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test")]
-
     use super::*;
-
-    /// Returns how the database goes about a statement, a line for each step.
-    fn plan(sql: &str) -> Vec<String> {
-        let db = Connection::open_in_memory().unwrap();
-        db.execute_batch(include_str!("migrations/0001.sql")).unwrap();
-        let mut explain = db.prepare(&format!("explain query plan {sql}")).unwrap();
-        let mut steps = explain.raw_query();
-        let mut plan = Vec::new();
-        while let Some(step) = steps.next().unwrap() {
-            plan.push(step.get::<_, String>(3).unwrap());
-        }
-        plan
-    }
+    use crate::sqlite::schema::plan;
 
     #[test]
     fn runs_of_a_status_are_found_without_reading_all_others() {

@@ -172,3 +172,22 @@ fn open_error(path: &Path, error: rusqlite::Error) -> OpenError {
         _ => OpenError::Storage { path, source: error },
     }
 }
+
+/// Returns how a database of ours goes about a statement, a line for each step.
+#[cfg(test)]
+pub(super) fn plan(sql: &str) -> Vec<String> {
+    let work = || -> rusqlite::Result<Vec<String>> {
+        let db = Connection::open_in_memory()?;
+        MIGRATIONS
+            .iter()
+            .try_for_each(|migration| db.execute_batch(migration))?;
+        let mut explain = db.prepare(&format!("explain query plan {sql}"))?;
+        let mut steps = explain.raw_query();
+        let mut plan = Vec::new();
+        while let Some(step) = steps.next()? {
+            plan.push(step.get(3)?);
+        }
+        Ok(plan)
+    };
+    work().expect("the statement is one of ours")
+}

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use skillhost_core::entry::{Entry, How, Parent};
-use skillhost_core::id::{Digest, LaunchId, RunId, Seq, SkillName};
-use skillhost_core::machine::{Local, Status, Write};
+use skillhost_core::entry::{Entry, How, Parent, Retried, Why};
+use skillhost_core::id::{Digest, LaunchId, Number, RunId, Seq, SignalName, SkillName};
+use skillhost_core::machine::{Command, Level, Line, Local, Status, Wait, Write};
 use skillhost_journal::{Created, FindError, InboxFilter, JournalError, NewRun, RunFilter};
 
 use crate::support::{Stage, append, at, called, done, entry, finished, json, record, returned, run_id};
@@ -16,6 +16,7 @@ stories! {
     f1_a_retry_takes_the_place_of_the_run_before_under_the_same_launch,
     f1_two_retries_of_one_run_do_not_both_take_its_place,
     f2_a_copy_begins_where_the_first_entry_ends,
+    f3_a_copy_has_its_outcomes_and_marks_and_nothing_else_of_the_run_that_is_copied,
     lists_are_newest_first_and_filtered,
     the_last_entry_says_how_a_run_stands,
     a_run_is_found_by_what_a_person_types,
@@ -124,6 +125,68 @@ fn f2_a_copy_begins_where_the_first_entry_ends(stage: &Stage) {
             stage.journal.create_run(new),
             Err(JournalError::BadCopy { .. })
         ));
+    }
+}
+
+fn f3_a_copy_has_its_outcomes_and_marks_and_nothing_else_of_the_run_that_is_copied(stage: &Stage) {
+    let (parent, mut writer) = stage.run(1);
+    let calls = [entry(1, called(0, json("1"))), entry(2, called(1, json("2")))];
+    append(&mut writer, calls).unwrap();
+    let wait = Local::OpenWait {
+        number: Number(0),
+        wait: Wait::Timer,
+        deadline: Some(at(5_000)),
+    };
+    append(&mut writer, [Write::Local(wait), line("said by the first")]).unwrap();
+    let go = Command::Event {
+        name: SignalName::parse("go").unwrap(),
+        value: json("1"),
+        by: None,
+    };
+    stage.journal.post_mail(&parent, at(2), &go).unwrap();
+
+    let mark = Entry::Retried(Retried {
+        number: Number(1),
+        why: Why::Anew,
+        fault: None,
+        spent: None,
+        reserved: None,
+    });
+    let copy = [called(0, json("1")), called(1, json("2")), returned(0, json("3")), mark];
+    let copy: Vec<_> = (1..).zip(copy).map(|(seq, entry)| record(seq, entry)).collect();
+    let mut new = retry(stage, 2, 1);
+    (new.at, new.copy) = (at(9_000), copy.clone());
+    assert_eq!(stage.journal.create_run(new).unwrap(), Created::New);
+
+    let run = run_id(2);
+    assert_eq!(stage.journal.records(&run, Seq(1), 10).unwrap(), copy);
+    let row = stage.journal.run(&run).unwrap();
+    assert_eq!((row.status, row.entries), (Status::Running, 5));
+    assert_eq!(row.updated_at, at(9_000), "its entries are older than it is");
+    assert!(stage.journal.waits(&run).unwrap().is_empty());
+    assert!(stage.journal.lines(&run, None, 10).unwrap().is_empty());
+    assert!(stage.journal.mail(&run).unwrap().is_empty());
+    assert_eq!(
+        stage.journal.mail(&parent).unwrap().len(),
+        1,
+        "f5: what it has not consumed stays its own"
+    );
+
+    // It is said again when the copy is replayed (rule J5), and waited for when it is live.
+    let mut writer = stage.take(&run, "worker");
+    append(&mut writer, [line("said by the first"), entry(5, done())]).unwrap();
+    assert_eq!(stage.journal.lines(&run, None, 10).unwrap().len(), 1);
+}
+
+fn line(message: &str) -> Write {
+    Write::Line {
+        after: 0,
+        ordinal: 0,
+        at: at(3),
+        line: Line::Message {
+            level: Level::Info,
+            message: message.to_owned(),
+        },
     }
 }
 

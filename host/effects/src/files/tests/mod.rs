@@ -1,7 +1,9 @@
-//! Stories about files in mounts, told on a temporary folder: what leads out ([`escape`]), what is done once more ([`redo`]), listing ([`listing`]).
+//! Stories about files in mounts, told on a temporary folder: what leads out ([`escape`]), what is done once more ([`redo`]), listing ([`listing`]),
+//! and the folder of a run that begins with a copy ([`rebuild`]).
 
 mod escape;
 mod listing;
+mod rebuild;
 mod redo;
 
 use std::collections::BTreeMap;
