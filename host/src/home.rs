@@ -61,6 +61,11 @@ impl Home {
         self.root.join("config.toml")
     }
 
+    /// Returns the file of stored keys.
+    pub fn keys(&self) -> PathBuf {
+        self.root.join("keys.toml")
+    }
+
     /// Returns the database.
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal.db")
