@@ -66,6 +66,11 @@ impl Home {
         self.root.join("keys.toml")
     }
 
+    /// Returns the note of what `setup` did.
+    pub fn setup(&self) -> PathBuf {
+        self.root.join("setup.json")
+    }
+
     /// Returns the database.
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal.db")

@@ -9,6 +9,7 @@ use super::hook::HookArgs;
 use super::pages::{CompletionsArgs, ManArgs};
 use super::prune::{DiscardArgs, PruneArgs};
 use super::result::ResultArgs;
+use super::setup::SetupArgs;
 use super::skills::SkillsArgs;
 use crate::fields::{Given, parse_arg};
 
@@ -79,6 +80,8 @@ pub enum Command {
     Skills(SkillsArgs),
     /// Tell the agent's sessions what waits for you
     Hook(HookArgs),
+    /// Make this machine ready: the folder of skills, a model provider, the hook
+    Setup(SetupArgs),
     /// Store the key of a model provider
     Auth(AuthArgs),
     /// Forget runs that ended long ago, with their files
@@ -124,6 +127,7 @@ impl Command {
             Self::Worker(_) => "worker",
             Self::Skills(_) => "skills",
             Self::Hook(_) => "hook",
+            Self::Setup(_) => "setup",
             Self::Auth(_) => "auth",
             Self::Prune(_) => "prune",
             Self::Discard(_) => "discard",

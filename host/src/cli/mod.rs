@@ -22,6 +22,7 @@ mod prune;
 mod report;
 mod result;
 mod resume;
+mod setup;
 mod show;
 mod signal;
 mod since;
@@ -152,6 +153,7 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Worker(args) => worker::run(args.command, context),
         Command::Skills(args) => skills::run(&args, context),
         Command::Hook(args) => hook::run(&args, context),
+        Command::Setup(args) => setup::run(&args, context),
         Command::Auth(args) => auth::run(&args, context),
         Command::Prune(args) => prune::prune(&args, context),
         Command::Discard(args) => prune::discard(&args, context),

@@ -21,6 +21,7 @@ const COMMANDS: &[&str] = &[
     "worker",
     "skills",
     "hook",
+    "setup",
     "auth",
     "prune",
     "discard",

@@ -13,3 +13,4 @@ mod hook;
 mod machine;
 mod run;
 mod runs;
+mod setup;
