@@ -61,6 +61,16 @@ impl Home {
         self.root.join("config.toml")
     }
 
+    /// Returns the file of stored keys.
+    pub fn keys(&self) -> PathBuf {
+        self.root.join("keys.toml")
+    }
+
+    /// Returns the note of what `setup` did.
+    pub fn setup(&self) -> PathBuf {
+        self.root.join("setup.json")
+    }
+
     /// Returns the database.
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal.db")

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::auth::AuthArgs;
 use super::hook::HookArgs;
 use super::pages::{CompletionsArgs, ManArgs};
+use super::prune::{DiscardArgs, PruneArgs};
 use super::result::ResultArgs;
+use super::setup::SetupArgs;
 use super::skills::SkillsArgs;
 use crate::fields::{Given, parse_arg};
 
@@ -77,6 +80,14 @@ pub enum Command {
     Skills(SkillsArgs),
     /// Tell the agent's sessions what waits for you
     Hook(HookArgs),
+    /// Make this machine ready: the folder of skills, a model provider, the hook
+    Setup(SetupArgs),
+    /// Store the key of a model provider
+    Auth(AuthArgs),
+    /// Forget runs that ended long ago, with their files
+    Prune(PruneArgs),
+    /// Forget runs that are over, with their files
+    Discard(DiscardArgs),
     /// Print what a shell needs to complete commands
     Completions(CompletionsArgs),
     /// Print a page of the manual, or write all of them
@@ -116,6 +127,10 @@ impl Command {
             Self::Worker(_) => "worker",
             Self::Skills(_) => "skills",
             Self::Hook(_) => "hook",
+            Self::Setup(_) => "setup",
+            Self::Auth(_) => "auth",
+            Self::Prune(_) => "prune",
+            Self::Discard(_) => "discard",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
             Self::Doctor => "doctor",

@@ -71,7 +71,7 @@ impl Context {
 
     /// Returns what chooses and reaches a model provider.
     pub(super) fn settings(&self, config: &Config) -> Settings {
-        Settings::new(config.model.clone(), self.environment.model.clone())
+        Settings::new(config.model.clone(), self.environment.model.clone()).with_keys(self.home.keys())
     }
 
     /// Begins to work with runs; what it takes to load components is opened when that is needed.

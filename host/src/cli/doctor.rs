@@ -8,18 +8,26 @@ use skillhost_core::time::Timestamp;
 use skillhost_journal::{Journal as _, RunFilter, SqliteJournal};
 
 use super::context::Context;
+use super::hook::{command, settings_path};
 use super::report::{Envelope, Report, Rows};
 use super::skills::examine;
+use crate::agent::settings;
 use crate::config::Config;
 use crate::driver;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::home::{open_to_others, write_whole};
+use crate::home::{open_to_others, read_regular, write_whole};
 use crate::terminal::{Table, plain_line};
 use crate::timeline::count;
 
 /// Fewer open files than this are too few for a host that drives many runs.
 const OPEN_FILES_MIN: u64 = 1_024;
+
+/// Fewer areas of memory than this, which is what Linux has unless told otherwise, are too few for a host that keeps many guests.
+const MAPS_MIN: u64 = 65_530;
+
+/// As much of the hook's log is read, in bytes; it is kept shorter.
+const HOOK_LOG_BYTES_MAX: u64 = 1 << 20;
 
 /// No clock that is right shows an earlier time: this program was not there before (1 January 2026).
 const TIME_MIN: Timestamp = Timestamp(1_767_225_600_000_000 - 366 * 86_400 * 1_000_000);
@@ -94,7 +102,9 @@ pub(super) fn run(context: &Context) -> Result<Report> {
         checks.extend(skills(context));
     }
     checks.push(clock(journal.as_ref().ok(), context));
+    checks.push(hook(context));
     checks.push(open_files());
+    checks.extend(maps());
     Ok(report(&checks, context))
 }
 
@@ -205,7 +215,14 @@ fn database(journal: &SqliteJournal, context: &Context) -> Check {
         Err(error) => return Check::fail(NAME, &error.into()),
     };
     match rights {
-        Ok(0) => Check::ok(NAME, format!("{shown} is sound and holds {}", count(runs, "run"))),
+        Ok(0) => Check::ok(
+            NAME,
+            format!(
+                "{shown} is sound, of format {}, and holds {}",
+                SqliteJournal::format(),
+                count(runs, "run")
+            ),
+        ),
         Ok(_) => Check::warn(
             NAME,
             format!("others may read `{shown}`"),
@@ -258,6 +275,13 @@ fn skills(context: &Context) -> Vec<Check> {
                 NAME,
                 format!("{} in {root}", count(sound.len() as u64, "skill")),
             )];
+            checks.extend(sound.iter().flat_map(|skill| {
+                let told = skill.remarks.iter();
+                told.map(|remark| {
+                    let hint = format!("`skillhost skills --write-doc {}`", skill.name);
+                    Check::warn(NAME, format!("`{}`: {remark}", skill.name), hint)
+                })
+            }));
             checks.extend(broken.into_iter().map(|skill| {
                 Check::warn(
                     NAME,
@@ -307,6 +331,66 @@ fn clock(journal: Option<&SqliteJournal>, context: &Context) -> Check {
         NAME,
         format!("{} in {zone}", crate::inbox_file::moment(now, &context.zone)),
     )
+}
+
+/// Looks whether sessions of the agent are told what waits. That they are not is a choice.
+fn hook(context: &Context) -> Check {
+    const NAME: &str = "hook";
+    const MEND: &str = "`skillhost hook install`";
+    let path = match settings_path(None, context) {
+        Ok(path) => path,
+        Err(error) => return Check::ok(NAME, error.sentence()),
+    };
+    let shown = context.path(&path);
+    let installed = match settings::hooks(&path) {
+        Ok(installed) => installed,
+        Err(error) => return Check::warn(NAME, error.sentence(), error.hint.unwrap_or_default()),
+    };
+    let wanted = command(&context.environment).unwrap_or_default();
+    match &installed[..] {
+        [] => Check::ok(
+            NAME,
+            format!("none in {shown}; {MEND} has sessions told what waits for you"),
+        ),
+        [only] if *only == wanted => match failure(context) {
+            Some(line) => Check::warn(
+                NAME,
+                format!("it failed: {line}"),
+                format!("`rm {}` once that is mended", context.path(&context.home.hook_log())),
+            ),
+            None => Check::ok(NAME, format!("in {shown}")),
+        },
+        _ => Check::warn(
+            NAME,
+            format!("the one in {shown} is of another skillhost or another state folder"),
+            MEND,
+        ),
+    }
+}
+
+/// Returns what went wrong in the hook last, if something did.
+fn failure(context: &Context) -> Option<String> {
+    let log = read_regular(&context.home.hook_log(), HOOK_LOG_BYTES_MAX).ok()?;
+    let log = String::from_utf8_lossy(&log);
+    log.lines().next_back().map(plain_line)
+}
+
+/// Looks how many areas of memory a process may have: each waiting guest takes some. Only Linux has such a limit.
+fn maps() -> Option<Check> {
+    const NAME: &str = "memory maps";
+    let limit: u64 = std::fs::read_to_string("/proc/sys/vm/max_map_count")
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(match limit < MAPS_MIN {
+        true => Check::warn(
+            NAME,
+            format!("a process may have {limit}"),
+            format!("`sudo sysctl vm.max_map_count={MAPS_MIN}`"),
+        ),
+        false => Check::ok(NAME, format!("a process may have {limit}")),
+    })
 }
 
 fn open_files() -> Check {

@@ -122,7 +122,7 @@ fn told(change: Change, path: &Path, context: &Context, so: &str) -> Report {
 }
 
 /// Returns the command of the hook: this program, with the state folder that this process was told to use.
-fn command(environment: &Environment) -> Result<String> {
+pub(super) fn command(environment: &Environment) -> Result<String> {
     let program = std::env::current_exe()
         .map_err(|e| CliError::new(Exit::Host, "no_program", "could not find this program").caused_by(&e))?;
     // A link on the PATH outlives the version that it leads to.

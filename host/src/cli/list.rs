@@ -126,7 +126,8 @@ fn table(rows: &[RunRow], context: &Context) -> String {
     table.render(context.terminal.width)
 }
 
-fn status(word: &str) -> Result<Status> {
+/// Returns the status of this name.
+pub(super) fn status(word: &str) -> Result<Status> {
     STATUSES
         .into_iter()
         .find(|status| status.as_str() == word)

@@ -4,6 +4,7 @@
 
 mod answer;
 mod args;
+mod auth;
 mod cancel;
 mod context;
 mod doctor;
@@ -17,9 +18,11 @@ mod list;
 mod logs;
 mod pages;
 mod pause;
+mod prune;
 mod report;
 mod result;
 mod resume;
+mod setup;
 mod show;
 mod signal;
 mod since;
@@ -150,6 +153,10 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Worker(args) => worker::run(args.command, context),
         Command::Skills(args) => skills::run(&args, context),
         Command::Hook(args) => hook::run(&args, context),
+        Command::Setup(args) => setup::run(&args, context),
+        Command::Auth(args) => auth::run(&args, context),
+        Command::Prune(args) => prune::prune(&args, context),
+        Command::Discard(args) => prune::discard(&args, context),
         Command::Completions(args) => pages::completions(&args, context),
         Command::Man(args) => pages::man(&args, context),
         Command::Doctor => doctor::run(context),

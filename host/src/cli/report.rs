@@ -144,6 +144,10 @@ pub enum Rows {
     Entries(Vec<Value>),
     /// `skills`.
     Skills(Vec<Value>),
+    /// `auth list`.
+    Keys(Vec<Value>),
+    /// `prune` and `discard`.
+    Forgotten(Vec<Value>),
     /// `doctor`.
     Checks(Vec<Value>),
 }
@@ -157,6 +161,8 @@ impl Rows {
             | Self::Lines(rows)
             | Self::Entries(rows)
             | Self::Skills(rows)
+            | Self::Keys(rows)
+            | Self::Forgotten(rows)
             | Self::Checks(rows) => rows,
         }
     }

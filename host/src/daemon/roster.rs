@@ -265,6 +265,7 @@ impl Roster {
         let stay = self.residency.enter(&row.skill).await;
         let schema = self.output_schema(&row).await?;
         let settings = Settings::new(self.model.clone(), (*self.environment(run)).clone());
+        let settings = settings.with_keys(self.worker.home().keys());
         let mut observer = Broadcasting { roster: self, run };
         let drive = Drive {
             settings: &settings,

@@ -206,6 +206,11 @@ impl Worker {
         })))
     }
 
+    /// Returns the state folder.
+    pub fn home(&self) -> &Home {
+        &self.0.home
+    }
+
     /// Returns the journal.
     pub fn journal(&self) -> &Arc<dyn Journal> {
         &self.0.journal

@@ -7,7 +7,11 @@ use crate::run;
 fn examine(machine: &Machine, line: &str) -> String {
     let seen = machine.see(line);
     let time = |c: char| c.is_ascii_digit() || matches!(c, '-' | ':' | ' ');
-    let lines = seen.lines().map(|line| match line.split_once("clock") {
+    // Only Linux has a limit of these.
+    let lines = seen
+        .lines()
+        .filter(|line| line.starts_with('{') || !line.contains("memory maps"));
+    let lines = lines.map(|line| match line.split_once("clock") {
         Some((start, rest)) if !line.starts_with('{') => {
             format!("{start}clock {}", rest.trim_start().trim_start_matches(time))
         }
@@ -50,4 +54,32 @@ fn programs_are_told_the_same() {
         seen.contains(r#"{"check":"skills","verdict":"WARN","message":"`text` cannot be launched"#),
         "{seen}"
     );
+}
+
+#[test]
+fn the_hook_is_looked_at() {
+    let machine = Machine::new();
+    let line = |machine: &Machine| {
+        let seen = machine.see("doctor");
+        let mut lines = seen.lines().skip_while(|line| !line.contains("  hook "));
+        let first = lines.next().unwrap();
+        match lines.next().filter(|line| line.contains("hint: ")) {
+            Some(hint) => format!("{first}\n{hint}"),
+            None => first.to_owned(),
+        }
+    };
+    let mut seen = vec![line(&machine)];
+    let _ = machine.see("hook install");
+    seen.push(line(&machine));
+    machine.put("home/hook.log", "2025-11-21T11:20:00Z the disk was full\n");
+    seen.push(line(&machine));
+    machine.put(
+        "user/.claude/settings.json",
+        r#"{"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": "/old/skillhost hook session-start"}]}]}}"#,
+    );
+    seen.push(line(&machine));
+    machine.put("user/.claude/settings.json", "{");
+    seen.push(line(&machine));
+    let seen = seen.join("\n\n").replace(|c: char| c.is_ascii_digit(), "N");
+    insta::assert_snapshot!(seen);
 }

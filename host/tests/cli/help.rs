@@ -21,6 +21,10 @@ const COMMANDS: &[&str] = &[
     "worker",
     "skills",
     "hook",
+    "setup",
+    "auth",
+    "prune",
+    "discard",
     "completions",
     "man",
     "doctor",
@@ -80,6 +84,7 @@ fn every_command_has_a_page_and_is_completed() {
         );
     }
     assert!(page("skillhost-hook-install").contains("settings"));
+    assert!(machine.see("completions bash --json").contains("\"result_path\""));
     for shell in ["bash", "zsh", "fish"] {
         let seen = machine.see(&format!("completions {shell}"));
         assert!(seen.contains("exit 0\n") && seen.contains("dismiss"), "{seen}");

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod auth;
 mod doctor;
 mod failures;
 mod help;
@@ -12,3 +13,4 @@ mod hook;
 mod machine;
 mod run;
 mod runs;
+mod setup;

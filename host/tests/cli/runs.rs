@@ -246,3 +246,25 @@ fn a_run_of_many_calls_is_shown_on_a_screen() {
     // One line of at most 4 KB, which is checked where programs are run.
     let _ = machine.see(&format!("status {LONG} --json"));
 }
+
+#[test]
+fn runs_that_are_over_are_forgotten_with_their_files() {
+    let machine = machine();
+    machine.put(&format!("home/runs/{DONE}/report.md"), "# Blue");
+    machine.put(&format!("home/results/{DONE}.json"), "{}");
+    let lines = [
+        "prune --older-than 9999d".to_owned(),
+        "prune --status failed --json".to_owned(),
+        "prune --status waiting".to_owned(),
+        "prune --older-than soon".to_owned(),
+        format!("discard nightly {WAITING}"),
+        "discard zzzzzzzz".to_owned(),
+        "discard nightly nightly".to_owned(),
+        "discard nightly --json".to_owned(),
+        "inbox".to_owned(),
+        "list --json".to_owned(),
+    ];
+    insta::assert_snapshot!(all(&machine, &lines.each_ref().map(String::as_str)));
+    assert!(!machine.path(&format!("home/runs/{DONE}")).exists());
+    assert!(!machine.path(&format!("home/results/{DONE}.json")).exists());
+}

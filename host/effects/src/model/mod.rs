@@ -9,6 +9,7 @@
 mod anthropic;
 mod claude_cli;
 pub(crate) mod http;
+pub mod keys;
 pub mod offline;
 mod openai;
 mod schema;

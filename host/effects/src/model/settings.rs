@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::keys::{self, KeyFile};
 use super::offline::ScriptError;
 
 /// The environment variables that choose and reach a provider, all of them.
@@ -187,9 +188,9 @@ impl OpenError {
         match self {
             Self::Unknown { .. } => "`anthropic`, `openai`, `claude-cli` and `offline` are known".to_owned(),
             Self::NoKey { provider: Name::OpenAi, .. } => {
-                "`export OPENAI_API_KEY=...`, or `export OPENAI_BASE_URL=http://localhost:11434/v1` for a local server, then launch again".to_owned()
+                "`export OPENAI_API_KEY=...`, or `skillhost auth set openai`, or `export OPENAI_BASE_URL=http://localhost:11434/v1` for a local server, then launch again".to_owned()
             }
-            Self::NoKey { .. } => "`export ANTHROPIC_API_KEY=...`, then launch again; `--offline` uses the skill's script instead".to_owned(),
+            Self::NoKey { .. } => "`export ANTHROPIC_API_KEY=...` or `skillhost auth set anthropic`, then launch again; `--offline` uses the skill's script instead".to_owned(),
             Self::NoProgram { .. } => {
                 "install Claude Code, or name its program: `export SKILLHOST_CLAUDE=/path/to/claude`".to_owned()
             }
@@ -323,12 +324,26 @@ pub struct Choice {
 pub struct Settings {
     config: Config,
     environment: Environment,
+    keys: KeyFile,
 }
 
 impl Settings {
     /// Joins both; where they disagree the environment is followed.
     pub fn new(config: Config, environment: Environment) -> Self {
-        Self { config, environment }
+        Self {
+            config,
+            environment,
+            keys: KeyFile::default(),
+        }
+    }
+
+    /// Adds the file of keys that the user stored; they are used where the environment has none.
+    #[must_use]
+    pub fn with_keys(self, file: PathBuf) -> Self {
+        Self {
+            keys: KeyFile(Some(file)),
+            ..self
+        }
     }
 
     /// Chooses the provider of a new run: the one named by the command (`explicit`), by the environment, by the configuration; else the one whose key is there,
@@ -362,6 +377,10 @@ impl Settings {
             if self.environment.get(variable).is_some() {
                 return chosen(Name::OpenAi, &format!("`{variable}` is set"));
             }
+        }
+        let stored = self.keys.load()?;
+        if let Some(name) = keys::PROVIDERS.into_iter().find(|name| stored.get(*name).is_some()) {
+            return chosen(name, "a key of it is stored (`skillhost auth list`)");
         }
         let hint = match self.claude_program() {
             Ok(_) => {
@@ -481,16 +500,22 @@ impl Settings {
             // A token is set by people with a gateway, beside a key that other programs use.
             (_, Some(token)) => Ok(Credential::Bearer(Secret::new(token.trim()))),
             (Some(key), None) => Ok(Credential::Key(Secret::new(key.trim()))),
-            (None, None) => Err(OpenError::NoKey {
-                provider: Name::Anthropic,
-                variables: "`ANTHROPIC_API_KEY` (or `ANTHROPIC_AUTH_TOKEN`)",
-            }),
+            (None, None) => match self.keys.load()?.get(Name::Anthropic) {
+                Some(stored) => Ok(Credential::Key(stored.reveal(Name::Anthropic)?)),
+                None => Err(OpenError::NoKey {
+                    provider: Name::Anthropic,
+                    variables: "`ANTHROPIC_API_KEY` (or `ANTHROPIC_AUTH_TOKEN`)",
+                }),
+            },
         }
     }
 
     fn openai_credential(&self, elsewhere: bool) -> Result<Credential, OpenError> {
-        match self.environment.get(variable::OPENAI_API_KEY) {
-            Some(key) => Ok(Credential::Bearer(Secret::new(key.trim()))),
+        if let Some(key) = self.environment.get(variable::OPENAI_API_KEY) {
+            return Ok(Credential::Bearer(Secret::new(key.trim())));
+        }
+        match self.keys.load()?.get(Name::OpenAi) {
+            Some(stored) => Ok(Credential::Bearer(stored.reveal(Name::OpenAi)?)),
             // A local server may need none.
             None if elsewhere => Ok(Credential::None),
             None => Err(OpenError::NoKey {

@@ -7,6 +7,11 @@ use crate::error::JournalError;
 const FAULTS_MAX: u32 = 20;
 
 impl SqliteJournal {
+    /// Returns the format of the database, which opening brought it to: the same for all that this skillhost opens.
+    pub fn format() -> usize {
+        super::schema::MIGRATIONS.len()
+    }
+
     /// Looks through the whole database and says in words what is damaged; nothing if it is sound. Takes longer the larger it is.
     pub fn check(&self) -> Result<Vec<String>, JournalError> {
         self.shared.read(|db| {

@@ -178,3 +178,39 @@ fn no_debug_output_shows_a_secret() {
     let shown = format!("{settings:?} {hub:?} {opened:?}");
     assert!(!shown.contains("planted"), "{shown}");
 }
+
+#[test]
+fn a_stored_key_is_used_where_the_environment_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.toml");
+    let store = |text: &str, mode: u32| {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let with = |variables: &[(&str, &str)]| settings(variables).with_keys(path.clone());
+    let opens = |name| Hub::new().open(name, &with(&[]), None).map(drop);
+    assert_eq!(with(&[]).choose(None).unwrap().name, Name::Offline);
+    store("[openai]\ncommand = [\"printf\", \"k-printed\\\\nmore\"]\n", 0o600);
+    assert_eq!(with(&[]).choose(None).unwrap().name, Name::OpenAi);
+    assert_eq!(with(&[("ANTHROPIC_API_KEY", "k")]).choose(None).unwrap().name, Name::Anthropic);
+    opens(Name::OpenAi).unwrap();
+    assert_eq!(opens(Name::Anthropic).unwrap_err().code(), "no_key");
+    store("[anthropic]\nkey = \"k-not-to-be-shown\"\n", 0o600);
+    opens(Name::Anthropic).unwrap();
+    let bad = [
+        ("[anthropic]\nkey = \"k-not-to-be-shown\"\n", 0o640, "may be read by others"),
+        ("[anthropic]\nkey = k-not-to-be-shown\n", 0o600, "is malformed"),
+        ("[anthropic]\nkey = \"\"\n", 0o600, "is malformed"),
+        ("[anthropic]\ncommand = [\"false\"]\n", 0o600, "failed (exit status: 1)"),
+        ("[anthropic]\ncommand = [\"true\"]\n", 0o600, "printed nothing"),
+        ("[anthropic]\ncommand = [\"/no/such/program\"]\n", 0o600, "could not be started"),
+    ];
+    for (text, mode, reason) in bad {
+        store(text, mode);
+        let error = opens(Name::Anthropic).unwrap_err();
+        assert_eq!(error.code(), "bad_setting");
+        assert!(error.to_string().contains(reason), "{error}");
+        assert!(!error.to_string().contains("not-to-be-shown"), "{error}");
+    }
+}

@@ -1,0 +1,167 @@
+//! `auth`: stores the keys of model providers for when the environment has none. A key is read without being shown, and never shown again.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use skillhost_effects::model::Name;
+use skillhost_effects::model::keys::{KEY_BYTES_MAX, Keys, PROVIDERS, Stored};
+
+use super::context::Context;
+use super::report::{Envelope, Report, Rows};
+use crate::error::{CliError, Result};
+use crate::exit::Exit;
+use crate::home::write_whole;
+use crate::terminal::{self, Table, plain_line};
+
+/// `auth`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost auth set anthropic
+  skillhost auth set openai < key.txt
+  skillhost auth set anthropic -- pass show anthropic
+  skillhost auth list
+  skillhost auth remove openai")]
+pub struct AuthArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: AuthCommand,
+}
+
+/// What to do about keys.
+#[derive(Debug, Subcommand)]
+pub enum AuthCommand {
+    /// Store the key of a provider: asked for on a terminal, else the first line of standard input
+    #[command(after_help = "Example:\n  skillhost auth set anthropic -- pass show anthropic")]
+    Set {
+        /// The provider: anthropic or openai
+        provider: String,
+        /// Store this command instead, which prints the key whenever it is needed
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
+    /// Tell for which providers something is stored
+    #[command(after_help = "Example:\n  skillhost auth list --json")]
+    List,
+    /// Forget what is stored for a provider
+    #[command(after_help = "Example:\n  skillhost auth remove openai")]
+    Remove {
+        /// The provider: anthropic or openai
+        provider: String,
+    },
+}
+
+pub(super) fn run(args: &AuthArgs, context: &Context) -> Result<Report> {
+    match &args.command {
+        AuthCommand::Set { provider, command } => {
+            let provider = named(provider)?;
+            let stored = match &command[..] {
+                [] => Stored::key(&read_key(provider)?).ok_or_else(|| {
+                    CliError::invalid("bad_key", "what was given cannot be a key").hint(format!(
+                        "it is one word; `skillhost auth set {provider} < FILE` reads it from a file"
+                    ))
+                })?,
+                words => Stored::Command(words.to_vec()),
+            };
+            store(provider, stored, context)?;
+            let text = format!("stored for {provider}; it is used where the environment has no key");
+            Ok(Report::done(text, Envelope::default()))
+        }
+        AuthCommand::List => list(context),
+        AuthCommand::Remove { provider } => {
+            let provider = named(provider)?;
+            match remove(provider, context)? {
+                true => Ok(Report::done(
+                    format!("forgot what was stored for {provider}"),
+                    Envelope::default(),
+                )),
+                false => Err(
+                    CliError::invalid("nothing_stored", format!("nothing is stored for `{provider}`"))
+                        .hint("`skillhost auth list` shows what is"),
+                ),
+            }
+        }
+    }
+}
+
+/// Returns the provider of this name, if it has a key.
+pub(super) fn named(text: &str) -> Result<Name> {
+    let provider: Name = text.parse()?;
+    match PROVIDERS.contains(&provider) {
+        true => Ok(provider),
+        false => Err(
+            CliError::invalid("no_key_needed", format!("provider `{provider}` has no key"))
+                .hint(format!("`skillhost launch SKILL --provider {provider}` asks it")),
+        ),
+    }
+}
+
+/// Stores something for a provider.
+pub(super) fn store(provider: Name, stored: Stored, context: &Context) -> Result<()> {
+    let mut keys = Keys::load(&context.home.keys())?;
+    keys.set(provider, stored);
+    write(&keys, context)
+}
+
+/// Forgets what is stored for a provider, and says whether there was something.
+pub(super) fn remove(provider: Name, context: &Context) -> Result<bool> {
+    let mut keys = Keys::load(&context.home.keys())?;
+    let there = keys.remove(provider);
+    if there {
+        write(&keys, context)?;
+    }
+    Ok(there)
+}
+
+/// Asks for a key on a terminal, without showing it, or reads it from standard input.
+pub(super) fn read_key(provider: Name) -> Result<String> {
+    let failed = |e: io::Error| CliError::new(Exit::Host, "no_input", "could not read the key").caused_by(&e);
+    if io::stdin().is_terminal() {
+        terminal::note(&format!("the key of {provider}, which is not shown:"));
+        return console::Term::stderr().read_secure_line().map_err(failed);
+    }
+    let mut line = String::new();
+    let mut input = io::stdin().lock().take(KEY_BYTES_MAX as u64 + 2);
+    input.read_line(&mut line).map_err(failed)?;
+    Ok(line)
+}
+
+fn write(keys: &Keys, context: &Context) -> Result<()> {
+    context.home.make()?;
+    let path = context.home.keys();
+    write_whole(&path, keys.reveal().as_bytes()).map_err(|e| {
+        let message = format!("could not write `{}`", context.path(&path));
+        CliError::new(Exit::Storage, "not_written", message).caused_by(&e)
+    })
+}
+
+fn list(context: &Context) -> Result<Report> {
+    let keys = Keys::load(&context.home.keys())?;
+    let mut table = Table::new(["PROVIDER", "STORED"]);
+    let mut values = Vec::new();
+    for (provider, stored) in keys.iter() {
+        let mut value = json!({"provider": provider, "stored": "key"});
+        let shown = match stored {
+            Stored::Key(_) => "a key".to_owned(),
+            Stored::Command(words) => {
+                value["stored"] = json!("command");
+                value["command"] = json!(words);
+                format!("the command `{}`", plain_line(&words.join(" ")))
+            }
+        };
+        table.row([provider.to_string(), shown]);
+        values.push(value);
+    }
+    let is_empty = values.is_empty();
+    let text = if is_empty {
+        String::new()
+    } else {
+        table.render(context.terminal.width)
+    };
+    let mut report = Report::done(text, Envelope::of_rows(Rows::Keys(values)));
+    if is_empty {
+        report.notes = "nothing is stored\nhint: `skillhost auth set anthropic` stores a key\n".to_owned();
+    }
+    Ok(report)
+}
