@@ -9,6 +9,7 @@ use super::hook::HookArgs;
 use super::pages::{CompletionsArgs, ManArgs};
 use super::prune::{DiscardArgs, PruneArgs};
 use super::result::ResultArgs;
+use super::retry::RetryArgs;
 use super::setup::SetupArgs;
 use super::skills::SkillsArgs;
 use crate::fields::{Given, parse_arg};
@@ -66,6 +67,8 @@ pub enum Command {
     Signal(SignalArgs),
     /// Answer a question that a run asks
     Answer(AnswerArgs),
+    /// Go on with a run that failed, in a new run that keeps what was answered
+    Retry(RetryArgs),
     /// Cancel a run
     Cancel(CancelArgs),
     /// Hold a run until it is resumed
@@ -120,6 +123,7 @@ impl Command {
             Self::Dismiss(_) => "dismiss",
             Self::Signal(_) => "signal",
             Self::Answer(_) => "answer",
+            Self::Retry(_) => "retry",
             Self::Cancel(_) => "cancel",
             Self::Pause(_) => "pause",
             Self::Inject(_) => "inject",
@@ -236,7 +240,7 @@ pub struct ListArgs {
     /// List runs of this status only: running, waiting, parked, paused, done, failed, cancelled, continued
     #[arg(long, value_name = "STATUS")]
     pub status: Vec<String>,
-    /// List runs that failed or are parked only
+    /// List runs that failed or are parked only, unless they were retried
     #[arg(long, conflicts_with = "status")]
     pub failed: bool,
     /// List runs launched since then only: `2d` ago, `2026-11-20`, `2026-11-20T08:00:00Z`

@@ -295,7 +295,7 @@ fn mounts() -> Vec<Mount> {
         .to_vec()
 }
 
-fn new_run_id() -> RunId {
+pub(super) fn new_run_id() -> RunId {
     let text = ulid::Ulid::generate().to_string().to_ascii_lowercase();
     RunId::parse(&text).expect("a ULID in lower case is a run id")
 }

@@ -45,7 +45,8 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Report> {
         caller_folder: context.environment.caller_folder.clone().filter(|_| args.here),
         // One more than is shown, to know whether there are more.
         most: Some(args.limit.saturating_add(1)),
-        ..RunFilter::default()
+        // What was retried is no failure any more that somebody has to see to.
+        newest_of_launch: args.failed,
     };
     let mut rows = context.journal()?.runs(&filter)?;
     let more = rows.len() > args.limit;

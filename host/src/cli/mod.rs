@@ -22,6 +22,7 @@ mod prune;
 mod report;
 mod result;
 mod resume;
+mod retry;
 mod setup;
 mod show;
 mod signal;
@@ -146,6 +147,7 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Dismiss(args) => inbox::dismiss(&args, context),
         Command::Signal(args) => signal::signal(args, context),
         Command::Answer(args) => answer::run(args, context),
+        Command::Retry(args) => retry::run(&args, context),
         Command::Cancel(args) => cancel::run(&args, context),
         Command::Pause(args) => pause::run(&args, context),
         Command::Inject(args) => inject::run(&args, context),

@@ -14,6 +14,7 @@ const COMMANDS: &[&str] = &[
     "dismiss",
     "signal",
     "answer",
+    "retry",
     "cancel",
     "pause",
     "inject",

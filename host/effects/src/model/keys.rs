@@ -93,7 +93,8 @@ impl Keys {
         }
         let text = fs::read_to_string(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
         // Not the parser's own message, which shows the line.
-        let malformed = || wrong("is malformed; `skillhost auth set PROVIDER` after moving it away stores anew".to_owned());
+        let malformed =
+            || wrong("is malformed; `skillhost auth set PROVIDER` after moving it away stores anew".to_owned());
         let sections: BTreeMap<Name, Section> = toml::from_str(&text).map_err(|_| malformed())?;
         let mut keys = BTreeMap::new();
         for (name, section) in sections {
@@ -119,7 +120,11 @@ impl Keys {
                 command: Some(words.clone()),
             },
         };
-        let sections: BTreeMap<&str, Section> = self.0.iter().map(|(name, stored)| (name.as_str(), section(stored))).collect();
+        let sections: BTreeMap<&str, Section> = self
+            .0
+            .iter()
+            .map(|(name, stored)| (name.as_str(), section(stored)))
+            .collect();
         toml::to_string(&sections).expect("texts and lists of them are TOML")
     }
 
@@ -161,7 +166,11 @@ fn ask(words: &[String]) -> Result<Secret, String> {
     // What it says goes to the terminal, where it may ask its user to unlock something.
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|e| format!("could not be started: {e}"))?;
-    let mut output = child.stdout.take().expect("standard output is piped").take(KEY_BYTES_MAX as u64 + 1);
+    let mut output = child
+        .stdout
+        .take()
+        .expect("standard output is piped")
+        .take(KEY_BYTES_MAX as u64 + 1);
     let reader = std::thread::spawn(move || {
         let mut printed = Vec::new();
         // What cannot be read is no key, which is told below.

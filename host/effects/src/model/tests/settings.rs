@@ -193,18 +193,29 @@ fn a_stored_key_is_used_where_the_environment_has_none() {
     assert_eq!(with(&[]).choose(None).unwrap().name, Name::Offline);
     store("[openai]\ncommand = [\"printf\", \"k-printed\\\\nmore\"]\n", 0o600);
     assert_eq!(with(&[]).choose(None).unwrap().name, Name::OpenAi);
-    assert_eq!(with(&[("ANTHROPIC_API_KEY", "k")]).choose(None).unwrap().name, Name::Anthropic);
+    assert_eq!(
+        with(&[("ANTHROPIC_API_KEY", "k")]).choose(None).unwrap().name,
+        Name::Anthropic
+    );
     opens(Name::OpenAi).unwrap();
     assert_eq!(opens(Name::Anthropic).unwrap_err().code(), "no_key");
     store("[anthropic]\nkey = \"k-not-to-be-shown\"\n", 0o600);
     opens(Name::Anthropic).unwrap();
     let bad = [
-        ("[anthropic]\nkey = \"k-not-to-be-shown\"\n", 0o640, "may be read by others"),
+        (
+            "[anthropic]\nkey = \"k-not-to-be-shown\"\n",
+            0o640,
+            "may be read by others",
+        ),
         ("[anthropic]\nkey = k-not-to-be-shown\n", 0o600, "is malformed"),
         ("[anthropic]\nkey = \"\"\n", 0o600, "is malformed"),
         ("[anthropic]\ncommand = [\"false\"]\n", 0o600, "failed (exit status: 1)"),
         ("[anthropic]\ncommand = [\"true\"]\n", 0o600, "printed nothing"),
-        ("[anthropic]\ncommand = [\"/no/such/program\"]\n", 0o600, "could not be started"),
+        (
+            "[anthropic]\ncommand = [\"/no/such/program\"]\n",
+            0o600,
+            "could not be started",
+        ),
     ];
     for (text, mode, reason) in bad {
         store(text, mode);
