@@ -63,6 +63,9 @@ struct Done {
     /// The settings that the hook was put into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settings: Option<PathBuf>,
+    /// Whether there were none before.
+    #[serde(default)]
+    settings_are_new: bool,
 }
 
 /// What is to be done.
@@ -102,6 +105,7 @@ pub(super) fn run(args: &SetupArgs, context: &Context) -> Result<Report> {
     if plan.hook {
         if settings::hooks(&settings)?.is_empty() {
             done.settings = Some(settings.clone());
+            done.settings_are_new = !settings.exists();
             note(&done, context)?;
         }
         let installed = hook::install(&settings, context)?;
@@ -171,6 +175,11 @@ fn remove(context: &Context) -> Result<Report> {
     let mut text = String::new();
     if let Some(settings) = &done.settings {
         text.push_str(&format!("{}\n", hook::uninstall(settings, context)?.text));
+        let is_empty = || read_regular(settings, NOTE_BYTES_MAX).is_ok_and(|left| left.trim_ascii() == b"{}");
+        if done.settings_are_new && is_empty() {
+            // It is gone already if this fails because of that, and empty otherwise.
+            let _ = fs::remove_file(settings);
+        }
     }
     if let Some(provider) = done.provider
         && auth::remove(provider, context)?

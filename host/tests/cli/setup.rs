@@ -42,8 +42,12 @@ fn what_was_there_before_setup_is_there_after_it_is_undone() {
 }
 
 #[test]
-fn setup_that_cannot_be_done_says_so() {
+fn settings_that_setup_made_are_gone_again_and_setup_that_cannot_be_done_says_so() {
     let machine = Machine::new();
+    let _ = machine.see("setup --yes --hook");
+    assert!(machine.path("user/.claude/settings.json").exists());
+    let _ = machine.see("setup --remove");
+    assert!(!machine.path("user/.claude/settings.json").exists());
     machine.put("user/.claude/settings.json", "{");
     let mut seen = vec![
         machine.see("setup --yes --hook"),
