@@ -13,12 +13,13 @@ use super::report::{Envelope, Report, Rows};
 use super::skills::examine;
 use crate::agent::settings;
 use crate::config::Config;
-use crate::driver;
+use crate::daemon::Client;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::home::{open_to_others, read_regular, write_whole};
 use crate::terminal::{Table, plain_line};
 use crate::timeline::count;
+use crate::{driver, service};
 
 /// Fewer open files than this are too few for a host that drives many runs.
 const OPEN_FILES_MIN: u64 = 1_024;
@@ -102,6 +103,7 @@ pub(super) fn run(context: &Context) -> Result<Report> {
         checks.extend(skills(context));
     }
     checks.push(clock(journal.as_ref().ok(), context));
+    checks.push(daemon(context));
     checks.push(hook(context));
     checks.push(open_files());
     checks.extend(maps());
@@ -331,6 +333,39 @@ fn clock(journal: Option<&SqliteJournal>, context: &Context) -> Check {
         NAME,
         format!("{} in {zone}", crate::inbox_file::moment(now, &context.zone)),
     )
+}
+
+/// Looks whether the daemon answers. That none is there is as it should be: the next command that needs one starts it.
+fn daemon(context: &Context) -> Check {
+    const NAME: &str = "daemon";
+    let status = context.talk(async {
+        match Client::connect(&context.home).await? {
+            Some(mut client) => client.status().await,
+            None => Ok(None),
+        }
+    });
+    let at_login = match service::is_installed(&context.home, context.environment.user_folder.as_deref()) {
+        true => "the system starts it at login",
+        false => "`skillhost worker install` has the system start it at login",
+    };
+    match status {
+        Err(error) => Check::fail(NAME, &error),
+        Ok(None) => Check::ok(NAME, format!("none; the next launch starts it; {at_login}")),
+        Ok(Some(status)) if status.version != env!("CARGO_PKG_VERSION") => Check::warn(
+            NAME,
+            format!(
+                "process {} is of version {}, this is {}",
+                status.pid,
+                status.version,
+                env!("CARGO_PKG_VERSION")
+            ),
+            "`skillhost worker stop`, and its runs go on in the next",
+        ),
+        Ok(Some(status)) => Check::ok(
+            NAME,
+            format!("process {}, {} runs in memory; {at_login}", status.pid, status.runs),
+        ),
+    }
 }
 
 /// Looks whether sessions of the agent are told what waits. That they are not is a choice.

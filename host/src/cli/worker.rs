@@ -1,12 +1,14 @@
 //! `worker`: the daemon, for whoever wants to see it, start it or end it.
 
 use serde_json::to_value;
+use skillhost_effects::model::Name;
+use skillhost_effects::model::keys::Keys;
 
 use super::args::WorkerCommand;
 use super::context::Context;
 use super::report::{Envelope, Report};
 use crate::daemon::{self, Client, Reply, Request, Served, Status};
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::terminal;
 use crate::{log, service};
 
@@ -17,7 +19,7 @@ pub(super) fn run(command: WorkerCommand, context: &Context) -> Result<Report> {
         WorkerCommand::Stop { force: false } => context.talk(stop(context)),
         WorkerCommand::Stop { force: true } => context.talk(kill(context)),
         WorkerCommand::Run { stay, detached } => serve(context, stay, detached),
-        WorkerCommand::Install => service::install(&context.home, context.environment.user_folder.as_deref()).map(done),
+        WorkerCommand::Install => install(context),
         WorkerCommand::Uninstall => {
             service::uninstall(&context.home, context.environment.user_folder.as_deref()).map(done)
         }
@@ -35,6 +37,20 @@ fn serve(context: &Context, stay: bool, detached: bool) -> Result<Report> {
         Served::Ended => Ok(Report::done("the daemon has ended", Envelope::default())),
         Served::AlreadyThere => Ok(Report::done("the daemon is there already", Envelope::default())),
     }
+}
+
+/// A daemon that the system starts has no terminal's environment, so it needs a key of its own.
+fn install(context: &Context) -> Result<Report> {
+    let config = context.config()?;
+    let keyless = matches!(config.model.provider, Some(Name::Offline | Name::ClaudeCli));
+    let keys = Keys::load(&context.home.keys())?;
+    if !keyless && keys.iter().next().is_none() {
+        let message = "a daemon that the system starts at login would have no key of a model provider";
+        return Err(CliError::invalid("no_key", message).hint(
+            "`skillhost auth set anthropic` stores one; or name `claude-cli` or `offline` in the configuration",
+        ));
+    }
+    service::install(&context.home, context.environment.user_folder.as_deref()).map(done)
 }
 
 async fn start(context: &Context) -> Result<Report> {
