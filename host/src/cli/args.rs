@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::auth::AuthArgs;
+use super::doctor::DoctorArgs;
 use super::hook::HookArgs;
 use super::pages::{CompletionsArgs, ManArgs};
 use super::prune::{DiscardArgs, PruneArgs};
@@ -96,8 +97,7 @@ pub enum Command {
     /// Print a page of the manual, or write all of them
     Man(ManArgs),
     /// Check the state folder, the database, the skills and the model provider
-    #[command(after_help = "Example:\n  skillhost doctor --json")]
-    Doctor,
+    Doctor(DoctorArgs),
 }
 
 impl Command {
@@ -137,7 +137,7 @@ impl Command {
             Self::Discard(_) => "discard",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
-            Self::Doctor => "doctor",
+            Self::Doctor(_) => "doctor",
         }
     }
 }

@@ -2,13 +2,16 @@
 
 use std::io;
 
+use clap::Args;
 use rustix::process::{Resource, getrlimit};
 use serde_json::json;
 use skillhost_core::time::Timestamp;
+use skillhost_effects::model::Name;
 use skillhost_journal::{Journal as _, RunFilter, SqliteJournal};
 
 use super::context::Context;
 use super::hook::{command, settings_path};
+use super::online;
 use super::report::{Envelope, Report, Rows};
 use super::skills::examine;
 use crate::agent::settings;
@@ -18,7 +21,7 @@ use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::home::{open_to_others, read_regular, write_whole};
 use crate::terminal::{Table, plain_line};
-use crate::timeline::count;
+use crate::timeline::{count, duration};
 use crate::{driver, service};
 
 /// Fewer open files than this are too few for a host that drives many runs.
@@ -80,7 +83,19 @@ impl Check {
     }
 }
 
-pub(super) fn run(context: &Context) -> Result<Report> {
+/// `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skillhost doctor
+  skillhost doctor --online --json")]
+pub struct DoctorArgs {
+    /// Ask the model provider one short question, too; that may cost a little
+    #[arg(long)]
+    pub online: bool,
+}
+
+pub(super) fn run(args: &DoctorArgs, context: &Context) -> Result<Report> {
     let mut checks = vec![state_folder(context)];
     let journal = context.database();
     match &journal {
@@ -98,6 +113,9 @@ pub(super) fn run(context: &Context) -> Result<Report> {
     });
     if let Ok(config) = &config {
         checks.push(provider(config, context));
+        if args.online {
+            checks.push(online(config, context));
+        }
     }
     if journal.is_ok() {
         checks.extend(skills(context));
@@ -263,6 +281,39 @@ fn provider(config: &Config, context: &Context) -> Check {
                 format!("; {}", models.join(", "))
             };
             Check::ok(NAME, format!("{}: {}{models}", choice.name, choice.because))
+        }
+    }
+}
+
+/// Asks the provider that a launch would choose.
+fn online(config: &Config, context: &Context) -> Check {
+    const NAME: &str = "model answer";
+    let settings = context.settings(config);
+    let opened = settings.choose(None).and_then(|choice| {
+        let provider = skillhost_effects::model::Hub::new().open(choice.name, &settings, None)?;
+        Ok((choice.name, provider))
+    });
+    let (name, provider) = match opened {
+        Err(error) => return Check::fail(NAME, &error.into()),
+        Ok((Name::Offline, _)) => return Check::ok(NAME, "none is to be expected of `offline`, which is a script"),
+        Ok(opened) => opened,
+    };
+    match context.talk(async { Ok(online::ask(&provider).await) }) {
+        Err(error) => Check::fail(NAME, &error),
+        Ok(Ok((model, took))) => Check::ok(
+            NAME,
+            format!("{} answered after {}", plain_line(&model), duration(took)),
+        ),
+        Ok(Err(reason)) => {
+            let error = CliError::new(
+                Exit::Host,
+                "no_answer",
+                format!("provider `{name}` gave none: {}", plain_line(&reason)),
+            );
+            Check::fail(
+                NAME,
+                &error.hint("check its key and its address: `skillhost auth list` shows what is stored"),
+            )
         }
     }
 }

@@ -16,6 +16,7 @@ mod inject;
 mod launch;
 mod list;
 mod logs;
+mod online;
 mod pages;
 mod pause;
 mod prune;
@@ -94,6 +95,11 @@ enum Misunderstood {
 
 fn parse(words: Vec<OsString>) -> Result<(Cli, Vec<Given>), Misunderstood> {
     let (words, given) = fields::split(Cli::command(), words).map_err(Misunderstood::Error)?;
+    let named = words
+        .get(1)
+        .and_then(|word| word.to_str())
+        .filter(|word| !word.starts_with('-'))
+        .map(str::to_owned);
     let matches = Cli::command().try_get_matches_from(words);
     let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
     match cli {
@@ -101,7 +107,10 @@ fn parse(words: Vec<OsString>) -> Result<(Cli, Vec<Given>), Misunderstood> {
         Err(error) => Err(match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Misunderstood::Asked(error.to_string()),
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-                Misunderstood::Error(CliError::invalid("usage", "which command?").hint("`skillhost --help` lists them"))
+                // Of a command that has commands of its own, it is one of these that is missing.
+                let asked = named.map_or_else(String::new, |command| format!("{} ", terminal::plain_line(&command)));
+                let hint = format!("`skillhost {asked}--help` lists them");
+                Misunderstood::Error(CliError::invalid("usage", "which command?").hint(hint))
             }
             _ => Misunderstood::Error(usage(&error.to_string())),
         }),
@@ -161,6 +170,6 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Discard(args) => prune::discard(&args, context),
         Command::Completions(args) => pages::completions(&args, context),
         Command::Man(args) => pages::man(&args, context),
-        Command::Doctor => doctor::run(context),
+        Command::Doctor(args) => doctor::run(&args, context),
     }
 }

@@ -83,3 +83,23 @@ fn the_hook_is_looked_at() {
     let seen = seen.join("\n\n").replace(|c: char| c.is_ascii_digit(), "N");
     insta::assert_snapshot!(seen);
 }
+
+#[test]
+fn a_provider_that_does_not_answer_is_found_out_only_when_it_is_asked() {
+    // Nothing listens there: the port is one that only the system may give away.
+    let machine = Machine::new()
+        .with("ANTHROPIC_API_KEY", "k-not-to-be-shown")
+        .with("ANTHROPIC_BASE_URL", "http://127.0.0.1:1");
+    assert!(!machine.see("doctor").contains("model answer"));
+    let seen = machine.see("doctor --online");
+    assert!(
+        seen.contains("FAIL  model answer    provider `anthropic` gave none: "),
+        "{seen}"
+    );
+    assert!(!seen.contains("not-to-be-shown"));
+    let offline = Machine::new().see("doctor --online");
+    assert!(
+        offline.contains("OK    model answer    none is to be expected"),
+        "{offline}"
+    );
+}

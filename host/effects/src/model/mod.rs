@@ -252,7 +252,8 @@ impl Provider {
         }
     }
 
-    pub(crate) async fn perform(&self, ticket: &Ticket, watch: &Watch) -> Ended {
+    /// Asks the model once, as the ticket says.
+    pub async fn perform(&self, ticket: &Ticket, watch: &Watch) -> Ended {
         let request: Request = match ticket.request().read() {
             Ok(request) => request,
             Err(e) => {
