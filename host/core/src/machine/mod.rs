@@ -196,7 +196,11 @@ impl Machine {
             Event::Ended(number, ended) => self.ended(number, ended),
             Event::Alarm => self.pass_deadlines(),
             Event::GraceOver => self.end_grace(),
-            Event::Drain => self.draining = true,
+            Event::Drain => {
+                self.draining = true;
+                // A run that only waits says so again, so that it is left.
+                self.idle = false;
+            }
             Event::Mail(mail) => self.take_in_mail(mail),
         }
         if !self.stopped {
@@ -275,6 +279,9 @@ impl Machine {
 
     /// Leaves the machine: asks for the barrier that something waits for, sets the alarm, and says so if the run only waits.
     fn rest(&mut self) {
+        if !self.is_idle() {
+            self.say_that_it_runs();
+        }
         let performed = self.flights.barrier().filter(|_| !self.is_held());
         let wanted = performed
             .into_iter()
@@ -311,12 +318,16 @@ impl Machine {
             && !self.flights.any_busy()
     }
 
+    /// Says that the run goes on, in the append of whatever it goes on with: a crash must not leave a run that waits for nothing and that nobody wakes.
+    fn say_that_it_runs(&mut self) {
+        if self.live && self.ending.is_none() && !self.paused {
+            self.set_status(Status::Running);
+        }
+    }
+
     fn rest_if_idle(&mut self) {
         if !self.is_idle() {
             self.idle = false;
-            if self.live && self.ending.is_none() && !self.paused {
-                self.set_status(Status::Running);
-            }
             return;
         }
         if std::mem::replace(&mut self.idle, true) {

@@ -69,6 +69,7 @@ impl Machine {
         self.flights.change(number, |flight| flight.open = false);
         self.forget(number);
         self.guest = Guest::Running;
+        self.say_that_it_runs();
         if !self.live {
             self.cancel.restart();
         }

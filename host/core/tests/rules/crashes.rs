@@ -5,12 +5,12 @@ use crate::{check, check_with_bookkeeping};
 #[test]
 fn g1_a_call_whose_number_stays_while_its_position_in_the_journal_changes_keeps_its_idempotency_key() {
     check_with_bookkeeping(
-        "guest ask, ask => called 0, called 1, barrier 2, status running
+        "guest ask, ask => called 0, called 1, status running, barrier 2
          commit => perform 0, perform 1
          ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
          guest read, ask => called 2 after 1, called 3 after 1, perform 2, barrier 5
          crash
-         guest ask, ask => close 0, retried 0 recovery, close 1, retried 1 recovery, barrier 4, status running
+         guest ask, ask => close 0, retried 0 recovery, close 1, retried 1 recovery, status running, barrier 4
          commit => perform 0 again, perform 1 again
          ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
          guest read, ask => called 2 after 1, called 3 after 1, perform 2, barrier 7

@@ -227,7 +227,7 @@ fn g7_a_timer_keeps_its_deadline_over_a_crash() {
          crash
          clock 1020
          guest sleep for=50 => open 0 timer, alarm 1050, status waiting, idle [0 timer]
-         alarm => returned 0 ok at 1050, close 0, deliver 0 ok at 1050, status running",
+         alarm => returned 0 ok at 1050, close 0, status running, deliver 0 ok at 1050",
     );
 }
 
@@ -259,7 +259,7 @@ fn g7_an_alarm_that_comes_early_is_set_again() {
         "guest sleep for=50 => called 0, open 0 timer, alarm 1050, status waiting, idle [0 timer]
          clock 900
          rings => alarm 1050
-         alarm => returned 0 ok at 1050, close 0, deliver 0 ok at 1050, status running",
+         alarm => returned 0 ok at 1050, close 0, status running, deliver 0 ok at 1050",
     );
 }
 

@@ -5,7 +5,7 @@ use crate::{check, check_with_bookkeeping};
 #[test]
 fn j1_an_effect_waits_until_its_own_entry_is_durable() {
     check_with_bookkeeping(
-        "guest ask, act => called 0, called 1, barrier 2, status running
+        "guest ask, act => called 0, called 1, status running, barrier 2
          durable 1 => perform 0
          durable 2 => perform 1",
     );
@@ -19,7 +19,7 @@ fn j1_looking_at_the_world_waits_for_nothing() {
 #[test]
 fn j1_the_last_outcome_and_the_calls_that_it_led_to_are_one_barrier() {
     check_with_bookkeeping(
-        "guest ask => called 0, barrier 1, status running
+        "guest ask => called 0, status running, barrier 1
          commit => perform 0
          ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
          guest ask, ask => called 1 after 1, called 2 after 1, barrier 4

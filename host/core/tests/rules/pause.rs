@@ -32,7 +32,7 @@ fn p4_the_status_is_written_beside_the_mail_that_asked_for_it() {
         "guest wait => called 0, open 0 event, status waiting, idle [0 event]
          mail pause => take mail 1, status paused, idle paused [0 event]
          mail resume => take mail 2, status running, status waiting, idle [0 event]
-         mail event go => take mail 3, returned 0 ok at 1000, close 0, deliver 0 ok at 1000, status running",
+         mail event go => take mail 3, returned 0 ok at 1000, close 0, status running, deliver 0 ok at 1000",
     );
 }
 
@@ -56,13 +56,13 @@ fn p4_a_timer_that_comes_due_while_paused_fires_when_the_run_goes_on() {
          alarm
          clock 2000
          mail resume => take mail 2, status running, alarm 1050, status waiting, idle [0 timer]
-         alarm => returned 0 ok at 2000, close 0, deliver 0 ok at 2000, status running",
+         alarm => returned 0 ok at 2000, close 0, status running, deliver 0 ok at 2000",
     );
     check_with_bookkeeping(
         "guest sleep for=50 => called 0, open 0 timer, alarm 1050, status waiting, idle [0 timer]
          mail pause => take mail 1, status paused, idle paused [0 timer]
          mail resume => take mail 2, status running, status waiting, idle [0 timer]
-         alarm => returned 0 ok at 1050, close 0, deliver 0 ok at 1050, status running",
+         alarm => returned 0 ok at 1050, close 0, status running, deliver 0 ok at 1050",
     );
 }
 
@@ -133,7 +133,7 @@ fn p4_the_line_of_changes_to_files_stands_still_while_paused() {
 #[test]
 fn p4_a_paused_run_stays_paused_after_a_crash_and_its_replay_gives_nothing_to_the_guest() {
     check_with_bookkeeping(
-        "guest read, ask => called 0, called 1, perform 0, barrier 2, status running
+        "guest read, ask => called 0, called 1, perform 0, status running, barrier 2
          ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
          guest => 
          mail pause => take mail 1, status paused, idle paused []

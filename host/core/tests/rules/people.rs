@@ -84,7 +84,7 @@ fn p2_an_answer_after_the_time_is_over_is_not_taken() {
 #[test]
 fn p2_an_answer_that_came_in_time_goes_before_its_timeout() {
     check_with_bookkeeping(
-        "guest question for=50, read => called 0, called 1, open 0 question, post question 0, perform 1, alarm 1050, status running
+        "guest question for=50, read => called 0, called 1, open 0 question, post question 0, perform 1, status running, alarm 1050
          ends 1 ok => returned 1 ok at 1000, deliver 1 ok at 1000
          mail answer 0
          alarm
@@ -95,7 +95,7 @@ fn p2_an_answer_that_came_in_time_goes_before_its_timeout() {
 #[test]
 fn p2_of_two_waits_that_are_over_the_one_whose_event_came_in_time_is_answered() {
     check_with_bookkeeping(
-        "guest wait for=50, wait for=50, read => called 0, called 1, called 2, open 0 event, open 1 event, perform 2, alarm 1050, status running
+        "guest wait for=50, wait for=50, read => called 0, called 1, called 2, open 0 event, open 1 event, perform 2, status running, alarm 1050
          ends 2 ok => returned 2 ok at 1000, deliver 2 ok at 1000
          mail event go
          alarm => returned 1 timeout at 1050, close 1
@@ -144,9 +144,9 @@ fn an_idle_run_says_so_once_and_wakes_by_mail_or_alarm() {
     check_with_bookkeeping(
         "guest wait, sleep for=50 => called 0, called 1, open 0 event, open 1 timer, alarm 1050, status waiting, idle [0 event 1 timer]
          durable 2
-         mail event go => take mail 1, returned 0 ok at 1000, close 0, deliver 0 ok at 1000, status running
+         mail event go => take mail 1, returned 0 ok at 1000, close 0, status running, deliver 0 ok at 1000
          guest => status waiting, idle [1 timer]
-         alarm => returned 1 ok at 1050, close 1, deliver 1 ok at 1050, status running
+         alarm => returned 1 ok at 1050, close 1, status running, deliver 1 ok at 1050
          guest finishes => finished done spent 0, status done, post the end, barrier 5",
     );
 }
@@ -156,7 +156,7 @@ fn a_run_that_only_waits_for_a_decision_is_parked() {
     check_with_bookkeeping(
         "journal called act, called wait
          guest act, wait => open 0 decision, post decision 0, open 1 event, status parked, idle [0 decision 1 event]
-         mail redo 0 => take mail 1, close 0, retried 0 redo, barrier 3, status running
+         mail redo 0 => take mail 1, close 0, retried 0 redo, status running, barrier 3
          commit => perform 0 again
          ends 0 in-doubt => open 0 decision, post decision 0, status parked, idle [0 decision 1 event]",
     );
@@ -165,7 +165,7 @@ fn a_run_that_only_waits_for_a_decision_is_parked() {
 #[test]
 fn a_run_with_an_effect_under_way_is_not_idle() {
     check_with_bookkeeping(
-        "guest ask, wait => called 0, called 1, open 1 event, barrier 1, status running
+        "guest ask, wait => called 0, called 1, open 1 event, status running, barrier 1
          commit => perform 0
          ends 0 again => alarm 584303
          mail event go => take mail 1, returned 1 ok at 1000, close 1, deliver 1 ok at 1000",
@@ -175,7 +175,7 @@ fn a_run_with_an_effect_under_way_is_not_idle() {
 #[test]
 fn a_run_ends_when_what_it_left_under_way_has_ended() {
     check_with_bookkeeping(
-        "guest ask, write, wait, read => called 0, called 1, called 2, called 3, open 2 event, perform 3, barrier 2, status running
+        "guest ask, write, wait, read => called 0, called 1, called 2, called 3, open 2 event, perform 3, status running, barrier 2
          commit => perform 0, perform 1
          ends 3 ok => returned 3 ok at 1000, deliver 3 ok at 1000
          guest finishes => abort 0, close 2
@@ -197,5 +197,14 @@ fn an_attempt_that_is_to_end_begins_nothing_records_what_comes_back_and_then_res
          crash
          guest ask, ask => deliver 0 ok at 1000
          guest finishes => close 1, finished done spent 0, post the end",
+    );
+}
+
+#[test]
+fn an_attempt_at_a_run_that_only_waits_ends_when_it_is_to_end() {
+    check(
+        "guest wait => called 0, open 0 event, idle [0 event]
+         commit
+         drain => idle [0 event]",
     );
 }

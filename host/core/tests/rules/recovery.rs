@@ -25,7 +25,7 @@ fn r1_a_call_that_was_recorded_and_never_begun_is_recovered_all_the_same() {
 fn r2_a_further_performance_is_durable_before_it_takes_place() {
     check_with_bookkeeping(
         "journal called ask
-         guest ask => close 0, retried 0 recovery, barrier 2, status running
+         guest ask => close 0, retried 0 recovery, status running, barrier 2
          commit => perform 0 again",
     );
 }
@@ -212,11 +212,11 @@ fn r3_a_parked_change_holds_later_changes_only() {
 fn r4_only_the_call_in_doubt_parks() {
     check_with_bookkeeping(
         "journal called act, called ask
-         guest act, ask => open 0 decision, post decision 0, close 1, retried 1 recovery, barrier 3, status running
+         guest act, ask => open 0 decision, post decision 0, close 1, retried 1 recovery, status running, barrier 3
          commit => perform 1 again
          ends 1 ok => returned 1 ok at 1000, deliver 1 ok at 1000
          guest => status parked, idle [0 decision]
-         mail settle 0 => take mail 1, returned 0 ok at 1000, close 0, deliver 0 ok at 1000, status running
+         mail settle 0 => take mail 1, returned 0 ok at 1000, close 0, status running, deliver 0 ok at 1000
          guest finishes => finished done spent 0, status done, post the end, barrier 6
          commit => stop done",
     );
