@@ -2,7 +2,7 @@
 
 use skillhost_core::calls::signals::Question;
 use skillhost_core::id::Number;
-use skillhost_core::machine::Status;
+use skillhost_core::machine::{Command, Mail, Status};
 use skillhost_journal::RunRow;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -79,7 +79,7 @@ async fn follow(session: &Session<'_>, row: &RunRow) -> Result<Followed> {
             return Ok(followed);
         }
         let now = session.journal.run(&row.run)?;
-        if is_settled(&now) {
+        if is_settled(session, row)? {
             return Ok(Followed::Settled);
         }
         deaths = if now.entries > entries { 0 } else { deaths + 1 };
@@ -137,7 +137,7 @@ impl Follower<'_> {
             };
             match sight {
                 Sight::Seen(seen) => self.progress.on(seen),
-                Sight::Look if is_settled(&self.session.journal.run(&self.row.run)?) => {
+                Sight::Look if is_settled(self.session, self.row)? => {
                     return Ok(Some(Followed::Settled));
                 }
                 Sight::Look => self.ask()?,
@@ -193,7 +193,15 @@ impl Follower<'_> {
     }
 }
 
-/// Returns whether a run is over, or goes no further although nobody is asked anything.
-fn is_settled(row: &RunRow) -> bool {
-    row.status.is_final() || row.status == Status::Paused || row.trouble.is_some()
+/// Returns whether a run is over, or goes no further although nobody is asked anything. As it stood `before`, it is about to go on.
+fn is_settled(session: &Session<'_>, before: &RunRow) -> Result<bool> {
+    let journal = &session.journal;
+    let row = journal.run(&before.run)?;
+    if row.status == Status::Paused {
+        let mail = journal.mail(&row.run)?;
+        let lifts = |mail: &Mail| matches!(mail.command, Command::Resume { .. } | Command::Cancel { .. });
+        return Ok(!mail.iter().any(lifts));
+    }
+    let is_in_trouble = row.trouble.is_some() && row.trouble != before.trouble;
+    Ok(row.status.is_final() || is_in_trouble)
 }

@@ -18,6 +18,7 @@ use super::signal::json_input;
 use super::watch;
 use crate::driver;
 use crate::error::{CliError, Result};
+use crate::exit::Exit;
 
 /// How long `resume` waits for the run to take what it was told.
 const TAKEN_WAIT: Duration = Duration::from_secs(20);
@@ -31,7 +32,7 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Report> {
         here: args.here.here,
     };
     let decided = decide(args, context, journal.as_ref(), &row)?;
-    if decided.is_none() && row.status == Status::Paused {
+    if row.status == Status::Paused {
         let by = context.environment.user.clone();
         journal.post_mail(&row.run, driver::now(), &Command::Resume { by })?;
     }
@@ -39,9 +40,14 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Report> {
     let report = drive::drive(&session, &row.run, how)?;
     if !how.here && !how.wait {
         // Whoever looks next is not to see the run as it stood before.
-        watch::until(context, journal.as_ref(), Some(TAKEN_WAIT), || {
+        let taken = watch::until(context, journal.as_ref(), Some(TAKEN_WAIT), || {
             Ok(is_taken(journal.as_ref(), &row, decided)?.then_some(()))
         })?;
+        if taken.is_none() {
+            let message = format!("run `{}` was told to go on and has not yet", row.run);
+            return Err(CliError::new(Exit::GoesOn, "not_yet", message)
+                .hint(format!("`skillhost status {}` tells how it stands", row.run)));
+        }
     }
     Ok(report)
 }

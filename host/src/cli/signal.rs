@@ -2,10 +2,11 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use skillhost_core::id::SignalName;
-use skillhost_core::machine::Command;
+use skillhost_core::machine::{Command, Status};
 use skillhost_core::payload::Payload;
 use skillhost_journal::{Journal, RunRow};
 
@@ -13,7 +14,7 @@ use super::args::{Here, SignalArgs};
 use super::context::Context;
 use super::drive::{self, Drive};
 use super::report::Report;
-use super::waits;
+use super::{waits, watch};
 use crate::daemon::Client;
 use crate::driver;
 use crate::error::{CliError, Result};
@@ -21,13 +22,17 @@ use crate::exit::Exit;
 use crate::input::{About, Spelling, Words};
 use crate::schema::Schema;
 
+/// How long `signal` waits for a run to take what it waits for.
+const TAKEN_WAIT: Duration = Duration::from_secs(20);
+
 pub(super) fn signal(args: SignalArgs, context: &Context) -> Result<Report> {
     let name = SignalName::parse(&args.name).map_err(|e| CliError::of(Exit::Invalid, "bad_name", &e))?;
     let value = json_input(args.input.as_deref(), &mut io::stdin().lock())?;
     let journal = context.journal()?;
     let row = context.find(journal.as_ref(), &args.run)?;
     // What is waited for now says what it takes; an event that is sent ahead is taken as it is.
-    for event in waits::events(journal.as_ref(), &row.run, name.as_str())? {
+    let waited_for = waits::events(journal.as_ref(), &row.run, name.as_str())?;
+    for event in &waited_for {
         check(event.schema.as_ref(), &value, &format!("the value of event `{name}`"))?;
     }
     let command = Command::Event {
@@ -35,7 +40,21 @@ pub(super) fn signal(args: SignalArgs, context: &Context) -> Result<Report> {
         value: Payload::of(&value),
         by: None,
     };
-    deliver(context, journal, &row, &command, Delivering::of("signal", args.here))
+    let how = Delivering::of("signal", args.here);
+    let report = deliver(context, Arc::clone(&journal), &row, &command, how)?;
+    if !how.here && !waited_for.is_empty() {
+        // Whoever looks next is not to see that it is still waited for. One that is paused takes it later.
+        watch::until(context, journal.as_ref(), Some(TAKEN_WAIT), || {
+            Ok((!lies_there(journal.as_ref(), &row, &command)?).then_some(()))
+        })?;
+    }
+    Ok(report)
+}
+
+fn lies_there(journal: &dyn Journal, row: &RunRow, command: &Command) -> Result<bool> {
+    let is_wanted = journal.run(&row.run)?.status == Status::Waiting;
+    let mut mail = journal.mail(&row.run)?.into_iter();
+    Ok(is_wanted && mail.any(|mail| mail.command == *command))
 }
 
 /// How a command reaches its run.

@@ -16,6 +16,7 @@ use super::report::{Envelope, ErrorMember, Report, WaitMember};
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::inbox_file::moment;
+use crate::service;
 use crate::terminal::{plain, plain_line};
 
 /// How many entries are read at a time when calls are looked for.
@@ -65,6 +66,12 @@ pub(super) fn report(context: &Context, journal: &dyn Journal, row: &RunRow) -> 
         Status::Paused => format!("hint: `{hint}` goes on\n"),
         _ => format!("hint: `{hint}` waits until it is over, or needs somebody again\n"),
     };
+    let waits_for_a_time = report.envelope.waits.iter().any(|wait| wait.until.is_some());
+    if waits_for_a_time && !service::is_installed(&context.home, context.environment.user_folder.as_deref()) {
+        report.notes.push_str(
+            "note: after a reboot the time counts on, and the next command notices it; `skillhost worker install` has the system do that at login\n",
+        );
+    }
     // A program finds the next command where it looks for one.
     if context.json {
         report.envelope.error = Some(ErrorMember {

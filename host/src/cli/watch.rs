@@ -1,5 +1,6 @@
 //! Waiting for the journal to say something, beside a daemon that may die meanwhile.
 
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use skillhost_journal::Journal;
@@ -23,6 +24,7 @@ pub(super) fn until<T>(
 ) -> Result<Option<T>> {
     let began = Instant::now();
     let mut revived = None;
+    let mut child: Option<Child> = None;
     let mut version = None;
     loop {
         let now = journal.data_version()?;
@@ -35,7 +37,15 @@ pub(super) fn until<T>(
             return Ok(None);
         }
         if revived.is_none_or(|at: Instant| at.elapsed() >= REVIVE_EVERY) {
-            daemon::revive(&context.home, journal)?;
+            if let Some(status) = child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+                child = None;
+                if !status.success() {
+                    return Err(daemon::did_not_start(&context.home, status));
+                }
+            }
+            if child.is_none() {
+                child = daemon::revive(&context.home, journal)?;
+            }
             revived = Some(Instant::now());
         }
         std::thread::sleep(LOOK_EVERY);

@@ -24,6 +24,7 @@ pub struct Client {
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     hello: Hello,
+    home: Home,
 }
 
 /// What a watched run shows.
@@ -57,7 +58,12 @@ impl Client {
             Err(_) => Err(silent(home)),
             // It was just ending.
             Ok(Ok(None) | Err(_)) => Ok(None),
-            Ok(Ok(Some(hello))) => Ok(Some(Self { reader, writer, hello })),
+            Ok(Ok(Some(hello))) => Ok(Some(Self {
+                reader,
+                writer,
+                hello,
+                home: home.clone(),
+            })),
         }
     }
 
@@ -120,12 +126,20 @@ impl Client {
             run: run.clone(),
             environment: environment.reveal().clone(),
         };
-        Ok(self.ask(&request).await?.is_some())
+        self.is_taken(&request).await
     }
 
     /// Says that something is in a run's mailbox. `false` if the daemon is gone.
     pub async fn wake(&mut self, run: &RunId) -> Result<bool> {
-        Ok(self.ask(&Request::Wake { run: run.clone() }).await?.is_some())
+        self.is_taken(&Request::Wake { run: run.clone() }).await
+    }
+
+    /// Asks for something that only a daemon does which is not ending; one that is, is waited for.
+    async fn is_taken(&mut self, request: &Request) -> Result<bool> {
+        match self.ask(request).await? {
+            Some(Reply::Drained) => start::wait_until_drained(&self.home).await.map(|()| false),
+            reply => Ok(reply.is_some()),
+        }
     }
 
     /// Returns how the daemon is, unless it is gone.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use skillhost_core::id::MailId;
+use skillhost_core::id::{Epoch, MailId};
 use skillhost_core::machine::Status as Standing;
 use skillhost_core::time::Timestamp;
 use skillhost_journal::{JournalError, RunFilter};
@@ -17,6 +17,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How often runs are looked for that nobody told of: rarely, as who makes one tells the daemon.
 const SEARCH_EVERY: Duration = Duration::from_secs(2);
+
+/// Within this time a run is told of by whoever made it.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
 /// The longest sleep before the wall clock is read again: it may have been set meanwhile.
 const LOOK_AT_CLOCK_EVERY: Duration = Duration::from_secs(30);
@@ -79,6 +82,7 @@ struct Seen {
 impl Seen {
     fn look(&mut self, roster: &Arc<Roster>) -> Result<(), JournalError> {
         let version = roster.journal().data_version()?;
+        let mut left_out = false;
         let search = self.searched.is_none_or(|at| at.elapsed() >= SEARCH_EVERY);
         if self.version == Some(version) {
             return Ok(());
@@ -93,12 +97,17 @@ impl Seen {
                 ..RunFilter::default()
             };
             for row in roster.journal().runs(&running)? {
-                roster.wake_if_away(&row.run);
+                // Whoever has just made a run is about to say so, with his keys.
+                let is_young = row.epoch == Epoch(0) && now().since(row.created_at) < TOLD_WITHIN;
+                match is_young {
+                    true => left_out = true,
+                    false => roster.wake_if_away(&row.run),
+                }
             }
             roster.reconsider_waits();
             self.searched = Some(Instant::now());
-            // Only now: what is left out of a search is not forgotten.
-            self.version = Some(version);
+            // Only now, and not before everything was taken: what is left out of a search is not forgotten.
+            self.version = Some(version).filter(|_| !left_out);
         }
         Ok(())
     }

@@ -14,14 +14,18 @@ mod roster;
 mod server;
 mod start;
 
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use skillhost_core::machine::Status as Standing;
-use skillhost_journal::{Journal, RunFilter, SqliteJournal};
+use skillhost_core::id::{MailId, RunId};
+use skillhost_core::machine::{Command, Status as Standing, Wait};
+use skillhost_core::time::Timestamp;
+use skillhost_journal::{Journal, RunFilter, RunRow, SqliteJournal};
 use skillhost_runtime::{Engine, EngineConfig, Loader, LoaderConfig};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 pub use client::{Client, Sight};
 pub use protocol::{Reply, Request, Status};
@@ -40,11 +44,14 @@ use server::Server;
 /// The most guests that may wait in memory, whatever they hold.
 const WAITING_MAX: usize = 448;
 
+/// How often it is seen to that there is something to do.
+const LOOK_AT_ROSTER_EVERY: Duration = Duration::from_secs(5);
+
 /// How often it is seen to that the state folder is still there.
 const LOOK_AT_FOLDER_EVERY: Duration = Duration::from_secs(2);
 
 /// How long notices may take that are still to be passed on when the daemon ends.
-const NOTICES_WAIT: Duration = Duration::from_secs(10);
+const NOTICES_WAIT: Duration = Duration::from_secs(3);
 
 /// How a daemon is to be.
 #[derive(Clone, Debug)]
@@ -126,44 +133,46 @@ async fn live(home: &Home, roster: Arc<Roster>, tenure: Tenure) -> Result<()> {
         roster: Arc::clone(&roster),
         tenure,
         connections: AtomicUsize::new(0),
-        disconnected: Notify::new(),
         ends,
     });
     tracing::info!(worker = %roster.worker().id(), "listening");
     begin(&roster)?;
-    let told = async {
-        // The sender lives as long as the server.
-        ended.wait_for(|ends| *ends).await.ok();
-    };
+    // Tasks of their own, so that none keeps another waiting.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(server::accept(Arc::clone(&server), listener));
+    tasks.spawn(lookout::keep_time(Arc::clone(&roster)));
+    tasks.spawn(lookout::look_around(Arc::clone(&roster)));
+    tasks.spawn(Arc::clone(&roster).tell_on());
     tokio::select! {
-        () = server::accept(Arc::clone(&server), listener) => {}
-        () = lookout::keep_time(Arc::clone(&roster)) => {}
-        () = lookout::look_around(Arc::clone(&roster)) => {}
-        () = roster.tell_on() => {}
+        // The sender lives as long as the server.
+        _ = ended.wait_for(|ends| *ends) => tracing::info!("told to end"),
         () = nothing_to_do(&server) => tracing::info!("nothing to do"),
         () = folder_gone(home) => tracing::error!("the state folder is gone"),
-        () = told => tracing::info!("told to end"),
-        () = terminated() => {
-            roster.drain();
-            roster.emptied().await;
-            tracing::info!("terminated");
-        }
+        () = terminated() => tracing::info!("terminated"),
     }
+    roster.drain();
+    roster.emptied().await;
+    tasks.shutdown().await;
     roster.tell_rest();
     Ok(())
 }
 
 /// Goes on with every run that nobody drives and that has something to do.
 fn begin(roster: &Arc<Roster>) -> Result<()> {
+    // Oldest first. What has come due and what has mail is noticed by the lookout.
+    for row in unfinished(roster.journal().as_ref())?.iter().rev() {
+        roster.wake(&row.run);
+    }
+    Ok(())
+}
+
+/// Returns the runs that were doing something when they were last driven, newest first.
+fn unfinished(journal: &dyn Journal) -> Result<Vec<RunRow>> {
     let running = RunFilter {
         status: vec![Standing::Running],
         ..RunFilter::default()
     };
-    // Oldest first.
-    for row in roster.journal().runs(&running)?.iter().rev() {
-        roster.wake(&row.run);
-    }
-    Ok(())
+    Ok(journal.runs(&running)?)
 }
 
 /// Waits until a service manager or a person asks the process to end.
@@ -179,17 +188,19 @@ async fn terminated() {
     }
 }
 
-/// Waits until there has been nothing to do for as long as the daemon stays. A time that a run waits for keeps it.
+/// Waits until there has been nothing to do for as long as the daemon stays. A time that a run waits for keeps it; who waits for somebody does not.
 async fn nothing_to_do(server: &Server) {
+    let tenure = &server.tenure;
+    let mut busy_at = Instant::now();
     loop {
-        server.roster.emptied().await;
-        tokio::time::sleep(server.tenure.idle).await;
-        let waits = server
-            .roster
-            .journal()
-            .next_deadline(skillhost_core::time::Timestamp(0));
-        let idle = server.roster.len() == 0 && server.connections.load(Ordering::SeqCst) == 0;
-        if idle && !server.tenure.stays && waits.is_ok_and(|deadline| deadline.is_none()) {
+        tokio::time::sleep(LOOK_AT_ROSTER_EVERY.min(tenure.idle)).await;
+        let is_idle = server.roster.working() == 0 && server.connections.load(Ordering::SeqCst) == 0;
+        if tenure.stays || !is_idle {
+            busy_at = Instant::now();
+            continue;
+        }
+        let waits = server.roster.journal().next_deadline(Timestamp(0));
+        if busy_at.elapsed() >= tenure.idle && waits.is_ok_and(|deadline| deadline.is_none()) {
             return;
         }
     }
@@ -208,24 +219,52 @@ pub fn is_there(home: &Home) -> bool {
 }
 
 /// Starts the daemon if there is something that it would do, and does not wait for it. For commands that only look.
-pub fn revive(home: &Home, journal: &dyn Journal) -> Result<()> {
-    if is_there(home) {
-        return Ok(());
+pub fn revive(home: &Home, journal: &dyn Journal) -> Result<Option<Child>> {
+    match !is_there(home) && has_business(home, journal)? {
+        true => start::spawn(home).map(Some),
+        false => Ok(None),
     }
-    let running = RunFilter {
-        status: vec![Standing::Running],
-        ..RunFilter::default()
-    };
-    let interrupted =
-        |row: &skillhost_journal::RunRow| row.holder.as_ref().is_none_or(|holder| !driver::is_alive(home, holder));
-    let due = !journal
+}
+
+/// Says why a daemon that was started ended at once.
+pub fn did_not_start(home: &Home, status: ExitStatus) -> CliError {
+    start::ended(home, status)
+}
+
+/// Returns whether a daemon would find something to do: a run that was interrupted, a time that has come, mail that is waited for.
+fn has_business(home: &Home, journal: &dyn Journal) -> Result<bool> {
+    let is_held = |row: &RunRow| row.holder.as_ref().is_some_and(|holder| driver::is_alive(home, holder));
+    if unfinished(journal)?.iter().any(|row| !is_held(row)) {
+        return Ok(true);
+    }
+    if journal
         .due(driver::now())?
         .iter()
-        .all(|due| due.status != Standing::Waiting);
-    if due || journal.runs(&running)?.iter().any(interrupted) {
-        start::spawn(home)?;
+        .any(|due| due.status == Standing::Waiting)
+    {
+        return Ok(true);
     }
-    Ok(())
+    for (run, _) in journal.mail_since(MailId(0))? {
+        if is_waited_for(journal, &run)? && !is_held(&journal.run(&run)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Returns whether a run does something with its mail, as it stands. Events and notes that were sent ahead lie there until they are asked for.
+fn is_waited_for(journal: &dyn Journal, run: &RunId) -> Result<bool> {
+    let waits = journal.waits(run)?;
+    let mail = journal.mail(run)?;
+    Ok(mail.iter().any(|mail| match &mail.command {
+        Command::Event { name, .. } => waits.iter().any(|wait| wait.wait == Wait::Event(name.clone())),
+        Command::Note { .. } => false,
+        Command::Cancel { .. }
+        | Command::Answer { .. }
+        | Command::Decide { .. }
+        | Command::Pause { .. }
+        | Command::Resume { .. } => true,
+    }))
 }
 
 /// Kills the process that is the daemon, whatever it does, and returns which it was (rule L1). Its runs go on in the next.
@@ -233,7 +272,7 @@ pub async fn kill(home: &Home) -> Result<Option<u32>> {
     start::kill(home).await
 }
 
-/// Waits until no process is the daemon.
+/// Waits until no process is the daemon; not for long.
 pub async fn wait_until_gone(home: &Home) -> Result<()> {
     start::wait_until_gone(home).await
 }

@@ -3,16 +3,17 @@
 //! A run that only waits and has left memory has no task; a time that comes, mail or a command brings it back ([`Roster::wake`]).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use skillhost_core::id::{Digest, RunId, WorkerId};
 use skillhost_core::machine::{Command, Status as Standing};
 use skillhost_core::payload::Payload;
 use skillhost_effects::model::{self, Environment, Settings};
 use skillhost_journal::{Journal, RunRow, Trouble};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 use super::fate::{self, Fate};
 use super::herald::{Herald, Sight};
@@ -30,7 +31,9 @@ pub(super) struct Roster {
     residency: Arc<Residency>,
     model: model::Config,
     own: Arc<Environment>,
-    tasks: Mutex<HashMap<RunId, Arc<Ring>>>,
+    tasks: Mutex<Tasks>,
+    /// How many tasks there are, for whoever waits until there are none.
+    count: watch::Sender<usize>,
     environments: Mutex<HashMap<RunId, Arc<Environment>>>,
     watched: Mutex<HashMap<RunId, broadcast::Sender<Reply>>>,
     schemas: Mutex<HashMap<Digest, Arc<Schema>>>,
@@ -39,9 +42,14 @@ pub(super) struct Roster {
     herald: Herald,
     /// Rung when a run has left memory or ended: something else may be due next.
     waits_changed: Notify,
-    /// Rung when the last run has left.
-    empty: Notify,
-    draining: AtomicBool,
+}
+
+/// The runs in memory or on their way there.
+#[derive(Default)]
+struct Tasks {
+    rings: HashMap<RunId, Arc<Ring>>,
+    /// Nothing is begun any more.
+    draining: bool,
 }
 
 impl Roster {
@@ -59,14 +67,13 @@ impl Roster {
             model,
             own: Arc::new(own),
             tasks: Mutex::default(),
+            count: watch::Sender::new(0),
             environments: Mutex::default(),
             watched: Mutex::default(),
             schemas: Mutex::default(),
             foreign: Mutex::default(),
             herald,
             waits_changed: Notify::new(),
-            empty: Notify::new(),
-            draining: AtomicBool::new(false),
         })
     }
 
@@ -80,15 +87,22 @@ impl Roster {
 
     /// Returns how many runs are in memory or on their way there.
     pub(super) fn len(&self) -> usize {
-        lock(&self.tasks).len()
+        lock(&self.tasks).rings.len()
     }
 
-    fn is_driven(&self, run: &RunId) -> bool {
-        lock(&self.tasks).contains_key(run)
+    /// Returns how many of them do not only wait.
+    pub(super) fn working(&self) -> usize {
+        self.len().saturating_sub(self.residency.resting())
+    }
+
+    /// Returns whether somebody sees to a run: a task of its own, or the thread that waits for the worker which drives it.
+    fn is_seen_to(&self, run: &RunId) -> bool {
+        let foreign = lock(&self.foreign);
+        lock(&self.tasks).rings.contains_key(run) || foreign.values().any(|runs| runs.contains(run))
     }
 
     /// Tells of runs that ended or need somebody, for ever.
-    pub(super) async fn tell_on(&self) {
+    pub(super) async fn tell_on(self: Arc<Self>) {
         let is_watched = |run: &RunId| self.is_watched(run);
         self.herald.tell_on(self.journal().as_ref(), is_watched).await;
     }
@@ -115,60 +129,83 @@ impl Roster {
 
     /// Waits until no run is in memory or on its way there.
     pub(super) async fn emptied(&self) {
-        while self.len() > 0 {
-            self.empty.notified().await;
-        }
+        let mut count = self.count.subscribe();
+        // The sender lives as long as the roster.
+        count.wait_for(|count| *count == 0).await.ok();
     }
 
-    /// Drives a run, with what its launcher's environment says of its provider.
-    pub(super) fn drive(self: &Arc<Self>, run: &RunId, environment: Environment) {
-        {
-            let mut environments = lock(&self.environments);
-            // Most runs have the same one.
-            let shared = match *self.own == environment {
-                true => None,
-                false => Some(environments.values().find(|known| ***known == environment).cloned())
-                    .map(|known| known.unwrap_or_else(|| Arc::new(environment))),
-            };
-            match shared {
-                Some(shared) => environments.insert(run.clone(), shared),
-                None => environments.remove(run),
-            };
-        }
-        self.wake(run);
+    /// Drives a run, with what its launcher's environment says of its provider; `false` if nothing is begun any more.
+    pub(super) fn drive(self: &Arc<Self>, run: &RunId, environment: Environment) -> bool {
+        self.keep(run, environment);
+        self.wake(run)
     }
 
-    /// Goes on with a run, because something may have happened to it.
-    pub(super) fn wake(self: &Arc<Self>, run: &RunId) {
-        if self.draining.load(Ordering::SeqCst) {
+    /// Keeps what a launcher's environment says of a run's provider. One that says nothing does not take the place of one that did.
+    fn keep(&self, run: &RunId, environment: Environment) {
+        let mut environments = lock(&self.environments);
+        if environment.names_no_provider() && environments.contains_key(run) {
             return;
         }
+        // Most runs have the same one.
+        if *self.own == environment {
+            environments.remove(run);
+            return;
+        }
+        let known = environments.values().find(|known| ***known == environment).cloned();
+        environments.insert(run.clone(), known.unwrap_or_else(|| Arc::new(environment)));
+    }
+
+    /// Goes on with a run, because something may have happened to it; `false` if nothing is begun any more.
+    pub(super) fn wake(self: &Arc<Self>, run: &RunId) -> bool {
         let ring = {
             let mut tasks = lock(&self.tasks);
-            if let Some(ring) = tasks.get(run) {
-                return ring.ring();
+            if tasks.draining {
+                return false;
+            }
+            if let Some(ring) = tasks.rings.get(run) {
+                ring.ring();
+                return true;
             }
             let ring = Arc::new(Ring::default());
-            tasks.insert(run.clone(), Arc::clone(&ring));
+            tasks.rings.insert(run.clone(), Arc::clone(&ring));
+            self.count.send_replace(tasks.rings.len());
             ring
         };
         let (roster, run) = (Arc::clone(self), run.clone());
-        tokio::spawn(async move { roster.go(&run, &ring).await });
+        tokio::spawn(async move {
+            let going = AssertUnwindSafe(roster.go(&run, &ring)).catch_unwind();
+            if going.await.is_err() {
+                // A fault of ours, and of this run alone; whoever looks for runs that nobody drives finds it again.
+                tracing::error!(%run, "the daemon panicked while it drove this run");
+                roster.forget(&mut lock(&roster.tasks), &run);
+            }
+        });
+        true
     }
 
-    /// Goes on with a run that is not in memory.
+    /// Goes on with a run that nobody sees to.
     pub(super) fn wake_if_away(self: &Arc<Self>, run: &RunId) {
-        if !self.is_driven(run) {
+        if !self.is_seen_to(run) {
             self.wake(run);
         }
     }
 
     /// Stops to begin anything: what is under way is recorded when it comes back, and every run leaves memory.
     pub(super) fn drain(&self) {
-        self.draining.store(true, Ordering::SeqCst);
-        for ring in lock(&self.tasks).values() {
+        let mut tasks = lock(&self.tasks);
+        tasks.draining = true;
+        for ring in tasks.rings.values() {
             ring.drain();
         }
+    }
+
+    fn is_draining(&self) -> bool {
+        lock(&self.tasks).draining
+    }
+
+    fn forget(&self, tasks: &mut Tasks, run: &RunId) {
+        tasks.rings.remove(run);
+        self.count.send_replace(tasks.rings.len());
     }
 
     /// Returns what is seen of a run from now on.
@@ -185,17 +222,22 @@ impl Roster {
         lock(&self.watched).get(run).cloned()
     }
 
-    /// Tells whoever watches the run, and whoever keeps the time, that it stands otherwise.
-    fn tell(&self, run: &RunId) {
+    /// Tells whoever watches the run that it stands otherwise.
+    fn look(&self, run: &RunId) {
         if let Some(sender) = self.sender(run) {
             // Nobody may be watching any more.
             sender.send(Reply::Look).ok();
         }
+    }
+
+    /// Tells whoever watches the run, and whoever keeps the time, that it stands otherwise.
+    fn tell(&self, run: &RunId) {
+        self.look(run);
         self.waits_changed.notify_one();
     }
 
     /// Drives a run, attempt after attempt, until nothing is to be done for now.
-    async fn go(self: Arc<Self>, run: &RunId, ring: &Arc<Ring>) {
+    async fn go(self: &Arc<Self>, run: &RunId, ring: &Arc<Ring>) {
         let mut failures = 0;
         loop {
             ring.answer();
@@ -217,7 +259,7 @@ impl Roster {
                     tracing::warn!(%run, failures, "attempt failed, tried again in {pause:?}: {why}");
                     self.tell(run);
                     self.pause(ring, pause).await;
-                    if !self.draining.load(Ordering::SeqCst) {
+                    if !self.is_draining() {
                         continue;
                     }
                 }
@@ -225,7 +267,15 @@ impl Roster {
                     self.park(run, &trouble);
                     self.herald.note(run, Sight::Parked);
                 }
-                Fate::Elsewhere(holder) => self.wait_for(holder, run),
+                Fate::Elsewhere(holder) => {
+                    self.wait_for(holder, run);
+                    // Nothing else is due for that.
+                    self.look(run);
+                    if self.leave(run, ring) {
+                        return;
+                    }
+                    continue;
+                }
                 Fate::Gone(why) => tracing::warn!(%run, "left alone: {why}"),
             }
             self.tell(run);
@@ -246,13 +296,10 @@ impl Roster {
     /// Ends the task of a run, unless somebody has rung since its last look.
     fn leave(&self, run: &RunId, ring: &Ring) -> bool {
         let mut tasks = lock(&self.tasks);
-        if ring.is_rung() && !self.draining.load(Ordering::SeqCst) {
+        if ring.is_rung() && !tasks.draining {
             return false;
         }
-        tasks.remove(run);
-        if tasks.is_empty() {
-            self.empty.notify_one();
-        }
+        self.forget(&mut tasks, run);
         true
     }
 
@@ -263,6 +310,9 @@ impl Roster {
             return Ok(None);
         }
         let stay = self.residency.enter(&row.skill).await;
+        if self.is_draining() {
+            return Ok(None);
+        }
         let schema = self.output_schema(&row).await?;
         let settings = Settings::new(self.model.clone(), (*self.environment(run)).clone());
         let settings = settings.with_keys(self.worker.home().keys());
@@ -321,8 +371,11 @@ impl Roster {
     fn wait_for(self: &Arc<Self>, holder: WorkerId, run: &RunId) {
         let mut foreign = lock(&self.foreign);
         let runs = foreign.entry(holder.clone()).or_default();
-        runs.push(run.clone());
-        if runs.len() > 1 {
+        let is_first = runs.is_empty();
+        if !runs.contains(run) {
+            runs.push(run.clone());
+        }
+        if !is_first {
             return;
         }
         drop(foreign);

@@ -12,7 +12,7 @@ use tokio::io::BufReader;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::Tenure;
 use super::protocol::{self, Hello, Reply, Request, Status};
@@ -30,8 +30,6 @@ pub(super) struct Server {
     pub(super) roster: Arc<Roster>,
     pub(super) tenure: Tenure,
     pub(super) connections: AtomicUsize,
-    /// Rung when a connection has ended.
-    pub(super) disconnected: Notify,
     /// Set when the daemon is to end.
     pub(super) ends: watch::Sender<bool>,
 }
@@ -60,7 +58,6 @@ pub(super) async fn accept(server: Arc<Server>, listener: UnixListener) {
                         tracing::debug!("a connection ended: {error}");
                     }
                     server.connections.fetch_sub(1, Ordering::SeqCst);
-                    server.disconnected.notify_one();
                 });
             }
             Err(error) => {
@@ -102,6 +99,7 @@ impl<'a> Connection<'a> {
             match request {
                 Request::Watch { run } => return self.show(&run).await,
                 Request::Stop => return self.stop().await,
+                Request::StopIfIdle => return self.stop_if_idle().await,
                 other => {
                     let reply = self.answer(other);
                     protocol::write(&mut self.writer, &reply).await?;
@@ -112,22 +110,20 @@ impl<'a> Connection<'a> {
 
     fn answer(&self, request: Request) -> Reply {
         let roster = &self.server.roster;
-        match request {
+        let taken = match request {
             Request::Drive { run, environment } => {
-                roster.drive(&run, Environment::of(|name| environment.get(name).cloned()));
-                Reply::Done
+                roster.drive(&run, Environment::of(|name| environment.get(name).cloned()))
             }
-            Request::Wake { run } => {
-                roster.wake(&run);
-                Reply::Done
+            Request::Wake { run } => roster.wake(&run),
+            Request::Status => return Reply::Status(Box::new(self.status())),
+            Request::Watch { .. } | Request::Stop | Request::StopIfIdle => {
+                unreachable!("they take the connection over")
             }
-            Request::Status => Reply::Status(Box::new(self.status())),
-            Request::StopIfIdle if roster.len() > 0 => Reply::Busy,
-            Request::StopIfIdle => {
-                self.server.ends.send_replace(true);
-                Reply::Drained
-            }
-            Request::Watch { .. } | Request::Stop => unreachable!("they take the connection over"),
+        };
+        match taken {
+            true => Reply::Done,
+            // It is for the next daemon.
+            false => Reply::Drained,
         }
     }
 
@@ -162,6 +158,19 @@ impl<'a> Connection<'a> {
                 Err(RecvError::Closed) => return Ok(()),
             }
         }
+    }
+
+    /// Ends the daemon if no run works. Those that only wait leave memory.
+    async fn stop_if_idle(mut self) -> io::Result<()> {
+        let roster = &self.server.roster;
+        if roster.working() > 0 {
+            return protocol::write(&mut self.writer, &Reply::Busy).await;
+        }
+        roster.drain();
+        roster.emptied().await;
+        let told = protocol::write(&mut self.writer, &Reply::Drained).await;
+        self.server.ends.send_replace(true);
+        told
     }
 
     /// Lets what is under way come back, and ends the daemon.

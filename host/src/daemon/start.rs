@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -13,12 +13,16 @@ use crate::env;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::home::{self, Home};
+use crate::terminal;
 
 /// How long a daemon may take until it listens.
 const START_WAIT: Duration = Duration::from_secs(30);
 
 /// How long a process that was killed may take to be gone.
 const GONE_WAIT: Duration = Duration::from_secs(10);
+
+/// After this long, whoever waits is told for what.
+const TELL_AFTER: Duration = Duration::from_secs(1);
 
 /// The first pause between two looks; each is twice as long as the one before.
 const PAUSE_FIRST: Duration = Duration::from_millis(1);
@@ -29,21 +33,24 @@ const PAUSE_LONGEST: Duration = Duration::from_millis(32);
 /// The file that takes what the daemon says before it has a log, and what it says when it panics.
 const STDERR: &str = "daemon.stderr";
 
+/// The file is emptied when it is longer than this, in bytes.
+const STDERR_BYTES_MAX: u64 = 1 << 20;
+
 /// Starts the daemon and connects to it. Of several that are started at once one stays, and all connect to it.
 pub(super) async fn start(home: &Home) -> Result<Client> {
-    let mut child = spawn(home)?;
+    let mut child = Some(spawn(home)?);
     let mut pauses = Pauses::new(START_WAIT);
     loop {
         if let Some(client) = Client::connect(home).await? {
             return Ok(client);
         }
-        let ended = child.as_mut().map(Child::try_wait).transpose();
-        match ended.map(Option::flatten) {
-            Ok(Some(status)) if !status.success() => return Err(did_not_start(home, &status.to_string())),
+        let end = child.as_mut().map(Child::try_wait).transpose();
+        match end.map(Option::flatten) {
+            Ok(Some(status)) if !status.success() => return Err(ended(home, status)),
             // Another one was faster, and listens soon; or it had nothing to do for a while and is gone again.
             Ok(Some(_)) => child = None,
             Ok(None) if child.is_none() && address::holder(home).is_ok_and(|holder| holder.is_none()) => {
-                child = spawn(home)?;
+                child = Some(spawn(home)?);
             }
             Ok(None) => {}
             Err(error) => return Err(did_not_start(home, &error.to_string())),
@@ -55,13 +62,15 @@ pub(super) async fn start(home: &Home) -> Result<Client> {
 }
 
 /// Starts the daemon and does not wait for it: for commands that only notice that there is something to do.
-pub(super) fn spawn(home: &Home) -> Result<Option<Child>> {
+pub(super) fn spawn(home: &Home) -> Result<Child> {
     let spawned = (|| {
         home::make_folder(&home.logs())?;
-        let said = File::options()
-            .create(true)
-            .append(true)
-            .open(home.logs().join(STDERR))?;
+        let path = home.logs().join(STDERR);
+        let is_long = std::fs::metadata(&path).is_ok_and(|said| said.len() > STDERR_BYTES_MAX);
+        let said = File::options().create(true).append(true).open(path)?;
+        if is_long {
+            said.set_len(0)?;
+        }
         Command::new(std::env::current_exe()?)
             .args(["worker", "run", "--detached"])
             .env(env::HOME, home.root())
@@ -71,16 +80,18 @@ pub(super) fn spawn(home: &Home) -> Result<Option<Child>> {
             .stderr(said)
             .spawn()
     })();
-    spawned.map(Some).map_err(|e| did_not_start(home, &e.to_string()))
+    spawned.map_err(|e| did_not_start(home, &e.to_string()))
+}
+
+/// Says why a daemon that ended at once did not start: in its own words, which are the last that it wrote.
+pub(super) fn ended(home: &Home, status: ExitStatus) -> CliError {
+    let said = std::fs::read_to_string(home.logs().join(STDERR)).unwrap_or_default();
+    let last = said.lines().rev().find_map(|line| line.strip_prefix("error: "));
+    did_not_start(home, last.unwrap_or(&status.to_string()))
 }
 
 fn did_not_start(home: &Home, why: &str) -> CliError {
-    let said = std::fs::read_to_string(home.logs().join(STDERR)).unwrap_or_default();
-    let last = said.lines().rev().find(|line| line.starts_with("error: "));
-    let message = match last {
-        Some(line) => format!("the daemon did not start: {}", line.trim_start_matches("error: ")),
-        None => format!("the daemon did not start: {why}"),
-    };
+    let message = format!("the daemon did not start: {why}");
     CliError::new(Exit::Host, "daemon_did_not_start", message).hint(format!(
         "`{}` holds what it said; `--here` drives a run without it",
         home.logs().join(STDERR).display()
@@ -95,6 +106,20 @@ pub(super) async fn wait_until_gone(home: &Home) -> Result<()> {
             let message = format!("process {}, which is the daemon, does not end", pid.as_raw_nonzero());
             return Err(CliError::new(Exit::Held, "daemon_stays", message)
                 .hint("`skillhost worker stop --force` ends it; its runs go on in the next"));
+        }
+    }
+    Ok(())
+}
+
+/// Waits until a daemon that is ending is gone, however long what is under way takes to come back.
+pub(super) async fn wait_until_drained(home: &Home) -> Result<()> {
+    let mut told = false;
+    let mut pauses = Pauses::new(TELL_AFTER);
+    while holder(home)?.is_some() {
+        if !pauses.pause().await && !std::mem::replace(&mut told, true) {
+            terminal::note(
+                "note: the daemon is ending, and records what is under way; the next one starts after that ...",
+            );
         }
     }
     Ok(())

@@ -49,7 +49,8 @@ pub(super) fn holder(folder: &Path, worker: &WorkerId) -> io::Result<Holder> {
     match File::options().write(true).open(file_of(folder, worker)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Holder::Gone),
         Err(error) => Err(error),
-        Ok(file) => match file.try_lock() {
+        // Shared, so that several who ask at once do not take each other for the holder.
+        Ok(file) => match file.try_lock_shared() {
             Ok(()) => Ok(Holder::Gone),
             Err(TryLockError::WouldBlock) => Ok(Holder::Alive),
             Err(TryLockError::Error(error)) => Err(error),
@@ -62,7 +63,7 @@ pub(super) fn wait_until_gone(folder: &Path, worker: &WorkerId) -> io::Result<()
     match File::options().write(true).open(file_of(folder, worker)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(file) => file.lock(),
+        Ok(file) => file.lock_shared(),
     }
 }
 
@@ -73,7 +74,7 @@ fn sweep(folder: &Path) -> io::Result<()> {
         let Ok(file) = File::options().write(true).open(&path) else {
             continue;
         };
-        if file.try_lock().is_ok() {
+        if file.try_lock_shared().is_ok() {
             fs::remove_file(&path).ok();
         }
     }

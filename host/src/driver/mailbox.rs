@@ -13,6 +13,9 @@ use tokio::time::{Interval, MissedTickBehavior};
 /// How often the database is asked whether anything was written, where nobody says so.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// After a look that failed, how long until the next.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+
 /// How it is learnt that something was put into a mailbox.
 #[derive(Clone, Debug)]
 pub enum Bell {
@@ -69,6 +72,8 @@ pub(super) struct Mailbox {
     journal: Arc<dyn Journal>,
     run: RunId,
     when: When,
+    /// The last look failed.
+    again: bool,
 }
 
 enum When {
@@ -86,17 +91,32 @@ impl Mailbox {
                 When::Looking { seen: None, ticks }
             }
         };
-        Self { journal, run, when }
+        Self {
+            journal,
+            run,
+            when,
+            again: false,
+        }
     }
 
     /// Waits until it is time to look again. May be dropped and asked again.
     pub(super) async fn due(&mut self) {
+        if self.again {
+            tokio::time::sleep(AFTER_ERROR).await;
+            self.again = false;
+            return;
+        }
         match &mut self.when {
             When::Rung(ring) => ring.heard().await,
             When::Looking { ticks, .. } => {
                 ticks.tick().await;
             }
         }
+    }
+
+    /// Has it looked into again soon, because it could not be.
+    pub(super) fn look_again(&mut self) {
+        self.again = true;
     }
 
     /// Returns whether nothing more is to be begun.

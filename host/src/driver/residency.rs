@@ -90,6 +90,11 @@ impl Residency {
         }
     }
 
+    /// Returns how many runs rest in memory.
+    pub fn resting(&self) -> usize {
+        self.waiting().guests.len()
+    }
+
     /// The skill's own slot comes first, so that a run which waits for its skill's turn keeps no other skill waiting.
     async fn slot(&self, skill: &SkillName) -> Held {
         let of_skill = match self.slots_of.get(skill) {

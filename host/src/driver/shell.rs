@@ -259,9 +259,15 @@ impl<'a> Shell<'a> {
             },
             Beside::Event(event) => self.tell(event),
             Beside::Mail if self.mailbox.is_draining() => self.tell(Event::Drain),
-            Beside::Mail => match self.mailbox.look()? {
-                mail if mail.is_empty() => Ok(Step::Wait),
-                mail => self.tell(Event::Mail(mail)),
+            // One that cannot be read now is looked into again: what is under way is not given up for it.
+            Beside::Mail => match self.mailbox.look() {
+                Ok(mail) if mail.is_empty() => Ok(Step::Wait),
+                Ok(mail) => self.tell(Event::Mail(mail)),
+                Err(error) => {
+                    tracing::warn!("could not look into a mailbox: {error}");
+                    self.mailbox.look_again();
+                    Ok(Step::Wait)
+                }
             },
             Beside::Leave => unreachable!("only who rests is asked to leave"),
             Beside::Progress(number, progress) => {

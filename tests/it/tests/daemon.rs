@@ -301,3 +301,170 @@ fn a_daemon_that_was_stopped_by_a_signal_keeps_its_runs_until_it_is_killed() {
     assert_eq!(place.json(&["resume", "--here", "it"])["result"]["steps"], 2);
     assert!(place.asked(&run, skillhost_core::id::Number(0)) <= 2);
 }
+
+/// Says hello as a daemon of another version, and answers one request so; then it is gone.
+fn other_daemon(place: &Place, protocol: u32, answer: &'static str) -> std::thread::JoinHandle<String> {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    place.state().make().unwrap();
+    let path = place.home().join("daemon.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        writeln!(stream, r#"{{"protocol":{protocol},"version":"0.0.9"}}"#).unwrap();
+        let mut asked = String::new();
+        BufReader::new(stream.try_clone().unwrap())
+            .read_line(&mut asked)
+            .unwrap();
+        std::fs::remove_file(path).unwrap();
+        writeln!(stream, "{answer}").unwrap();
+        asked
+    })
+}
+
+#[test]
+fn a_daemon_of_another_version_is_replaced_when_it_has_nothing_to_do() {
+    let place = Place::new(PROGRAM, &["steps"]);
+    let old = other_daemon(&place, 1, r#""drained""#);
+    let done = place.json(&["launch", "steps", "--n", "1", "--await"]);
+    assert_eq!(done["status"], "done");
+    assert_eq!(old.join().unwrap().trim(), r#""stop_if_idle""#);
+}
+
+#[test]
+fn a_busy_daemon_of_another_protocol_is_left_and_told_of() {
+    let place = Place::new(PROGRAM, &["steps"]);
+    let old = other_daemon(&place, 7, r#""busy""#);
+    let refused = place.any_json(&["launch", "steps", "--id", "it", "--n", "1", "--await"]);
+    assert_eq!(refused["error"]["code"], "other_version", "{refused}");
+    old.join().unwrap();
+    // The run was made, and the next daemon has it.
+    assert_eq!(place.json(&["wait", "it"])["status"], "done");
+}
+
+#[test]
+fn a_state_folder_that_is_removed_ends_its_daemon() {
+    let place = Place::new(PROGRAM, &["steps"]);
+    place.json(&["worker", "start"]);
+    let pid = place.daemon_pid().unwrap();
+    std::fs::remove_dir_all(place.home()).unwrap();
+    place.until(|| rustix::process::test_kill_process(pid).is_err());
+}
+
+#[test]
+fn a_note_is_left_for_a_run_and_read_when_its_skill_asks() {
+    let place = Place::new(PROGRAM, &["waits", "notes"]);
+    place.json(&["launch", "waits", "--id", "it"]);
+    assert_eq!(place.json(&["inject", "it", "-m", "Hurry"])["status"], "waiting");
+    place.json(&["signal", "it", "go"]);
+    assert_eq!(
+        place.json(&["wait", "it"])["status"],
+        "done",
+        "a note that nobody reads is in nobody's way"
+    );
+    let over = place.any_json(&["inject", "it", "-m", "Too late"]);
+    assert_eq!(over["error"]["code"], "run_is_over");
+}
+
+#[test]
+fn waiting_for_several_runs_ends_with_the_first_or_with_all_and_says_when_the_time_is_over() {
+    let place = Place::new(PROGRAM, &["steps", "waits"]);
+    place.json(&[
+        "launch",
+        "waits",
+        "--id",
+        "slow",
+        "--input",
+        r#"{"what":"time","ms":3600000}"#,
+    ]);
+    place.json(&["launch", "steps", "--id", "quick", "--n", "1"]);
+    let any = place.json(&["wait", "slow", "quick", "--any"]);
+    assert_eq!(any["runs"].as_array().unwrap().len(), 2);
+    let over = place.any_json(&["wait", "slow", "quick", "--for", "1ms"]);
+    assert_eq!(over["exit_code"], GOES_ON);
+    place.json(&["cancel", "slow"]);
+    assert_eq!(place.any_json(&["wait", "slow"])["exit_code"], 50);
+}
+
+#[test]
+fn runs_that_only_wait_keep_no_daemon_that_is_told_to_stop() {
+    let place = Place::new(PROGRAM, &["waits"]);
+    let run = run_id(&place.json(&["launch", "waits", "--id", "it"]));
+    place.until(|| place.status_of(&run) == "waiting");
+    let stopped = place.run(&["worker", "stop"]);
+    assert!(stopped.status.success(), "{}", told(&stopped));
+    assert_eq!(place.status_of(&run), "waiting");
+    assert_eq!(place.json(&["signal", "it", "go"])["status"], "waiting");
+    assert_eq!(
+        place.json(&["wait", "it"])["status"],
+        "done",
+        "an event that was taken is waited for no more"
+    );
+}
+
+#[test]
+fn a_daemon_that_is_terminated_while_runs_wait_ends_and_takes_nothing_more() {
+    let place = Place::new(PROGRAM, &["waits"]);
+    let run = run_id(&place.json(&["launch", "waits", "--id", "it"]));
+    place.until(|| place.status_of(&run) == "waiting");
+    let pid = place.daemon_pid().unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    place.until(|| rustix::process::test_kill_process(pid).is_err());
+    place.json(&["signal", "it", "go"]);
+    assert_eq!(place.json(&["wait", "it"])["status"], "done");
+}
+
+#[test]
+fn what_was_left_in_a_mailbox_while_no_daemon_was_there_is_noticed_by_whoever_looks() {
+    use skillhost_core::machine::Command as Told;
+    let place = Place::new(PROGRAM, &["waits"]);
+    let input = json!({"what": "answer"}).to_string();
+    let run = run_id(&place.json(&["launch", "waits", "--id", "it", "--input", &input]));
+    place.until(|| place.status_of(&run) == "waiting");
+    place.kill_daemon();
+    let answer = Told::Answer {
+        number: skillhost_core::id::Number(0),
+        value: skillhost_core::payload::Payload::of(&json!({"approve": true, "comment": ""})),
+        by: None,
+    };
+    place
+        .journal()
+        .post_mail(&run, skillhost::driver::now(), &answer)
+        .unwrap();
+    place.run(&["list"]);
+    place.until(|| place.status_of(&run) == "done");
+}
+
+#[test]
+fn a_paused_run_that_is_resumed_and_awaited_is_awaited_to_its_end() {
+    let place = Place::new(PROGRAM, &["waits"]);
+    let input = json!({"what": "time", "ms": 1}).to_string();
+    let run = run_id(&place.json(&[
+        "launch",
+        "waits",
+        "--id",
+        "it",
+        "--input",
+        &json!({"times": 2}).to_string(),
+    ]));
+    place.until(|| place.status_of(&run) == "waiting");
+    place.json(&["pause", "it"]);
+    place.json(&["signal", "it", "go"]);
+    place.json(&["signal", "it", "go"]);
+    assert_eq!(place.json(&["resume", "it", "--await"])["status"], "done");
+    let timer = place.json(&["launch", "waits", "--input", &input, "--await"]);
+    assert_eq!(timer["status"], "done");
+}
+
+#[test]
+fn p4_a_decision_about_a_paused_run_lifts_the_pause() {
+    let place = Place::new(PROGRAM, &["acts"]);
+    place.server.hold_acts();
+    let run = run_id(&place.json(&["launch", "acts", "--id", "it"]));
+    place.until(|| !place.server.counts().acts.is_empty());
+    place.kill_daemon();
+    place.json(&["worker", "start"]);
+    place.until(|| place.status_of(&run) == "parked");
+    place.json(&["pause", "it"]);
+    place.json(&["resume", "it", "--skip", "0"]);
+    place.until(|| place.answered(&run).len() == 1);
+}

@@ -244,6 +244,11 @@ impl Environment {
         &self.0
     }
 
+    /// Returns whether it says nothing of a provider.
+    pub fn names_no_provider(&self) -> bool {
+        self.0.keys().all(|name| name == variable::PATH)
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
