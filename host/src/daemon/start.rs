@@ -125,15 +125,36 @@ pub(super) async fn wait_until_drained(home: &Home) -> Result<()> {
     Ok(())
 }
 
-/// Kills the process that holds the daemon's lock (rule L1), and waits until it is gone. Returns which it was.
+/// Returns the process groups that a process has started: its children that lead one. What they do would go on without it, and be done again by the next daemon.
+///
+/// `ps` is asked, as every system has it and none has a call for this in common.
+fn groups_of(pid: Pid) -> Vec<Pid> {
+    let listed = Command::new("ps").args(["-A", "-o", "pid=,ppid=,pgid="]).output();
+    let Ok(listed) = listed else { return Vec::new() };
+    let lines = String::from_utf8_lossy(&listed.stdout);
+    let children = lines.lines().filter_map(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<i32>);
+        let (child, parent, group) = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
+        let leads = parent == pid.as_raw_nonzero().get() && group == child;
+        Pid::from_raw(group).filter(|_| leads)
+    });
+    children.collect()
+}
+
+/// Kills the process that holds the daemon's lock and the process groups that it started (rule L1), and waits until it is gone. Returns which it was.
 pub(super) async fn kill(home: &Home) -> Result<Option<u32>> {
     let Some(pid) = holder(home)? else { return Ok(None) };
+    let groups = groups_of(pid);
     match rustix::process::kill_process(pid, Signal::KILL) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
         Err(error) => {
             let message = format!("could not kill process {}, which is the daemon", pid.as_raw_nonzero());
             return Err(CliError::new(Exit::Host, "not_killed", message).caused_by(&io::Error::from(error)));
         }
+    }
+    for group in groups {
+        // It may have ended with the process that started it.
+        rustix::process::kill_process_group(group, Signal::KILL).ok();
     }
     wait_until_gone(home).await?;
     Ok(Some(pid.as_raw_nonzero().get().unsigned_abs()))

@@ -468,3 +468,42 @@ fn p4_a_decision_about_a_paused_run_lifts_the_pause() {
     place.json(&["resume", "it", "--skip", "0"]);
     place.until(|| place.answered(&run).len() == 1);
 }
+
+#[test]
+fn l1_a_daemon_that_is_killed_takes_the_programs_along_that_it_started() {
+    let place = Place::new(PROGRAM, &["steps"]);
+    let noted = place.home().with_extension("pid");
+    let program = place.home().with_extension("claude");
+    std::fs::write(
+        &program,
+        format!("#!/bin/sh\necho $$ > {}\nexec sleep 1000\n", noted.display()),
+    )
+    .unwrap();
+    make_executable(&program);
+    let mut launch = place.command(&["launch", "steps", "--id", "it", "--n", "1", "--provider", "claude-cli"]);
+    let launched = launch.env("SKILLHOST_CLAUDE", &program).output().unwrap();
+    assert!(launched.status.success(), "{}", told(&launched));
+    let pid = || {
+        let text = std::fs::read_to_string(&noted).ok()?;
+        rustix::process::Pid::from_raw(text.trim().parse().ok()?)
+    };
+    place.until(|| pid().is_some());
+    place.json(&["worker", "stop", "--force"]);
+    place.until(|| rustix::process::test_kill_process(pid().unwrap()).is_err());
+}
+
+fn make_executable(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_daemon_that_cannot_start_says_why() {
+    let place = Place::new(PROGRAM, &["steps"]);
+    place.state().make().unwrap();
+    std::fs::write(place.home().join("config.toml"), "[worker]\nruns = 0\n").unwrap();
+    let refused = place.any_json(&["worker", "start"]);
+    assert_eq!(refused["error"]["code"], "daemon_did_not_start", "{refused}");
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("`worker.runs` is 0; it may be 1 to 512"), "{message}");
+}
