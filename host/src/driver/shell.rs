@@ -145,7 +145,12 @@ impl<'a> Shell<'a> {
         loop {
             match step {
                 Step::Wait => {}
-                Step::Idle(idle) if !self.mailbox.is_draining() && self.stays(&idle) => resting = Some(idle),
+                Step::Idle(idle) if !self.mailbox.is_draining() && self.stays(&idle) => {
+                    // Whoever is told that the run waits looks into the journal for what (rule J2).
+                    self.parts.writer.flush().await?;
+                    self.parts.observer.on(Seen::Idle(idle.waits.len()));
+                    resting = Some(idle);
+                }
                 Step::Idle(idle) => return self.leave(idle).await,
                 other => {
                     self.wake().await;
@@ -304,10 +309,7 @@ impl<'a> Shell<'a> {
                     }
                     step = Step::Deliver(delivery);
                 }
-                Action::Idle(idle) => {
-                    self.parts.observer.on(Seen::Idle(idle.waits.len()));
-                    step = Step::Idle(idle);
-                }
+                Action::Idle(idle) => step = Step::Idle(idle),
                 Action::Stop(stop) => step = Step::Stop(stop),
             }
         }

@@ -190,3 +190,48 @@ fn an_agent_gets_a_skill_with_an_approval_done_by_json_and_exit_codes_alone() {
     let result: Value = serde_json::from_str(lines[2..].join("\n").trim_start_matches("done: ")).unwrap();
     assert_eq!(result, serde_json::json!({"published": true, "comment": "Go ahead"}));
 }
+
+/// Runs a command at a terminal of its own, types what it is asked, and returns what was on the screen.
+fn at_a_terminal(place: &Place, dialogue: &[&str], words: &[&str]) -> std::process::Output {
+    let environment = place.command(&[]);
+    let mut terminal = Command::new("python3");
+    terminal
+        .arg(workspace().join("tests/it/tests/terminal.py"))
+        .args(dialogue)
+        .args(["--", PROGRAM])
+        .args(words)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("TERM", "dumb")
+        .envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    terminal.output().unwrap()
+}
+
+#[test]
+fn who_awaits_a_run_at_a_terminal_is_asked_there() {
+    let place = Place::new(PROGRAM, &["approval"]);
+    let words = ["launch", "approval", "--topic", "rivers", "--id", "it", "--await"];
+    let dialogue = ["approve [y/n]: ", "y", "comment: ", "Go ahead"];
+    let output = at_a_terminal(&place, &dialogue, &words);
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(
+        shown.contains("Publish the draft?") && shown.contains("see run/draft.md"),
+        "{shown}"
+    );
+    assert_eq!(place.json(&["result", "it"])["result"]["comment"], "Go ahead");
+}
+
+#[test]
+fn a_question_that_is_put_off_at_the_terminal_can_be_answered_elsewhere_meanwhile() {
+    let place = Place::new(PROGRAM, &["approval"]);
+    let words = ["launch", "approval", "--topic", "rivers", "--id", "it", "--await"];
+    let answered = std::thread::scope(|scope| {
+        let awaited = scope.spawn(|| at_a_terminal(&place, &["approve [y/n]: ", ""], &words));
+        place.until(|| place.run_of("it").is_some_and(|run| place.status_of(&run) == "waiting"));
+        place.json(&["answer", "it#2", "approve=false"]);
+        awaited.join().unwrap()
+    });
+    assert!(answered.status.success(), "{}", told(&answered));
+    assert_eq!(place.json(&["result", "it"])["result"]["published"], false);
+}

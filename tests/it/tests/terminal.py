@@ -1,0 +1,36 @@
+"""Awaits a run at a terminal of its own, and answers what is asked there.
+
+usage: terminal.py PROMPT ANSWER [PROMPT ANSWER ...] -- COMMAND [WORD ...]
+
+Prints what was on the screen, and ends as the command did.
+"""
+
+import os
+import pty
+import signal
+import sys
+
+# What does not come about within this time will not.
+signal.alarm(120)
+words = sys.argv[1:]
+cut = words.index("--")
+dialogue = list(zip(words[:cut:2], words[1:cut:2]))
+process, screen = pty.fork()
+if process == 0:
+    os.execvp(words[cut + 1], words[cut + 1 :])
+shown, seen = b"", 0
+while True:
+    try:
+        part = os.read(screen, 4096)
+    except OSError:
+        part = b""
+    if not part:
+        break
+    shown += part
+    while dialogue and dialogue[0][0].encode() in shown[seen:]:
+        prompt, answer = dialogue.pop(0)
+        seen = shown.index(prompt.encode(), seen) + len(prompt)
+        os.write(screen, answer.encode() + b"\n")
+sys.stdout.buffer.write(shown)
+sys.stdout.flush()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
