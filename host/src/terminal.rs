@@ -41,6 +41,15 @@ pub fn print(text: &str) -> io::Result<()> {
     write_to(&mut io::stdout().lock(), text)
 }
 
+/// Writes data as it is, for a program that reads it.
+pub fn print_raw(bytes: &[u8]) -> io::Result<()> {
+    let mut stream = io::stdout().lock();
+    match stream.write_all(bytes).and_then(|()| stream.flush()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
 /// Writes everything that is not data.
 pub fn note(text: &str) {
     // Nobody is left to tell if this fails.

@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use skillhost_core::id::RunId;
+use skillhost_core::id::{RunId, WorkerId};
 use skillhost_core::machine::Status;
 use skillhost_core::time::Timestamp;
-use skillhost_journal::Journal;
+use skillhost_journal::{Journal, Taken};
 
 use super::context::Context;
 use super::list::status;
@@ -60,7 +60,8 @@ pub(super) fn prune(args: &PruneArgs, context: &Context) -> Result<Report> {
     };
     if let Some(open) = statuses.iter().find(|status| !status.is_final()) {
         let message = format!("a run that is {} is not over and cannot be forgotten", open.as_str());
-        return Err(CliError::invalid("run_is_not_over", message).hint("`skillhost cancel RUN` ends a run"));
+        return Err(CliError::invalid("run_is_not_over", message)
+            .hint("`skillhost cancel RUN` ends a run; `skillhost discard RUN` forgets one that is parked"));
     }
     let journal = context.journal()?;
     let runs = journal.prune(before, &statuses)?;
@@ -69,11 +70,11 @@ pub(super) fn prune(args: &PruneArgs, context: &Context) -> Result<Report> {
 
 pub(super) fn discard(args: &DiscardArgs, context: &Context) -> Result<Report> {
     let journal = context.journal()?;
-    // All are found, and are over, before any is forgotten.
+    // All are found, and may go, before any is forgotten.
     let mut runs: Vec<RunId> = Vec::new();
     for text in &args.runs {
         let row = context.find(journal.as_ref(), text)?;
-        if !row.status.is_final() {
+        if !row.status.is_final() && row.status != Status::Parked {
             let message = format!("run `{}` is not over ({})", row.run, row.status.as_str());
             return Err(
                 CliError::invalid("run_is_not_over", message).hint(format!("`skillhost cancel {}` ends it", row.run))
@@ -83,10 +84,47 @@ pub(super) fn discard(args: &DiscardArgs, context: &Context) -> Result<Report> {
             runs.push(row.run);
         }
     }
-    for run in &runs {
-        journal.remove_run(run)?;
+    let mut gone = Vec::new();
+    let mut failed = Ok(());
+    for run in runs {
+        match remove(journal.as_ref(), &run, context) {
+            Ok(()) => gone.push(run),
+            Err(error) => {
+                failed = Err(error);
+                break;
+            }
+        }
     }
-    forgotten(journal.as_ref(), &runs, context)
+    // What is left of those that went goes too, whatever became of the others.
+    let report = forgotten(journal.as_ref(), &gone, context)?;
+    failed.map(|()| report)
+}
+
+/// Removes a run that is over, or that is parked and that nobody drives.
+fn remove(journal: &dyn Journal, run: &RunId, context: &Context) -> Result<()> {
+    let lease = journal.lease(run)?;
+    let is_dead = |holder: &WorkerId| !driver::is_alive(&context.home, holder);
+    if lease.holder.as_ref().is_some_and(is_dead) {
+        // A parked run whose worker died is given back first, as the worker would have done.
+        let nobody = WorkerId::parse("w-discard").expect("it is a worker id");
+        if let Taken::At(epoch) = journal.claim(run, &nobody, &lease)? {
+            journal.release(run, epoch)?;
+        }
+    }
+    Ok(journal.remove_run(run)?)
+}
+
+/// Returns the files that hold calls of a run which were too long to be shown on a line.
+fn calls_shown(context: &Context, run: &RunId) -> Vec<PathBuf> {
+    let result = context.home.result(run);
+    let found = result.parent().and_then(|folder| fs::read_dir(folder).ok());
+    let paths = found.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let prefix = format!("{run}-");
+    let is_of_run = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with(&prefix))
+    };
+    paths.filter(is_of_run).collect()
 }
 
 /// Removes what is left of runs that are no longer in the journal, and says so.
@@ -94,11 +132,10 @@ fn forgotten(journal: &dyn Journal, runs: &[RunId], context: &Context) -> Result
     for run in runs {
         // The run is gone already, so that its files cannot be removed is told and fails nothing.
         let (folder, result) = (context.home.run(run), context.home.result(run));
-        for (path, removed) in [
-            (&folder, fs::remove_dir_all(&folder)),
-            (&result, fs::remove_file(&result)),
-        ] {
-            warn(path, removed, context);
+        warn(&folder, fs::remove_dir_all(&folder), context);
+        for path in std::iter::once(result).chain(calls_shown(context, run)) {
+            let removed = fs::remove_file(&path);
+            warn(&path, removed, context);
         }
     }
     let before = Timestamp(driver::now().0.saturating_sub(BUNDLE_AGE_MIN));

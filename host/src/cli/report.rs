@@ -31,6 +31,8 @@ pub struct Report {
     pub exit: Exit,
     /// For people, on standard output.
     pub text: String,
+    /// Instead of the text where no person reads it: a file as it is.
+    pub raw: Option<Vec<u8>>,
     /// For people, on standard error.
     pub notes: String,
     /// For programs.
@@ -186,6 +188,7 @@ impl Report {
         Self {
             exit: Exit::Done,
             text: text.into(),
+            raw: None,
             notes: String::new(),
             envelope,
             result_file: None,
@@ -211,6 +214,7 @@ impl Report {
         Self {
             exit,
             text: String::new(),
+            raw: None,
             notes,
             envelope: Envelope {
                 error: Some(error),
@@ -223,7 +227,10 @@ impl Report {
     /// Prints it in the form that was asked for.
     pub fn print(mut self, command: Option<&str>, json: bool, terminal: Terminal) -> io::Result<()> {
         if !json {
-            terminal::print(&self.text)?;
+            match self.raw.as_ref().filter(|_| !terminal.stdout) {
+                Some(bytes) => terminal::print_raw(bytes)?,
+                None => terminal::print(&self.text)?,
+            }
             terminal::note(&self.notes);
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! `result`: the result of a run, or a file that it wrote, and nothing else.
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
@@ -113,15 +114,23 @@ fn file(name: &Path, row: &RunRow, context: &Context) -> Result<Report> {
         .hint(format!("it is `{}`", path.display()))
     };
     let bytes = read_regular(&real, FILE_BYTES_MAX).map_err(|e| unreadable(&e))?;
-    let text = String::from_utf8(bytes).map_err(|e| unreadable(&e.utf8_error()))?;
+    let text = String::from_utf8_lossy(&bytes);
+    if context.terminal.stdout && !context.json && matches!(text, Cow::Owned(_)) {
+        return Err(CliError::invalid(
+            "unreadable_file",
+            format!("file `{shown}` of run `{}` is no text", row.run),
+        )
+        .hint(format!("it is `{}`", path.display())));
+    }
     let envelope = Envelope {
         result_path: Some(path.clone()),
-        result_bytes: Some(text.len()),
+        result_bytes: Some(bytes.len()),
         preview: Some(plain(&text).chars().take(PREVIEW_CHARS).collect()),
         ..drive::envelope(row)
     };
     // A file that goes to another file stays as it is; a person's terminal is not to be steered by it.
-    let mut report = Report::done(if context.terminal.stdout { plain(&text) } else { text }, envelope);
+    let mut report = Report::done(plain(&text), envelope);
+    report.raw = Some(bytes);
     report.notes = simulated(row);
     Ok(report)
 }

@@ -78,6 +78,7 @@ fn all_failed(session: &Session<'_>, how: Drive) -> Result<Report> {
         ..RunFilter::default()
     };
     let (mut values, mut text, mut notes) = (Vec::new(), String::new(), String::new());
+    let mut exit = Exit::Done;
     let journal = &session.journal;
     for row in journal.runs(&filter)? {
         let run = match row.status {
@@ -91,7 +92,10 @@ fn all_failed(session: &Session<'_>, how: Drive) -> Result<Report> {
             _ if row.trouble.is_some() => row.run.clone(),
             _ => continue,
         };
-        drive::drive(session, &run, how)?;
+        if let Err(error) = drive::drive(session, &run, how) {
+            notes.push_str(&format!("run {run}: {}\n", error.sentence()));
+            exit = error.exit;
+        }
         text.push_str(&format!("run {run} of skill {} goes on\n", row.skill));
         values.push(list::value(session.context, &journal.run(&run)?));
     }
@@ -100,6 +104,7 @@ fn all_failed(session: &Session<'_>, how: Drive) -> Result<Report> {
     }
     let mut report = Report::done(text, Envelope::of_rows(Rows::Runs(values)));
     report.notes = notes;
+    report.exit = exit;
     Ok(report)
 }
 
@@ -142,6 +147,10 @@ fn begin(session: &Session<'_>, row: &RunRow, from: Option<Number>, upgrade: boo
             .hint(format!("`skillhost resume {}` goes on with it", row.run)));
     }
     let journal = &session.journal;
+    if row.superseded {
+        let newest = newest_of(session, row)?;
+        return Err(moved(row, &newest));
+    }
     let records = journal.all_records(&row.run)?;
     let (cut, again) = cut(row, &records, from, upgrade)?;
     let plan = Plan {
@@ -154,12 +163,29 @@ fn begin(session: &Session<'_>, row: &RunRow, from: Option<Number>, upgrade: boo
     if upgrade {
         upgrade_bundle(session, row, &mut copy)?;
     }
-    make_folder(session, row, &copy, upgrade)?;
+    let folder = session.context.home.run(&plan.run);
+    let made =
+        make_folder(session, row, &copy, upgrade).and_then(|()| make_run(session, row, copy, &plan, again, &records));
+    if made.is_err() {
+        // Nobody needs what there is of it; that it cannot be removed is not the error to report.
+        std::fs::remove_dir_all(folder).ok();
+    }
+    made
+}
+
+fn make_run(
+    session: &Session<'_>,
+    row: &RunRow,
+    copy: Copy,
+    plan: &Plan,
+    again: Option<Number>,
+    records: &[Record],
+) -> Result<Begun> {
     let begun = Begun {
-        run: plan.run,
+        run: plan.run.clone(),
         again,
         asks: copy.asks.clone(),
-        elsewhere: files::changed_elsewhere(&records),
+        elsewhere: files::changed_elsewhere(records),
     };
     let new = NewRun {
         started: copy.started,
@@ -168,14 +194,20 @@ fn begin(session: &Session<'_>, row: &RunRow, from: Option<Number>, upgrade: boo
         copy: copy.records,
         follows: Some(row.run.clone()),
     };
-    match journal.create_run(new)? {
+    match session.journal.create_run(new)? {
         Created::New => Ok(begun),
-        Created::Existing(existing) => {
-            let message = format!("run `{}` was retried already, as run `{}`", row.run, existing.run);
-            Err(CliError::new(Exit::Held, "launch_moved", message)
-                .hint(format!("`skillhost show {}` shows it", existing.run)))
-        }
+        Created::Existing(existing) => Err(moved(row, &existing.run)),
     }
+}
+
+/// Returns the newest run of a launch.
+fn newest_of(session: &Session<'_>, row: &RunRow) -> Result<RunId> {
+    Ok(session.journal.find_run(row.launch.as_str())?)
+}
+
+fn moved(row: &RunRow, newest: &RunId) -> CliError {
+    let message = format!("run `{}` was retried already: run `{newest}` took its place", row.run);
+    CliError::new(Exit::Held, "launch_moved", message).hint(format!("`skillhost show {newest}` shows it"))
 }
 
 /// Says where to cut, and which call is performed again (rule F6).

@@ -13,6 +13,7 @@ use super::report::{Envelope, Report, Rows};
 use super::{drive, waits};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
+use crate::home::write_whole;
 use crate::inbox_file::moment;
 use crate::terminal::{cut, plain, plain_line};
 use crate::timeline::{CallLine, Timeline, count, duration};
@@ -29,6 +30,12 @@ const WAITS_SHOWN_MAX: usize = 3;
 /// How many lines of a result, an input or a backtrace are shown.
 const TEXT_LINES_MAX: usize = 12;
 
+/// A call that is longer as JSON, in bytes, goes to a file where a line is all that is printed.
+const CALL_BYTES_MAX: usize = 3_000;
+
+/// How much of such a call's answer is printed all the same, in characters.
+const PREVIEW_CHARS: usize = 400;
+
 pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Report> {
     let journal = context.journal()?;
     let row = context.find(journal.as_ref(), &args.run)?;
@@ -38,7 +45,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Report> {
         return Err(CliError::new(Exit::Storage, "damaged", message).hint("`skillhost doctor` checks the database"));
     };
     match args.call {
-        Some(number) => call(&row, &timeline, Number(number)),
+        Some(number) => call(&row, &timeline, Number(number), context),
         None => whole(&row, &timeline, journal.as_ref(), args.all, context),
     }
 }
@@ -203,7 +210,7 @@ fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn call(row: &RunRow, timeline: &Timeline, number: Number) -> Result<Report> {
+fn call(row: &RunRow, timeline: &Timeline, number: Number, context: &Context) -> Result<Report> {
     let Some(call) = timeline.call(number) else {
         let error = CliError::invalid("unknown_call", format!("run `{}` made no call {number}", row.run));
         return Err(match timeline.calls.len() {
@@ -254,9 +261,30 @@ fn call(row: &RunRow, timeline: &Timeline, number: Number) -> Result<Report> {
         // A function that returns nothing answers null, which is left out as everywhere.
         members.retain(|_, value| !value.is_null());
     }
-    let envelope = Envelope {
-        rows: Some(Rows::Calls(vec![row_value])),
-        ..drive::envelope(row)
-    };
+    let mut envelope = drive::envelope(row);
+    let whole = row_value.to_string();
+    if context.json && !context.terminal.stdout && whole.len() > CALL_BYTES_MAX {
+        // Neither is cut: who asked for the call reads it from the file.
+        let path = context
+            .home
+            .result(&row.run)
+            .with_file_name(format!("{}-{}.json", row.run, call.number));
+        write_whole(&path, whole.as_bytes()).map_err(|e| {
+            CliError::new(
+                Exit::Storage,
+                "not_written",
+                format!("could not write `{}`", path.display()),
+            )
+            .caused_by(&e)
+        })?;
+        envelope.result_path = Some(path);
+        envelope.result_bytes = Some(whole.len());
+        if let Some(members) = row_value.as_object_mut() {
+            let answer = members.remove("answer").or_else(|| members.get("request").cloned());
+            members.remove("request");
+            envelope.preview = answer.map(|answer| answer.to_string().chars().take(PREVIEW_CHARS).collect());
+        }
+    }
+    envelope.rows = Some(Rows::Calls(vec![row_value]));
     Ok(Report::done(text, envelope))
 }

@@ -65,7 +65,7 @@ impl Machine {
         // A command that does not read its input may be gone by now.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
         let output = child.wait_with_output().unwrap();
-        let stdout = String::from_utf8(output.stdout).unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         let stderr = String::from_utf8(output.stderr).unwrap();
         if words.contains(&"--json") {
             check_envelope(&stdout, output.status.code());

@@ -118,3 +118,38 @@ fn a_cancelled_run_goes_on_as_if_it_had_not_been() {
     place.json(&["signal", "it", "go", "--input", "7"]);
     assert_eq!(place.json(&["wait", "it"])["result"]["came"], json!([7]));
 }
+
+#[test]
+fn a_retry_that_is_refused_leaves_nothing_behind_and_a_run_that_cannot_go_on_can_be_discarded() {
+    let place = Place::new(PROGRAM, &["steps"]);
+    let old = failed(&place, "it");
+    // The skill was changed, and does otherwise than the journal holds.
+    place.install("steps", &skillhost_it::guests().component("steps_changed"));
+    let upgraded = place.any_json(&["retry", "it", "--upgrade", "--await"]);
+    assert_eq!(upgraded["error"]["code"], "mismatch", "{upgraded}");
+    let folders = || std::fs::read_dir(place.home().join("runs")).map_or(0, Iterator::count);
+    let before = folders();
+    assert_eq!(place.any_json(&["retry", old.as_str()])["exit_code"], HELD);
+    assert_eq!(folders(), before, "what was refused left no folder");
+    place.json(&["discard", "it"]);
+    assert_eq!(
+        place.any_json(&["result", "it"])["run_id"],
+        old.as_str(),
+        "the launch is known by the run before"
+    );
+}
+
+#[test]
+fn a_long_call_is_shown_whole_in_a_file() {
+    let place = Place::new(PROGRAM, &["steps"]);
+    let prefix = "long ".repeat(2_000);
+    place.json(&[
+        "launch", "steps", "--id", "it", "--n", "1", "--prefix", &prefix, "--await",
+    ]);
+    let shown = place.json(&["show", "it", "--call", "0"]);
+    assert_eq!(shown["calls"][0]["call"], 0, "{shown}");
+    let whole = std::fs::read_to_string(shown["result_path"].as_str().unwrap()).unwrap();
+    let whole: serde_json::Value = serde_json::from_str(&whole).unwrap();
+    assert!(whole["request"].to_string().contains(&prefix));
+    assert!(whole["answer"].is_object());
+}
