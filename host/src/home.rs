@@ -1,6 +1,6 @@
 //! Where skillhost keeps what it keeps: one folder of the user's own, which nobody else may look into.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -132,8 +132,12 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)
 }
 
-/// Replaces a file so that nobody ever sees half of it, readable by its owner alone.
+/// Replaces a file so that nobody ever sees half of it, even after a power cut, readable by its owner alone.
 pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace(path, content, None)
+}
+
+fn replace(path: &Path, content: &[u8], rights: Option<Permissions>) -> io::Result<()> {
     let folder = path
         .parent()
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
@@ -141,20 +145,29 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     // `tempfile` makes files with mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(content)?;
+    if let Some(rights) = rights {
+        file.as_file().set_permissions(rights)?;
+    }
+    // The name must not reach the disk before the content does.
+    file.as_file().sync_all()?;
     file.persist(path)?;
-    Ok(())
+    File::open(folder)?.sync_all()
 }
 
 /// Replaces a file that is the user's and not ours: where it really is, if the path is a link, and with the rights that it has; a new one may be read by others.
+/// A link that leads nowhere is refused: what it is to lead to may be elsewhere for now.
 pub fn rewrite(path: &Path, content: &[u8]) -> io::Result<()> {
     const NEW_MODE: u32 = 0o644;
-    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let real = match std::fs::canonicalize(path) {
+        Ok(real) => real,
+        Err(_) if path.is_symlink() => return Err(io::Error::other("it is a link that leads nowhere")),
+        Err(_) => path.to_owned(),
+    };
     let rights = match std::fs::metadata(&real) {
         Ok(metadata) => metadata.permissions(),
-        Err(_) => std::fs::Permissions::from_mode(NEW_MODE),
+        Err(_) => Permissions::from_mode(NEW_MODE),
     };
-    write_whole(&real, content)?;
-    std::fs::set_permissions(&real, rights)
+    replace(&real, content, Some(rights))
 }
 
 /// Reads a regular file of at most `bytes_max`. Anything else, such as a pipe that never ends, is refused before it is read.
@@ -216,5 +229,15 @@ mod tests {
         assert_eq!(read_regular(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         assert!(read_regular(folder.path(), 5).is_err());
         assert!(read_regular(Path::new("/dev/zero"), 5).is_err());
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("settings.json");
+        std::os::unix::fs::symlink("not-there/settings.json", &link).unwrap();
+        let error = rewrite(&link, b"{}").unwrap_err();
+        assert!(error.to_string().contains("leads nowhere"), "{error}");
+        assert!(link.is_symlink());
     }
 }

@@ -74,7 +74,7 @@ fn write_to(stream: &mut dyn Write, text: &str) -> io::Result<()> {
     }
 }
 
-/// Makes a text that came from a skill or a model safe to show: no control characters but line ends and tabs, nothing that turns the direction of writing around.
+/// Makes a text that came from a skill or a model safe to show: no control characters but line ends and tabs, nothing that turns the direction of writing around or hides.
 pub fn plain(text: &str) -> String {
     text.chars()
         .filter(|&c| matches!(c, '\n' | '\t') || is_plain(c))
@@ -90,8 +90,26 @@ pub fn plain_line(text: &str) -> String {
 }
 
 fn is_plain(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    // What turns the direction of writing around, or is not seen at all: Unicode's default ignorable characters.
+    let hidden = matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    );
+    !c.is_control() && !hidden
 }
 
 /// Cuts a line to `width` columns, with `…` where something was cut.
@@ -176,6 +194,9 @@ mod tests {
     #[test]
     fn what_a_skill_says_cannot_steer_the_terminal() {
         assert_eq!(plain("a\u{1b}[31mred\u{7}\r\nb\u{202e}c\td"), "a[31mred\nbc\td");
+        let hidden =
+            "\u{ad}\u{34f}\u{61c}\u{1160}\u{17b4}\u{180b}\u{200b}\u{3164}\u{fe0f}\u{ffa0}\u{fffb}\u{e0041}\u{e0fff}";
+        assert_eq!(plain(&format!("p{hidden}q")), "pq");
         assert_eq!(plain_line("  two\nlines\u{1b}  here "), "two lines here");
     }
 

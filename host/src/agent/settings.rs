@@ -196,6 +196,10 @@ struct Ours {
 
 fn ours(text: &str, path: &Path) -> Result<Vec<Ours>> {
     let mut found = Vec::new();
+    // The agent takes an empty file for no settings.
+    if text.trim().is_empty() {
+        return Ok(found);
+    }
     let Some(groups) = Places::of(text, path)?.groups else {
         return Ok(found);
     };
@@ -299,6 +303,15 @@ mod tests {
             assert!(!is_ours(command), "{command}");
         }
         assert!(is_ours("SKILLHOST_HOME='/a b' '/x y/skillhost' hook session-start"));
+    }
+
+    #[test]
+    fn an_empty_file_holds_no_hook_and_takes_one() {
+        for text in ["", " \n"] {
+            assert_eq!(without(text), None);
+            assert_eq!(ours(text, Path::new("x")).unwrap().len(), 0);
+            assert_eq!(ours(&with(text), Path::new("x")).unwrap().len(), 1);
+        }
     }
 
     #[test]

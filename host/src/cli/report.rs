@@ -18,6 +18,9 @@ use crate::terminal::{self, Terminal, plain};
 /// The longest line of JSON, in bytes.
 pub(super) const LINE_BYTES_MAX: usize = 4_096;
 
+/// How long texts may still be, in characters, when they are cut because a line is too long: the last where that is not enough.
+const TEXT_CHARS: [usize; 3] = [PREVIEW_CHARS, 100, 40];
+
 /// How much of a long result is shown beside the file that holds it, in characters.
 const PREVIEW_CHARS: usize = 400;
 
@@ -86,7 +89,7 @@ pub struct Envelope {
     /// What a command lists.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub rows: Option<Rows>,
-    /// How many further rows there are.
+    /// How many further rows and waits there are.
     #[serde(skip_serializing_if = "is_zero")]
     pub more: usize,
 }
@@ -271,6 +274,9 @@ impl Report {
             self.envelope.preview = Some(text.chars().take(PREVIEW_CHARS).collect());
             return Ok(true);
         }
+        if self.envelope.cut_texts(TEXT_CHARS[0]) {
+            return Ok(true);
+        }
         if let Some(rows) = self.envelope.rows.as_mut().map(Rows::values)
             && let Some(last) = rows.pop()
         {
@@ -282,18 +288,16 @@ impl Report {
             self.envelope.more += further;
             return Ok(true);
         }
-        if let Some(error) = &mut self.envelope.error
-            && error.message.chars().count() > PREVIEW_CHARS
-        {
-            error.message = error.message.chars().take(PREVIEW_CHARS - 1).chain(['…']).collect();
-            return Ok(true);
-        }
         for wait in &mut self.envelope.waits {
             if wait.schema.take().is_some() {
                 return Ok(true);
             }
         }
-        Ok(self.envelope.waits.len() > 1 && self.envelope.waits.pop().is_some())
+        if self.envelope.waits.len() > 1 && self.envelope.waits.pop().is_some() {
+            self.envelope.more += 1;
+            return Ok(true);
+        }
+        Ok(TEXT_CHARS.into_iter().any(|chars| self.envelope.cut_texts(chars)))
     }
 }
 
@@ -304,6 +308,38 @@ impl Envelope {
             rows: Some(rows),
             ..Self::default()
         }
+    }
+
+    /// Cuts the texts that a skill, a model or an error wrote, to `chars_max` characters; returns whether one was longer.
+    fn cut_texts(&mut self, chars_max: usize) -> bool {
+        let mut was_cut = false;
+        let mut cut = |text: &mut String| {
+            if text.chars().count() > chars_max {
+                *text = text.chars().take(chars_max - 1).chain(['…']).collect();
+                was_cut = true;
+            }
+        };
+        if let Some(error) = &mut self.error {
+            cut(&mut error.code);
+            cut(&mut error.message);
+            error.hint.iter_mut().for_each(&mut cut);
+        }
+        self.preview.iter_mut().for_each(&mut cut);
+        let prompts = self.waits.iter_mut().filter_map(|wait| wait.prompt.as_mut());
+        prompts.for_each(&mut cut);
+        let standing = self.standing.iter_mut();
+        let mut members: Vec<&mut Value> = standing
+            .filter_map(Value::as_object_mut)
+            .flat_map(|object| object.values_mut())
+            .collect();
+        while let Some(member) = members.pop() {
+            match member {
+                Value::String(text) => cut(text),
+                Value::Object(inner) => members.extend(inner.values_mut()),
+                _ => {}
+            }
+        }
+        was_cut
     }
 }
 
@@ -372,5 +408,71 @@ mod tests {
         assert_eq!(line["error"]["hint"], json!("short"));
         assert_eq!(line["ok"], json!(false));
         assert_eq!(line["exit_code"], json!(30));
+    }
+
+    fn wait(call: u64, prompt: &str) -> WaitMember {
+        WaitMember {
+            call,
+            kind: "question",
+            name: Some("publish".to_owned()),
+            prompt: Some(prompt.to_owned()),
+            schema: Some(json!({"type": "object"})),
+            audience: Some("user".to_owned()),
+            until: None,
+            answer_command: Some(format!("skillhost answer x#{call} --input JSON")),
+        }
+    }
+
+    #[test]
+    fn a_long_prompt_is_cut_before_anything_is_left_out() {
+        let envelope = Envelope {
+            waits: vec![wait(1, &"é".repeat(50_000))],
+            rows: Some(Rows::Labels(vec![json!({"label": "x"})])),
+            ..Envelope::default()
+        };
+        let line = line(Report::done("", envelope));
+        assert_eq!(
+            line["waits"][0]["prompt"].as_str().unwrap().chars().count(),
+            PREVIEW_CHARS
+        );
+        assert!(line["waits"][0]["prompt"].as_str().unwrap().ends_with('…'));
+        assert_eq!(line["waits"][0]["schema"], json!({"type": "object"}));
+        assert_eq!(line["labels"], json!([{"label": "x"}]));
+    }
+
+    #[test]
+    fn waits_that_are_left_out_are_counted() {
+        let waits = (0..100).map(|call| wait(call, "Publish?")).collect();
+        let line = line(Report::done(
+            "",
+            Envelope {
+                waits,
+                ..Envelope::default()
+            },
+        ));
+        let kept = line["waits"].as_array().unwrap();
+        assert!(kept.len() > 10, "{}", kept.len());
+        assert_eq!(kept.len() + line["more"].as_u64().unwrap() as usize, 100);
+    }
+
+    #[test]
+    fn whatever_is_long_a_line_is_not() {
+        let long = "\u{1}".repeat(20_000);
+        let error = CliError::new(Exit::Failed, "x", long.clone()).hint(long.clone());
+        let envelope = Envelope {
+            waits: (0..9).map(|call| wait(call, &long)).collect(),
+            rows: Some(Rows::Labels(vec![json!({"label": long})])),
+            standing: Some(json!({
+                "progress": long, "said_last": long, "tokens": 1,
+                "trouble": {"code": "x", "message": long, "hint": long},
+            })),
+            ..Report::of_error(&error).envelope
+        };
+        let mut report = Report::done("", envelope);
+        report.envelope.error.as_mut().unwrap().message = long.clone();
+        report.exit = Exit::Failed;
+        let line = line(report);
+        assert_eq!(line["standing"]["tokens"], json!(1));
+        assert_eq!(line["more"], json!(9));
     }
 }

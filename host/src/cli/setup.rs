@@ -3,7 +3,7 @@
 //! What was done is noted in the state folder. What was there before is not noted, and so not undone: a folder that held skills already, a key that was stored before.
 
 use std::fs;
-use std::io;
+use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -87,13 +87,16 @@ pub(super) fn run(args: &SetupArgs, context: &Context) -> Result<Report> {
         },
         false => ask(&settings, context)?,
     };
+    // Everything is asked before anything is done.
+    let key = match plan.provider {
+        Some(provider) => Some((provider, key(provider)?)),
+        None => None,
+    };
     context.home.make()?;
     let mut done = recall(context)?;
     done.version = 1;
     let mut text = make_folder(&mut done, context)?;
-    if let Some(provider) = plan.provider {
-        let stored = Stored::key(&auth::read_key(provider)?)
-            .ok_or_else(|| CliError::invalid("bad_key", "what was given cannot be a key").hint("it is one word"))?;
+    if let Some((provider, stored)) = key {
         let is_new = Keys::load(&context.home.keys())?.get(provider).is_none();
         if is_new {
             done.provider = Some(provider);
@@ -135,7 +138,7 @@ fn ask(settings: &Path, context: &Context) -> Result<Plan> {
             terminal::note(
                 "no model provider is configured; which one's key is to be stored? anthropic, openai, or nothing:",
             );
-            match read_line()?.trim() {
+            match read_line(&mut io::stdin().lock())?.trim() {
                 "" => None,
                 name => Some(auth::named(name)?),
             }
@@ -145,15 +148,26 @@ fn ask(settings: &Path, context: &Context) -> Result<Plan> {
         "tell sessions of the agent what waits for you, by a hook in `{}`? [Y/n]",
         context.path(settings)
     ));
-    let hook = matches!(read_line()?.trim(), "" | "y" | "Y" | "yes");
+    let hook = matches!(read_line(&mut io::stdin().lock())?.trim(), "" | "y" | "Y" | "yes");
     Ok(Plan { provider, hook })
 }
 
-fn read_line() -> Result<String> {
+/// Reads an answer. The end of the input is none, not even the one that an empty line gives.
+fn read_line(input: &mut dyn BufRead) -> Result<String> {
     let mut line = String::new();
-    let read = io::stdin().read_line(&mut line);
-    read.map_err(|e| CliError::new(Exit::Host, "no_input", "could not read the answer").caused_by(&e))?;
-    Ok(line)
+    let read = input.read_line(&mut line);
+    match read.map_err(|e| CliError::new(Exit::Host, "no_input", "could not read the answer").caused_by(&e))? {
+        0 => Err(
+            CliError::invalid("no_input", "the input ended before the question was answered")
+                .hint("nothing was changed; `skillhost setup` asks again"),
+        ),
+        _ => Ok(line),
+    }
+}
+
+fn key(provider: Name) -> Result<Stored> {
+    Stored::key(&auth::read_key(provider)?)
+        .ok_or_else(|| CliError::invalid("bad_key", "what was given cannot be a key").hint("it is one word"))
 }
 
 fn make_folder(done: &mut Done, context: &Context) -> Result<String> {
@@ -244,4 +258,18 @@ fn note(done: &Done, context: &Context) -> Result<()> {
         )
         .caused_by(&e)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_the_input_is_not_consent() {
+        assert_eq!(read_line(&mut &b"\n"[..]).unwrap(), "\n");
+        assert_eq!(read_line(&mut &b"y"[..]).unwrap(), "y");
+        assert_eq!(read_line(&mut &b""[..]).unwrap_err().code, "no_input");
+    }
 }

@@ -22,6 +22,9 @@ use crate::terminal::{plain, plain_line};
 /// How many entries are read at a time when calls are looked for.
 const ENTRIES_AT_ONCE: usize = 4_096;
 
+/// The most lines of a prompt that people are shown beside what else a run waits for.
+const PROMPT_LINES_MAX: usize = 6;
+
 /// Says what a run waits for that is not over.
 pub(super) fn report(context: &Context, journal: &dyn Journal, row: &RunRow) -> Result<Report> {
     if let Some(trouble) = &row.trouble {
@@ -190,15 +193,16 @@ fn member(run: &RunId, wait: &WaitRow, called: Option<&Called>) -> WaitMember {
 /// Returns the command that answers a question, with the fields that its schema asks for.
 fn answer_command(run: &RunId, call: Number, schema: Option<&Value>) -> String {
     const FIELDS_MAX: usize = 5;
+    const FIELD_BYTES_MAX: usize = 200;
     let properties = schema
         .and_then(|schema| schema.get("properties"))
         .and_then(Value::as_object);
     match properties.filter(|fields| (1..=FIELDS_MAX).contains(&fields.len())) {
-        Some(fields) => {
+        Some(fields) if fields.keys().map(String::len).sum::<usize>() <= FIELD_BYTES_MAX => {
             let fields: Vec<String> = fields.keys().map(|name| format!("{}=...", plain_line(name))).collect();
             format!("skillhost answer {run}#{call} {}", fields.join(" "))
         }
-        None => format!("skillhost answer {run}#{call} --input JSON"),
+        _ => format!("skillhost answer {run}#{call} --input JSON"),
     }
 }
 
@@ -222,8 +226,12 @@ pub(super) fn for_people(wait: &WaitMember) -> String {
         "question" => format!("  call {}: an answer to `{name}`{until}\n", wait.call),
         _ => format!("  call {}: `{name}`\n", wait.call),
     };
-    for line in wait.prompt.iter().flat_map(|prompt| prompt.lines()) {
+    let mut lines = wait.prompt.iter().flat_map(|prompt| prompt.lines());
+    for line in lines.by_ref().take(PROMPT_LINES_MAX) {
         text.push_str(&format!("    {line}\n"));
+    }
+    if lines.next().is_some() {
+        text.push_str("    ...\n");
     }
     if let Some(command) = &wait.answer_command {
         text.push_str(&format!("    {command}\n"));
@@ -240,4 +248,44 @@ pub(super) fn utc(at: Timestamp) -> String {
         || moment(at, &jiff::tz::TimeZone::UTC),
         |timestamp| timestamp.to_string(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn people_are_shown_how_a_long_prompt_begins() {
+        let run = RunId::parse("01jd3k6v8m4t9qwertzuiopas1").unwrap();
+        let wait = WaitRow {
+            number: Number(3),
+            wait: Wait::Decision,
+            deadline: None,
+        };
+        let mut member = member(&run, &wait, None);
+        member.prompt = Some("1\n2\n3\n4\n5\n6".to_owned());
+        assert!(
+            for_people(&member).contains("    6\n    skillhost"),
+            "{}",
+            for_people(&member)
+        );
+        member.prompt = Some("1\n2\n3\n4\n5\n6\n7".to_owned());
+        assert!(
+            for_people(&member).contains("    6\n    ...\n    skillhost"),
+            "{}",
+            for_people(&member)
+        );
+    }
+
+    #[test]
+    fn fields_with_long_names_are_not_told_in_the_command() {
+        let run = RunId::parse("01jd3k6v8m4t9qwertzuiopas1").unwrap();
+        let schema = json!({"properties": {"x".repeat(5_000): {}}});
+        let command = answer_command(&run, Number(3), Some(&schema));
+        assert!(command.ends_with("--input JSON"), "{command}");
+    }
 }

@@ -57,6 +57,23 @@ fn a_skill_that_cannot_be_launched_is_told_with_what_to_do() {
 }
 
 #[test]
+fn a_document_that_is_elsewhere_is_not_written() {
+    let machine = Machine::new();
+    machine.put("skills/x/skill.wasm", CORE_MODULE);
+    machine.put("notes.md", "# Mine\n");
+    let link = machine.path("skills/x/SKILL.md");
+    for (target, why) in [
+        ("../../notes.md", "leads out of its folder"),
+        ("../../not-there.md", "cannot be read"),
+    ] {
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        let seen = machine.see("skills --write-doc x");
+        assert!(seen.contains(why), "{seen}");
+        std::fs::remove_file(&link).unwrap();
+    }
+}
+
+#[test]
 fn a_run_that_is_not_there_is_answered_with_the_nearest() {
     let machine = Machine::new();
     run::done(&machine);

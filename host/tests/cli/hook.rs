@@ -74,6 +74,13 @@ fn a_session_is_told_what_waits_and_one_that_goes_on_only_what_is_new() {
     run::failed(&machine);
     assert_eq!(session(&machine, "compact"), resumed);
     let _ = machine.see("dismiss --all");
+    // What was dismissed is told no more, but the question is open still.
+    let told = session(&machine, "startup");
+    assert!(
+        told.contains("Publish the report?") && !told.contains("The sky is blue"),
+        "{told}"
+    );
+    run::withdraw_question(&machine);
     assert_eq!(session(&machine, "startup"), "");
 }
 

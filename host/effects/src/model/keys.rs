@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -65,7 +67,7 @@ impl Stored {
     pub(crate) fn reveal(&self, provider: Name) -> Result<Secret, OpenError> {
         match self {
             Self::Key(key) => Ok(key.clone()),
-            Self::Command(words) => ask(words).map_err(|reason| OpenError::Setting {
+            Self::Command(words) => ask(words, PATIENCE).map_err(|reason| OpenError::Setting {
                 setting: format!("the command that prints the key of `{provider}`"),
                 reason,
             }),
@@ -159,44 +161,103 @@ impl KeyFile {
     }
 }
 
-/// Runs a command and returns the first line that it prints.
-fn ask(words: &[String]) -> Result<Secret, String> {
+/// Runs a command and returns the first line that it prints. What it left running in the background is let be, unless it took too long.
+fn ask(words: &[String], patience: Duration) -> Result<Secret, String> {
     let (program, arguments) = words.split_first().ok_or("is empty")?;
     let mut command = Command::new(program);
-    // What it says goes to the terminal, where it may ask its user to unlock something.
+    // What it says goes to the terminal, where its user may be told to unlock something.
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = command.spawn().map_err(|e| format!("could not be started: {e}"))?;
-    let mut output = child
-        .stdout
-        .take()
-        .expect("standard output is piped")
-        .take(KEY_BYTES_MAX as u64 + 1);
-    let reader = std::thread::spawn(move || {
+    // With a group of its own it can be ended together with what it started. It is then in the background, where the system stops what reads from the terminal.
+    let began = Instant::now();
+    let mut child = command
+        .process_group(0)
+        .spawn()
+        .map_err(|e| format!("could not be started: {e}"))?;
+    let output = child.stdout.take().expect("standard output is piped");
+    let (sender, line) = mpsc::channel();
+    // It ends with the first line: something in the background may keep the other end open for ever.
+    std::thread::spawn(move || {
+        let mut output = BufReader::new(output).take(KEY_BYTES_MAX as u64 + 1);
         let mut printed = Vec::new();
         // What cannot be read is no key, which is told below.
-        let _ = output.read_to_end(&mut printed);
-        printed
+        let _ = output.read_until(b'\n', &mut printed);
+        // Nobody listens any more if it came too late. The pipe goes along: a command that prints more is not to fail because nobody reads that.
+        let _ = sender.send((printed, output));
     });
-    let began = Instant::now();
+    let Ok((printed, _output)) = line.recv_timeout(patience) else {
+        return Err(end(child, patience));
+    };
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
-            Ok(None) if began.elapsed() < PATIENCE => std::thread::sleep(LOOK),
-            _ => {
-                // It may have ended meanwhile.
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("printed none within {} s", PATIENCE.as_secs()));
-            }
+            Ok(None) if began.elapsed() < patience => std::thread::sleep(LOOK),
+            _ => return Err(end(child, patience)),
         }
     };
     if !status.success() {
         return Err(format!("failed ({status})"));
     }
-    let printed = reader.join().unwrap_or_default();
     let text = String::from_utf8_lossy(&printed);
     match Stored::key(text.lines().next().unwrap_or_default()) {
         Some(Stored::Key(key)) => Ok(key),
         _ => Err("printed nothing that can be a key".to_owned()),
+    }
+}
+
+/// Ends a command that took too long, with all that it started, and returns what is wrong with it. It was not waited for yet, so its group is its own still.
+fn end(mut child: Child, patience: Duration) -> String {
+    // It may have ended meanwhile.
+    let _ =
+        rustix::process::kill_process_group(rustix::process::Pid::from_child(&child), rustix::process::Signal::KILL);
+    let _ = child.wait();
+    format!("printed none within {} s", patience.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    fn shell(script: &str, patience: Duration) -> Result<Secret, String> {
+        ask(&["sh", "-c", script].map(str::to_owned), patience)
+    }
+
+    fn fifo(folder: &Path) -> PathBuf {
+        let path = folder.join("fifo");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_key_is_known_while_something_in_the_background_keeps_the_output_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let wait = fifo(folder.path());
+        let key = shell(&format!("echo k-1; cat '{}' &", wait.display()), PATIENCE).unwrap();
+        assert_eq!(key.reveal(), "k-1");
+        // It waits until somebody writes, and was let be.
+        drop(fs::File::options().write(true).open(wait).unwrap());
+    }
+
+    #[test]
+    fn a_command_may_print_more_than_the_key() {
+        let key = shell("echo k-1; sleep 0.1; echo more; echo more", PATIENCE).unwrap();
+        assert_eq!(key.reveal(), "k-1");
+        assert_eq!(shell("printf k-2", PATIENCE).unwrap().reveal(), "k-2");
+        assert!(shell("echo k-3; exit 1", PATIENCE).unwrap_err().contains("failed"));
+    }
+
+    #[test]
+    fn a_command_that_takes_too_long_is_ended_with_all_that_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let alive = fifo(folder.path());
+        let path = alive.clone();
+        // Reading ends when nobody holds the other end any more.
+        let gone = std::thread::spawn(move || fs::read(path).unwrap());
+        let script = format!("exec 3>'{}'; sleep 1000 & sleep 1000", alive.display());
+        let error = shell(&script, Duration::from_millis(500)).unwrap_err();
+        assert!(error.contains("within"), "{error}");
+        assert!(gone.join().unwrap().is_empty());
     }
 }
