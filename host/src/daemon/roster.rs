@@ -19,7 +19,7 @@ use super::fate::{self, Fate};
 use super::herald::{Herald, Sight};
 use super::protocol::Reply;
 use crate::describe;
-use crate::driver::{Bell, Drive, DriveError, Driven, Observer, Residency, Ring, Seen, Until, Worker};
+use crate::driver::{Bell, Drive, DriveError, Driven, Observer, Residency, Ring, Seen, Stay, Until, Worker};
 use crate::schema::{self, Schema};
 
 /// How many things seen are kept for a watcher that is slow; it misses what is older.
@@ -313,7 +313,14 @@ impl Roster {
         if self.is_draining() {
             return Ok(None);
         }
-        let schema = self.output_schema(&row).await?;
+        // What driving takes is allocated only now: thousands of runs may wait for their slot.
+        Box::pin(self.advance(&row, stay, ring)).await.map(Some)
+    }
+
+    /// Makes one attempt at a run that has a slot.
+    async fn advance(&self, row: &RunRow, stay: Stay, ring: &Arc<Ring>) -> Result<Driven, DriveError> {
+        let run = &row.run;
+        let schema = self.output_schema(row).await?;
         let settings = Settings::new(self.model.clone(), (*self.environment(run)).clone());
         let settings = settings.with_keys(self.worker.home().keys());
         let mut observer = Broadcasting { roster: self, run };
@@ -324,7 +331,7 @@ impl Roster {
             check_result: &|result: &Payload| schema::check_result(&schema, result),
             observer: &mut observer,
         };
-        self.worker.drive(run, drive).await.map(Some)
+        self.worker.drive(run, drive).await
     }
 
     /// A run that a person paused is left alone until mail lifts that.

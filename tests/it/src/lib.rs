@@ -24,7 +24,7 @@ use skillhost_toolchain::workspace::{Guests, ensure_guests};
 pub const SIGKILL: i32 = 9;
 
 /// After this long, something that a test waits for will not come about.
-const ABSURD: Duration = Duration::from_secs(120);
+const ABSURD: Duration = Duration::from_secs(300);
 
 /// A home, a folder of skills and a model provider.
 pub struct Place {

@@ -84,7 +84,8 @@ fn connect(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
     // Closing does not write the log back, which would cost every short command some syncs; `Committer` does it when there is much.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     db.pragma_update(None, "foreign_keys", false)?;
-    db.pragma_update(None, "cache_size", -65_536)?;
+    // 16 MiB: a daemon is to stay small however large its database gets, and the system keeps the file in memory anyway.
+    db.pragma_update(None, "cache_size", -16_384)?;
     db.pragma_update(None, "temp_store", "memory")?;
     Ok(db)
 }

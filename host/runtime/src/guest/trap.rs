@@ -112,29 +112,15 @@ fn cause(error: &wasmtime::Error) -> String {
     }
 }
 
-/// Writes one frame a line: the function and where it stands in the source, if the component says so.
+/// Writes one frame a line: the function. Lines of the source are not told, because the engine would look them up for every guest that is let go of while it waits.
 fn backtrace(trace: &WasmBacktrace) -> Option<String> {
-    let mut lines = Vec::new();
-    for frame in trace.frames() {
-        let unnamed = || format!("function {}", frame.func_index());
-        if frame.symbols().is_empty() {
-            lines.push(frame.func_name().map_or_else(unnamed, demangled));
-        }
-        for (index, symbol) in frame.symbols().iter().enumerate() {
-            // The last is the function itself, whose own name is the full one; those before were inlined into it.
-            let is_whole = index + 1 == frame.symbols().len();
-            let name = if is_whole {
-                frame.func_name().or(symbol.name())
-            } else {
-                symbol.name()
-            };
-            let name = name.map_or_else(unnamed, demangled);
-            lines.push(match (symbol.file(), symbol.line()) {
-                (Some(file), Some(line)) => format!("{name} at {}:{line}", shortened(file)),
-                _ => name,
-            });
-        }
-    }
+    let frames = trace.frames().iter();
+    let lines: Vec<String> = frames
+        .map(|frame| match frame.func_name() {
+            Some(name) => demangled(name),
+            None => format!("function {}", frame.func_index()),
+        })
+        .collect();
     let own = without_panic_machinery(&lines);
     (!own.is_empty()).then(|| own.join("\n"))
 }
@@ -153,21 +139,6 @@ fn without_panic_machinery(lines: &[String]) -> &[String] {
     &own[skipped..]
 }
 
-/// Leaves out where the author's machine keeps things, which is nobody else's business and the same for no one else.
-fn shortened(file: &str) -> &str {
-    if let Some((_, library)) = file.split_once("/registry/src/") {
-        return library.split_once('/').map_or(library, |(_, path)| path);
-    }
-    if let Some(rest) = file.strip_prefix("/rustc/") {
-        return rest.split_once('/').map_or(rest, |(_, path)| path);
-    }
-    let Some(src) = file.rfind("/src/").filter(|_| file.starts_with('/')) else {
-        return file;
-    };
-    let package = file[..src].rfind('/').map_or(src, |slash| slash + 1);
-    &file[package..]
-}
-
 fn demangled(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name))
 }
@@ -175,18 +146,6 @@ fn demangled(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn places_in_libraries_are_told_without_the_machine_they_lay_on() {
-        let registry = "/home/a/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/serde-1.0.1/src/de.rs";
-        assert_eq!(shortened(registry), "serde-1.0.1/src/de.rs");
-        assert_eq!(
-            shortened("/rustc/59807616e1/library/std/src/rt.rs"),
-            "library/std/src/rt.rs"
-        );
-        assert_eq!(shortened("/home/a/skills/triage/src/lib.rs"), "triage/src/lib.rs");
-        assert_eq!(shortened("src/lib.rs"), "src/lib.rs");
-    }
 
     #[test]
     fn a_panic_is_told_by_its_place_and_message() {
