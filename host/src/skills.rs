@@ -251,18 +251,18 @@ mod tests {
             skills
         }
 
-        fn library(&self) -> Library {
+        fn installed(&self) -> Library {
             Library {
                 root: self.0.path().to_owned(),
             }
         }
 
         fn component(&self, name: &str) -> String {
-            self.library().get(name).unwrap().component
+            self.installed().get(name).unwrap().component
         }
 
         fn error(&self, name: &str) -> String {
-            let error = self.library().get(name).unwrap_err();
+            let error = self.installed().get(name).unwrap_err();
             let hint = error.hint.clone().unwrap();
             format!("{error}\n{hint}").replace(&*self.0.path().to_string_lossy(), "skills")
         }
@@ -285,7 +285,7 @@ mod tests {
             "two/b.wasm",
             "Big/x.wasm",
         ]);
-        let (installed, broken) = skills.library().list().unwrap();
+        let (installed, broken) = skills.installed().list().unwrap();
         assert_eq!(installed, []);
         let names: Vec<_> = broken.iter().map(|broken| broken.name.as_str()).collect();
         assert_eq!(names, ["Big", "two"]);
@@ -329,6 +329,6 @@ mod tests {
     fn a_linked_folder_is_installed() {
         let skills = Skills::with(&["one/skill.wasm"]);
         std::os::unix::fs::symlink(skills.0.path().join("one"), skills.0.path().join("linked")).unwrap();
-        assert!(skills.library().get("linked").is_ok());
+        assert!(skills.installed().get("linked").is_ok());
     }
 }

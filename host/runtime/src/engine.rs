@@ -145,8 +145,8 @@ fn configure(chosen: &EngineConfig) -> wasmtime::Result<Config> {
         .max_wasm_stack(chosen.stack_bytes_max)
         .async_stack_size(chosen.stack_bytes_max + EngineConfig::HOST_STACK_BYTES)
         .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES_MAX))
-        // A guest that is let go of while it waits is unwound like one that trapped, and its frames would be looked up in its debugging information: 2 ms, against
-        // 0.2 ms for all the rest of waking and leaving.
+        // A guest that is let go of while it waits is unwound like one that trapped, and its frames would be looked up in its debugging information. For a daemon
+        // whose runs leave memory that was most of its work.
         .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
         .parallel_compilation(true)
         .memory_init_cow(true)

@@ -37,7 +37,7 @@ pub(super) struct Context {
     pub(super) terminal: Terminal,
     pub(super) json: bool,
     pub(super) home: Home,
-    pub(super) library: Library,
+    pub(super) installed: Library,
     pub(super) zone: TimeZone,
 }
 
@@ -45,7 +45,7 @@ impl Context {
     pub(super) fn new(global: &Global, environment: Environment, terminal: Terminal) -> Result<Self> {
         Ok(Self {
             home: Home::find(&environment)?,
-            library: Library::find(global.skills_dir.as_deref(), &environment)?,
+            installed: Library::find(global.skills_dir.as_deref(), &environment)?,
             zone: TimeZone::system(),
             json: global.json,
             environment,

@@ -323,7 +323,7 @@ fn skills(context: &Context) -> Vec<Check> {
     match examine(context) {
         Err(error) => vec![Check::fail(NAME, &error)],
         Ok((sound, broken)) => {
-            let root = context.path(context.library.root());
+            let root = context.path(context.installed.root());
             let mut checks = vec![Check::ok(
                 NAME,
                 format!("{} in {root}", count(sound.len() as u64, "skill")),

@@ -138,7 +138,7 @@ pub(super) fn pinned_description(session: &Session<'_>, row: &RunRow) -> Result<
 
 fn make(args: &LaunchArgs, raw: &Raw, launch: Option<LaunchId>, session: &Session<'_>) -> Result<RunId> {
     let context = session.context;
-    let skill = context.library.get(&args.skill)?;
+    let skill = context.installed.get(&args.skill)?;
     let config = context.config()?;
     let scan = Arc::new(Scan::of(&skill)?);
     let description = describe(session, &skill, &scan)?;

@@ -245,7 +245,7 @@ fn cut(row: &RunRow, records: &[Record], from: Option<Number>, upgrade: bool) ->
 
 /// Pins the new run to the skill as it is installed now.
 fn upgrade_bundle(session: &Session<'_>, row: &RunRow, copy: &mut Copy) -> Result<()> {
-    let skill = session.context.library.get(row.skill.as_str())?;
+    let skill = session.context.installed.get(row.skill.as_str())?;
     let scan = Arc::new(Scan::of(&skill)?);
     // What does not load is told before a run is made of it.
     launch::describe(session, &skill, &scan)?;

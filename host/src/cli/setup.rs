@@ -171,7 +171,7 @@ fn key(provider: Name) -> Result<Stored> {
 }
 
 fn make_folder(done: &mut Done, context: &Context) -> Result<String> {
-    let root = context.library.root();
+    let root = context.installed.root();
     let shown = context.path(root);
     if root.is_dir() {
         return Ok(format!("skills are looked for in {shown}\n"));

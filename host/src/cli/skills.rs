@@ -54,7 +54,7 @@ pub(super) fn run(args: &SkillsArgs, context: &Context) -> Result<Report> {
 
 fn list(context: &Context) -> Result<Report> {
     let (sound, broken) = examine(context)?;
-    let root = context.path(context.library.root());
+    let root = context.path(context.installed.root());
     let mut text = String::new();
     if !sound.is_empty() {
         let mut table = Table::new(["SKILL", "VERSION", "SUMMARY"]);
@@ -94,7 +94,7 @@ fn list(context: &Context) -> Result<Report> {
 
 /// Loads every skill that is installed, as far as that is needed to know that it can be launched.
 pub(super) fn examine(context: &Context) -> Result<(Vec<Sound>, Vec<Broken>)> {
-    let (installed, mut broken) = context.library.list()?;
+    let (installed, mut broken) = context.installed.list()?;
     let mut sound = Vec::new();
     if installed.is_empty() {
         return Ok((sound, broken));
@@ -179,7 +179,7 @@ fn document(skill: &Installed) -> Result<Option<String>> {
 }
 
 fn write_doc(name: &str, context: &Context) -> Result<Report> {
-    let skill = context.library.get(name)?;
+    let skill = context.installed.get(name)?;
     let scan = Arc::new(Scan::of(&skill)?);
     let session = context.session(context.journal()?);
     let description = describe(&session, &skill, &scan)?;

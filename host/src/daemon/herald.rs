@@ -3,7 +3,7 @@
 //! What is to be told is noted when it is seen, and looked up in the journal a little later: so it is durable (rule J2), and a burst of runs is told at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -14,6 +14,7 @@ use skillhost_core::machine::Wait;
 use skillhost_journal::{Journal, JournalError, RunRow};
 use tokio::sync::Notify;
 
+use super::lock;
 use crate::home::Home;
 use crate::inbox_file;
 use crate::notify::{Notice, Notifier};
@@ -147,9 +148,4 @@ fn question(journal: &dyn Journal, row: &RunRow, number: Number) -> Result<Optio
         end = begin;
     }
     Ok(None)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that runs under these locks leaves them half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

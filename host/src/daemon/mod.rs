@@ -15,8 +15,8 @@ mod server;
 mod start;
 
 use std::process::{Child, ExitStatus};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use skillhost_core::id::{MailId, RunId};
@@ -291,4 +291,9 @@ fn unusable(home: &Home, error: &std::io::Error) -> CliError {
     CliError::new(Exit::Storage, "no_socket", message)
         .caused_by(error)
         .hint("`skillhost doctor` checks the state folder")
+}
+
+/// Locks what the daemon's tasks share. Nothing that runs under such a lock leaves it half done, so one that was poisoned is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

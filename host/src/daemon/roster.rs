@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -17,6 +17,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::fate::{self, Fate};
 use super::herald::{Herald, Sight};
+use super::lock;
 use super::protocol::Reply;
 use crate::describe;
 use crate::driver::{Bell, Drive, DriveError, Driven, Observer, Residency, Ring, Seen, Stay, Until, Worker};
@@ -425,9 +426,4 @@ impl Observer for Broadcasting<'_> {
         // Whoever watched may be gone already.
         sender.send(Reply::Seen(seen.into_owned())).ok();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that runs under these locks leaves them half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
