@@ -242,6 +242,7 @@ impl CallLine {
         match &self.by {
             By::Person(Some(name)) => remarks.push(format!("answered by {}", plain_line(name))),
             By::Person(None) => remarks.push("answered by a person".to_owned()),
+            By::Record { number, .. } => remarks.push(format!("as call {number} before")),
             By::Effect => {}
         }
         remarks.join("; ")

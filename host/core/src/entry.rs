@@ -293,6 +293,13 @@ pub enum By {
     Effect,
     /// A person, by name if it is known.
     Person(Option<String>),
+    /// An earlier run's journal: the run is in development, and this call of that run was the same.
+    Record {
+        /// The run.
+        run: RunId,
+        /// Its call.
+        number: Number,
+    },
 }
 
 /// A call was answered.

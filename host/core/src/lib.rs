@@ -16,5 +16,6 @@ pub mod lease;
 pub mod machine;
 pub mod outcome;
 pub mod payload;
+pub mod recording;
 pub mod retry;
 pub mod time;

@@ -2,6 +2,7 @@
 
 use super::event::{Again, Ended};
 use super::flight::Phase;
+use super::waits::Doubt;
 use super::{Action, Local, Machine, Source};
 use crate::budget::Cost;
 use crate::calls::inbox;
@@ -15,6 +16,7 @@ use crate::time::Timestamp;
 impl Machine {
     /// Begins every call that the guest has started and still wants; the run is live and the guest blocked.
     pub(super) fn begin_started(&mut self) {
+        self.reuse();
         for number in self.flights.started() {
             self.begin(number);
         }
@@ -39,6 +41,7 @@ impl Machine {
             // Answered when nothing waits its turn, so that no note is taken and then passed over (rule P3).
             Kind::Notes => self.flights.set_phase(number, Phase::Waiting),
             Kind::Effect if flight.in_doubt => self.recover(number),
+            Kind::Effect if self.asks_first(flight) => self.park(number, Doubt::Unbegun),
             Kind::Effect => {
                 let behind = flight.behind(flight.seq);
                 self.flights.set_phase(number, behind);
@@ -57,7 +60,7 @@ impl Machine {
         }
         if flight.class == Class::AtMostOnce || self.is_decided(number) {
             let reason = "the host ended while this was being done, and nobody can say whether it was";
-            self.park(number, reason.to_owned());
+            self.park(number, Doubt::Begun(reason.to_owned()));
         } else {
             // It may have been parked before the crash.
             self.local(Local::CloseWait { number });
@@ -155,7 +158,7 @@ impl Machine {
         );
         match ended {
             Ended::Returned { outcome, spent, again } => self.returned(number, outcome, spent, again),
-            Ended::InDoubt(reason) if flight.open && !flight.cancelled => self.park(number, reason),
+            Ended::InDoubt(reason) if flight.open && !flight.cancelled => self.park(number, Doubt::Begun(reason)),
             Ended::InDoubt(_) | Ended::Aborted => self.close(number),
         }
     }
@@ -182,7 +185,8 @@ impl Machine {
 
     /// Records the outcome of a call; its turn comes when those before it have had theirs.
     pub(super) fn answer(&mut self, number: Number, outcome: Outcome, spent: Option<Cost>, by: By) {
-        self.answer_at(self.now, number, outcome, spent, by);
+        let at = self.time_of_answer(number);
+        self.answer_at(at, number, outcome, spent, by);
     }
 
     pub(super) fn answer_at(&mut self, at: Timestamp, number: Number, outcome: Outcome, spent: Option<Cost>, by: By) {

@@ -1,5 +1,7 @@
 //! One call on its way, from its start until nothing about it can happen any more.
 
+use std::sync::Arc;
+
 use super::action::{Ticket, Wait};
 use super::event::Call;
 use crate::budget::Cost;
@@ -9,6 +11,7 @@ use crate::entry::Due;
 use crate::id::{RunId, Seq, SignalName};
 use crate::outcome::Fault;
 use crate::payload::Payload;
+use crate::recording::Take;
 use crate::time::Timestamp;
 
 /// How far a call is.
@@ -67,10 +70,26 @@ pub(super) struct Flight {
     pub(super) performances: u32,
     pub(super) measured: Option<Payload>,
     pub(super) reserved: Option<Cost>,
+    /// What an earlier run was answered, for a run in development.
+    pub(super) take: Option<Arc<Take>>,
+    pub(super) begun: Begun,
+}
+
+/// When the guest started a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    /// By the wall clock.
+    pub(super) wall: Timestamp,
+    /// By its own.
+    pub(super) guest: Timestamp,
 }
 
 impl Flight {
-    pub(super) fn new(call: Call, seq: Seq, due: Option<Due>) -> Self {
+    pub(super) fn new(call: Call, seq: Seq, due: Option<Due>, now: Timestamp) -> Self {
+        let begun = Begun {
+            wall: now,
+            guest: call.guest_time,
+        };
         Self {
             function: call.function,
             class: call.class,
@@ -89,6 +108,8 @@ impl Flight {
             performances: 0,
             measured: None,
             reserved: None,
+            take: None,
+            begun,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::budget::Cost;
 use crate::entry::{Called, Due, Entry};
 use crate::id::{Number, Seq};
 use crate::outcome::Fault;
+use crate::time::Timestamp;
 
 impl Machine {
     pub(super) fn take_slice(&mut self, slice: Slice) {
@@ -79,13 +80,18 @@ impl Machine {
         );
         let number = call.number;
         self.number_next = number.next();
-        let flight = match self.recorded.get(&number) {
+        let take = self
+            .playback
+            .as_mut()
+            .and_then(|playback| playback.meet(call.function, &call.request));
+        let mut flight = match self.recorded.get(&number) {
             Some(recorded) => {
                 compare(recorded, &call, self.consumed)?;
-                again(recorded, call)
+                again(recorded, call, self.now)
             }
             None => self.start_new(call),
         };
+        flight.take = take;
         let refusal = self.cancel.refuses(flight.function, &flight.options);
         self.flights.insert(number, flight);
         if refusal == Refusal::Refused {
@@ -113,7 +119,7 @@ impl Machine {
             due,
         };
         let seq = self.append(Entry::Called(Box::new(called)));
-        let mut flight = Flight::new(call, seq, due);
+        let mut flight = Flight::new(call, seq, due, self.now);
         match reservation {
             Ok(reserved) => flight.reserved = reserved,
             Err(over) => flight.refused = Some(Fault::new(Fault::BUDGET, over)),
@@ -148,8 +154,8 @@ impl Machine {
 }
 
 /// A call that the journal holds: started again by a replayed guest.
-fn again(recorded: &Recorded, call: Call) -> Flight {
-    let mut flight = Flight::new(call, recorded.seq, recorded.called.due);
+fn again(recorded: &Recorded, call: Call, now: Timestamp) -> Flight {
+    let mut flight = Flight::new(call, recorded.seq, recorded.called.due, now);
     // Recovery goes by what was recorded, not by what the options say today (rule G2).
     flight.class = recorded.called.class;
     flight.options = recorded.called.options.clone();

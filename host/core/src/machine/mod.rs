@@ -10,7 +10,8 @@
 //! - `effects`: calls that are performed: barriers, attempts, doubt;
 //! - `line`: changes to files, which stand in line;
 //! - `waits`: timers, events, questions, decisions, and the mailbox they come from;
-//! - `ending`: cancelling, and the end of the run.
+//! - `ending`: cancelling, and the end of the run;
+//! - `reuse`: answers of earlier runs, for a run in development.
 //!
 //! Invariants: an entry is written before anything that follows from it is done; nothing is performed while replaying; a ticket is made only behind its
 //! barrier; only a blocked guest is given anything.
@@ -25,6 +26,7 @@ mod guest;
 mod history;
 mod line;
 mod mismatch;
+mod reuse;
 mod turns;
 mod waits;
 
@@ -33,6 +35,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::budget::{Account, Cost};
 use crate::entry::{Entry, Finished, Limits, Record, Started};
 use crate::id::{MailId, Number, RunId, Seq};
+use crate::recording::Playback;
 use crate::time::Timestamp;
 
 pub use action::{Action, Delivery, Idle, Local, Source, Status, Stop, Ticket, Wait, Write};
@@ -82,6 +85,7 @@ pub struct Machine {
     mail: BTreeMap<MailId, Mail>,
     mail_taken: BTreeSet<MailId>,
     cancel: Cancel,
+    playback: Option<Playback>,
     paused: bool,
     draining: bool,
     ending: Option<Ending>,
@@ -131,6 +135,7 @@ impl Machine {
             mail: BTreeMap::new(),
             mail_taken: BTreeSet::new(),
             cancel,
+            playback: None,
             paused: false,
             draining: false,
             ending: None,

@@ -12,6 +12,30 @@ use crate::outcome::{Fault, Outcome};
 use crate::payload::Payload;
 use crate::time::Timestamp;
 
+/// Why a call is left to a person.
+pub(super) enum Doubt {
+    /// It may have been performed; this is why nobody can say.
+    Begun(String),
+    /// It was not, and must not be performed again and again while its skill is in development.
+    Unbegun,
+}
+
+impl Doubt {
+    fn title(&self, what: &str) -> String {
+        match self {
+            Self::Begun(_) => format!("{what} is in doubt"),
+            Self::Unbegun => format!("{what} asks first"),
+        }
+    }
+
+    fn reason(self) -> String {
+        match self {
+            Self::Begun(reason) => reason,
+            Self::Unbegun => "it must not be done twice, and a skill in development is run again and again".to_owned(),
+        }
+    }
+}
+
 impl Machine {
     pub(super) fn open_wait(&mut self, number: Number) {
         self.flights.set_phase(number, Phase::Waiting);
@@ -37,7 +61,7 @@ impl Machine {
     }
 
     /// Leaves a call in doubt to a person; other calls go on (rule R4). A decision that is in the mailbox already is taken when nothing waits its turn.
-    pub(super) fn park(&mut self, number: Number, reason: String) {
+    pub(super) fn park(&mut self, number: Number, doubt: Doubt) {
         self.flights.set_phase(number, Phase::Parked);
         let Some(flight) = self.flights.get(number) else {
             return;
@@ -58,8 +82,8 @@ impl Machine {
         self.local(Local::Post {
             source: Source::Decision(number),
             at: self.now,
-            title: format!("{what} is in doubt"),
-            body: reason,
+            title: doubt.title(&what),
+            body: doubt.reason(),
             attachments: Vec::new(),
         });
     }
@@ -110,7 +134,8 @@ impl Machine {
             let (fault, spent) = (fault.clone(), *spent);
             return self.perform_again(number, Why::Failure, Some(fault), spent);
         }
-        let at = flight.due.map_or(self.now, |due| self.now.max(due.guest));
+        let at = self.time_of_answer(number);
+        let at = flight.due.map_or(at, |due| at.max(due.guest));
         let outcome = match flight.function.kind() {
             Kind::Timer => Outcome::done(),
             _ => Outcome::fault(Fault::TIMEOUT, "nothing came in time"),

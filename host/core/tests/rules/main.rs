@@ -15,6 +15,7 @@ mod notes;
 mod pause;
 mod people;
 mod recovery;
+mod reuse;
 mod story;
 mod words;
 

@@ -7,9 +7,11 @@
 //! - `ends 0 ok`, `measured 0 7`, `mail redo 0`, `alarm`, `grace`: what the shell tells; `clock 2000` sets the wall clock; `rings`: an alarm too early; `drain`: the attempt is to end;
 //! - `crash`: the process dies with what it had queued, and another attempt begins; `crash after 1`: the first append that was queued survived;
 //! - `journal A, B, ..`: an attempt begins on these entries instead; `entries` shows those that are durable;
+//! - `develop`: what the run has recorded until now is kept, and another run of the skill in development begins, which reuses all that was recorded so;
 //! - `copy 2 redo=0`: another run begins with a copy of this one, cut after two outcomes, and an attempt at that begins.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use skillhost_core::budget::Cost;
@@ -19,6 +21,7 @@ use skillhost_core::id::{Digest, LaunchId, MailId, Number, RunId, Seq, SkillName
 use skillhost_core::machine::{Act, Action, End, Event, Local, Machine, Mail, Slice, Status, Write};
 use skillhost_core::outcome::Fault;
 use skillhost_core::payload::Payload;
+use skillhost_core::recording::Recording;
 use skillhost_core::time::Timestamp;
 
 use crate::words::{self, Words};
@@ -49,6 +52,7 @@ struct Story {
     /// Whether the run's row says that it is paused.
     paused: bool,
     queue: VecDeque<Vec<Write>>,
+    recording: Option<Arc<Recording>>,
     now: Timestamp,
     alarm: Option<Timestamp>,
     guest_time: Timestamp,
@@ -68,6 +72,7 @@ impl Story {
             runs: 0,
             paused: false,
             queue: VecDeque::new(),
+            recording: None,
             now: Timestamp(1_000),
             alarm: None,
             guest_time: Timestamp(0),
@@ -156,6 +161,7 @@ impl Story {
                 shown.collect::<Vec<_>>().join(", ")
             }
             "copy" => self.copy(&words),
+            "develop" => self.develop(),
             "lines" => self.lines.values().cloned().collect::<Vec<_>>().join(", "),
             other => panic!("`{other}` is no step"),
         }
@@ -167,7 +173,13 @@ impl Story {
         self.guest_time = Timestamp(0);
         self.started = 0;
         match Machine::new(self.durable.clone()) {
-            Ok(machine) => self.machine = Some(machine.paused(self.paused)),
+            Ok(machine) => {
+                let machine = machine.paused(self.paused);
+                self.machine = Some(match &self.recording {
+                    Some(recording) => machine.reusing(Arc::clone(recording)),
+                    None => machine,
+                });
+            }
             Err(error) => {
                 self.machine = None;
                 return error.to_string();
@@ -207,6 +219,15 @@ impl Story {
         let list = |numbers: &[Number]| numbers.iter().map(Number::to_string).collect::<Vec<_>>().join(" ");
         let (kept, anew, asks) = (list(&copy.kept), list(&copy.anew), list(&copy.asks));
         format!("kept [{kept}] anew [{anew}] asks [{asks}]")
+    }
+
+    fn develop(&mut self) -> String {
+        let mut recording = self.recording.take().map(Arc::unwrap_or_clone).unwrap_or_default();
+        recording.add(&self.durable).unwrap();
+        self.recording = Some(Arc::new(recording));
+        self.durable = vec![started()];
+        self.mailbox.clear();
+        self.restart()
     }
 
     fn show_mailbox(&mut self) -> String {

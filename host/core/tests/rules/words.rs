@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use skillhost_core::budget::Cost;
-use skillhost_core::calls::CallOptions;
 use skillhost_core::calls::run::Note;
+use skillhost_core::calls::{CallOptions, Reuse};
 use skillhost_core::effect::{Class, Function};
-use skillhost_core::entry::{Called, Due, Entry, Failure, Finished, How, Retried, Returned, Why};
+use skillhost_core::entry::{By, Called, Due, Entry, Failure, Finished, How, Retried, Returned, Why};
 use skillhost_core::id::{Number, SignalName};
 use skillhost_core::machine::{
     Action, Again, Call, Command, Decision, Ended, Level, Line, Local, Source, Stop, Wait, Write,
@@ -55,7 +55,7 @@ impl<'a> Words<'a> {
     }
 }
 
-/// `ask`, `read`, `act`, `write`, `append`, `post`, `sleep for=5`, `wait`, `question`, `tick`, `notes`; with `bound=`, `for=`, `with=`, `cleanup`, `malformed`.
+/// `ask`, `read`, `act`, `write`, `append`, `post`, `sleep for=5`, `wait`, `question`, `tick`, `notes`; with `bound=`, `for=`, `with=`, `cleanup`, `malformed`, `fresh`, `pure`.
 pub(crate) fn call(words: &Words<'_>, number: Number, guest_time: Timestamp) -> Call {
     let function = match words.first() {
         "ask" => Function::MODEL_COMPLETE,
@@ -84,6 +84,11 @@ pub(crate) fn call(words: &Words<'_>, number: Number, guest_time: Timestamp) -> 
         request: Payload::parse(&request).unwrap(),
         options: CallOptions {
             cleanup: words.has("cleanup"),
+            reuse: match (words.has("fresh"), words.has("pure")) {
+                (true, _) => Reuse::Fresh,
+                (_, true) => Reuse::Pure,
+                _ => Reuse::Auto,
+            },
             ..CallOptions::default()
         },
         class: match words.has("acts") {
@@ -293,7 +298,11 @@ pub(crate) fn show_entry(entry: &Entry, at: Timestamp) -> String {
         Entry::Returned(returned) => {
             let outcome = returned.outcome.code().unwrap_or("ok");
             let notes = notes(&returned.outcome);
-            format!("returned {} {outcome}{notes} at {}", returned.number, at.0)
+            let from = match &returned.by {
+                By::Record { number, .. } => format!(" from {number}"),
+                By::Effect | By::Person(_) => String::new(),
+            };
+            format!("returned {} {outcome}{notes} at {}{from}", returned.number, at.0)
         }
         Entry::Finished(finished) => format!("finished {} spent {}", how(&finished.how), finished.spent.tokens),
         other => other.kind().to_owned(),
