@@ -7,13 +7,14 @@
 //! is right for what the copied run may have done already, and it has an at-most-once call ask first. A call that a person wants performed again bears a mark
 //! ([`Why::Anew`]) and is performed without asking.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::budget::Cost;
 use crate::effect::{Class, Function};
-use crate::entry::{Called, Due, Entry, Parent, Record, Retried, Returned, Started, Why};
+use crate::entry::{By, Called, Due, Entry, Parent, Record, Retried, Returned, Started, Why};
 use crate::id::{Number, RunId, Seq};
 use crate::machine::{LoadError, Machine};
+use crate::outcome::Outcome;
 use crate::time::Timestamp;
 
 /// What to copy.
@@ -27,6 +28,24 @@ pub struct Plan {
     pub cut: u64,
     /// Which outcomes of calls open at the cut it does not keep (rule F3).
     pub redo: Redo,
+    /// What calls open at the cut are answered by hand.
+    pub answers: BTreeMap<Number, Outcome>,
+    /// Who answers them.
+    pub by: Option<String>,
+}
+
+impl Plan {
+    /// Returns a plan that keeps every outcome.
+    pub fn new(run: RunId, at: Timestamp, cut: u64) -> Self {
+        Self {
+            run,
+            at,
+            cut,
+            redo: Redo::Calls(BTreeSet::new()),
+            answers: BTreeMap::new(),
+            by: None,
+        }
+    }
 }
 
 /// Which calls that are open at the cut are performed again, though the copied run has their outcome.
@@ -67,8 +86,10 @@ pub enum CopyError {
         /// How many outcome entries there are.
         outcomes: u64,
     },
-    /// A call that is to be performed again is not open at the cut.
-    #[error("call #{number} cannot be performed again: it is not open after {cut} outcomes")]
+    /// A call that is to be performed again, or answered by hand, is not open at the cut.
+    #[error(
+        "call #{number} is not open after {cut} outcomes, so it can neither be performed again nor be answered there"
+    )]
     NotOpen {
         /// The call.
         number: Number,
@@ -104,13 +125,24 @@ pub fn copy(records: &[Record], plan: &Plan) -> Result<Copy, CopyError> {
             continue;
         };
         let entry = match entry {
-            Entry::Called(called) if !scope.answered.contains(&called.number) => {
+            Entry::Called(called)
+                if !scope.answered.contains(&called.number) && !plan.answers.contains_key(&called.number) =>
+            {
                 copy.begin_anew(&scope, record.at, *called, plan.at);
                 continue;
             }
             entry => entry,
         };
         copy.push(record.at, entry);
+    }
+    for (number, outcome) in &plan.answers {
+        let answer = Returned {
+            number: *number,
+            outcome: outcome.clone(),
+            spent: None,
+            by: By::Person(plan.by.clone()),
+        };
+        copy.push(plan.at, Entry::Returned(answer));
     }
     for number in &scope.redone {
         let mark = Retried {
@@ -152,6 +184,16 @@ pub fn call_cut(records: &[Record], number: Number) -> Option<u64> {
     Some(answered.map_or(end, |(cut, _)| cut).min(cancelled.unwrap_or(end)))
 }
 
+/// Returns where to cut so that a call has not been made: before the last outcome that its guest had been given when it made it. That outcome is then open at the cut
+/// and kept, as is what else was answered. `None` if the guest made it before it was given anything: then nothing can be copied.
+pub fn before_call(records: &[Record], number: Number) -> Option<u64> {
+    let after = records.iter().find_map(|record| match &record.entry {
+        Entry::Called(called) if called.number == number => Some(called.after),
+        _ => None,
+    })?;
+    after.checked_sub(1)
+}
+
 /// Returns where a run that was cancelled goes on as if it had not been.
 pub fn cancel_cut(records: &[Record]) -> Option<u64> {
     let cancelled = (0..)
@@ -178,11 +220,8 @@ fn started(records: &[Record], plan: &Plan) -> Result<Started, CopyError> {
         origin: parent.seen_run().clone(),
         origin_at: parent.seen_at(records[0].at),
     });
-    for record in records {
-        if let Entry::Repinned { bundle, component } = &record.entry {
-            (started.bundle, started.component) = (*bundle, *component);
-        }
-    }
+    let pin = Machine::pin(records)?;
+    (started.bundle, started.component) = (pin.bundle, pin.component);
     Ok(started)
 }
 
@@ -226,6 +265,9 @@ impl Scope {
                 }
                 Entry::Returned(returned) if open.contains(&returned.number) => {
                     let number = returned.number;
+                    if plan.answers.contains_key(&number) {
+                        continue;
+                    }
                     match plan.redo.asks_for(number) {
                         true => scope.redone.insert(number),
                         false => scope.answered.insert(number) && scope.kept.insert(number),
@@ -235,14 +277,21 @@ impl Scope {
                 _ => {}
             }
         }
-        if let Redo::Calls(calls) = &plan.redo {
-            let (cut, closed) = (plan.cut, calls.iter().find(|number| !open.contains(number)));
-            if let Some(number) = closed.copied() {
-                return Err(CopyError::NotOpen { number, cut });
-            }
-            // Also one whose outcome nobody knows: a person has decided.
-            scope.redone.extend(calls);
+        let named: BTreeSet<Number> = match &plan.redo {
+            Redo::Calls(calls) => calls.clone(),
+            Redo::All => BTreeSet::new(),
+        };
+        let cut = plan.cut;
+        if let Some(number) = named
+            .iter()
+            .chain(plan.answers.keys())
+            .find(|number| !open.contains(number))
+            .copied()
+        {
+            return Err(CopyError::NotOpen { number, cut });
         }
+        // Also one whose outcome nobody knows: a person has decided.
+        scope.redone.extend(named);
         Ok(scope)
     }
 
@@ -301,6 +350,14 @@ impl Redo {
 }
 
 impl Copy {
+    /// Takes out all but the start.
+    pub fn empty(&mut self) {
+        self.records.clear();
+        self.kept.clear();
+        self.anew.clear();
+        self.asks.clear();
+    }
+
     fn push(&mut self, at: Timestamp, entry: Entry) {
         let seq = Seq(self.records.len() as u64 + 1);
         self.records.push(Record { seq, at, entry });
@@ -332,9 +389,9 @@ mod tests {
 
     use super::*;
     use crate::calls::CallOptions;
-    use crate::entry::{By, Failure, Finished, How, Limits, Provider, SEMANTICS};
+    use crate::entry::{Failure, Finished, How, Limits, Provider, SEMANTICS};
     use crate::id::{Digest, LaunchId, SkillName};
-    use crate::outcome::{Fault, Outcome};
+    use crate::outcome::Fault;
     use crate::payload::Payload;
 
     fn run(n: u64) -> RunId {
@@ -472,10 +529,8 @@ mod tests {
         };
         let records = journal([called(0, 0), returned(0, error()), pinned]);
         let plan = |n| Plan {
-            run: run(n),
-            at: Timestamp(900),
-            cut: 0,
             redo: Redo::All,
+            ..Plan::new(run(n), Timestamp(900), 0)
         };
         let first = copy(&records, &plan(1)).unwrap();
         assert_eq!(first.started.bundle, Digest::of(b"new bundle"));

@@ -134,7 +134,24 @@ pub struct Started {
     pub parent: Option<Parent>,
 }
 
+/// What a run is pinned to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// The bundle.
+    pub bundle: Digest,
+    /// The component in it.
+    pub component: Digest,
+}
+
 impl Started {
+    /// Returns what the run is pinned to at first.
+    pub fn pin(&self) -> Pin {
+        Pin {
+            bundle: self.bundle,
+            component: self.component,
+        }
+    }
+
     /// Returns the run's id as its guest sees it.
     pub fn seen_run(&self) -> &RunId {
         self.parent.as_ref().map_or(&self.run, |parent| &parent.origin)

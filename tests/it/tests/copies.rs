@@ -20,10 +20,8 @@ const STEP: usize = 3;
 /// Makes a run that begins with a copy of another, under a launch of its own.
 fn make(place: &Place, parent: &[Record], run: &RunId, cut: u64, redo: Redo) -> Copy {
     let plan = Plan {
-        run: run.clone(),
-        at: Timestamp(1_900_000_000_000_000),
-        cut,
         redo,
+        ..Plan::new(run.clone(), Timestamp(1_900_000_000_000_000), cut)
     };
     let mut copy = copy(parent, &plan).unwrap();
     copy.started.launch = LaunchId::parse(run.as_str()).unwrap();

@@ -17,6 +17,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::effect::{Function, Kind};
+use crate::payload::Payload;
+
 /// Whether a development run may answer a call from an earlier record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -63,6 +66,79 @@ impl CallOptions {
     }
 }
 
+/// Makes the answer of a call that a person gives by hand: the words of a model as a text, what answers a question as its value, everything else in the shape that
+/// the function's answers have.
+///
+/// # Errors
+/// In words, if it has another shape.
+pub fn by_hand(function: Function, value: Value, by: Option<String>) -> Result<Payload, String> {
+    fn shaped<T: Serialize + serde::de::DeserializeOwned>(value: Value) -> Result<Payload, String> {
+        let answer: T = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        Ok(Payload::of(&answer))
+    }
+    match function.kind() {
+        Kind::Question | Kind::Event => Ok(Payload::of(&signals::Answer { value, by })),
+        Kind::FileChange { .. } | Kind::Post | Kind::Tick | Kind::Timer => match value {
+            Value::Null => Ok(Payload::null()),
+            _ => Err(format!("{function} returns nothing, which is `null`")),
+        },
+        Kind::Notes => shaped::<Vec<run::Note>>(value),
+        Kind::Effect if function == Function::MODEL_COMPLETE => match value {
+            Value::String(text) => Ok(Payload::of(&model::Reply::said(text))),
+            value => shaped::<model::Reply>(value),
+        },
+        Kind::Effect if [Function::FILES_READ, Function::FILES_READ_RANGE].contains(&function) => match value {
+            Value::String(text) => Ok(Payload::of(&files::Bytes(text.into_bytes()))),
+            value => shaped::<files::Bytes>(value),
+        },
+        Kind::Effect if function == Function::FILES_LIST => shaped::<files::Listing>(value),
+        Kind::Effect if function == Function::FILES_STAT => shaped::<files::Entry>(value),
+        Kind::Effect => Ok(Payload::of(&value)),
+    }
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn hand(function: Function, value: Value) -> Result<String, String> {
+        by_hand(function, value, Some("ada".to_owned())).map(|payload| payload.as_str().to_owned())
+    }
+
+    #[test]
+    fn what_a_person_says_for_a_call_gets_the_shape_of_its_answers() {
+        assert_eq!(
+            hand(Function::MODEL_COMPLETE, json!("Hello")).unwrap(),
+            r#"{"content":[{"text":"Hello"}],"stop_reason":"end","model":"by hand","usage":{"input":0,"output":0,"cache_read":0,"cache_write":0}}"#
+        );
+        assert_eq!(
+            hand(Function::SIGNALS_ASK, json!({"approve": true})).unwrap(),
+            r#"{"value":{"approve":true},"by":"ada"}"#
+        );
+        assert_eq!(hand(Function::FILES_READ, json!("text")).unwrap(), r#"{"text":"text"}"#);
+        assert_eq!(hand(Function::FILES_WRITE, json!(null)).unwrap(), "null");
+    }
+
+    #[test]
+    fn what_no_answer_of_the_function_looks_like_is_refused_in_words() {
+        assert!(
+            hand(Function::MODEL_COMPLETE, json!({"text": "x"}))
+                .unwrap_err()
+                .contains("content")
+        );
+        assert!(
+            hand(Function::FILES_WRITE, json!(1))
+                .unwrap_err()
+                .contains("returns nothing")
+        );
+        assert!(hand(Function::FILES_LIST, json!([])).is_err());
+    }
 }

@@ -176,3 +176,17 @@ pub struct Reply {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Value>,
 }
+
+impl Reply {
+    /// Returns the reply of a person who answers in a model's place.
+    pub fn said(text: String) -> Self {
+        Self {
+            content: vec![Block::Text(text)],
+            stop_reason: StopReason::End,
+            model: "by hand".to_owned(),
+            usage: Usage::default(),
+            simulated: false,
+            extra: None,
+        }
+    }
+}

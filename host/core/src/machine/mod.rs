@@ -33,7 +33,7 @@ mod waits;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::budget::{Account, Cost};
-use crate::entry::{Entry, Finished, Limits, Record, Started};
+use crate::entry::{Entry, Finished, Limits, Pin, Record, Started};
 use crate::id::{MailId, Number, RunId, Seq};
 use crate::recording::Playback;
 use crate::time::Timestamp;
@@ -170,6 +170,16 @@ impl Machine {
             }) => Ok(started),
             _ => Err(LoadError::NotStarted),
         }
+    }
+
+    /// Returns what a run is pinned to: what it was started with, or the last that it was pinned to since.
+    pub fn pin(records: &[Record]) -> Result<Pin, LoadError> {
+        let started = Self::started(records)?.pin();
+        let repinned = records.iter().rev().find_map(|record| match record.entry {
+            Entry::Repinned { bundle, component } => Some(Pin { bundle, component }),
+            _ => None,
+        });
+        Ok(repinned.unwrap_or(started))
     }
 
     /// Checks that a journal is sound, whether or not the run is over.

@@ -32,10 +32,12 @@ pub(crate) fn check_all(program: &Program, parent: &Lasting) {
 
 fn check(program: &Program, parent: &[Record], cut: u64, redo: Redo) {
     let plan = Plan {
-        run: RunId::parse("01jd0000000000000000000001").unwrap(),
-        at: Timestamp(1_000),
-        cut,
         redo,
+        ..Plan::new(
+            RunId::parse("01jd0000000000000000000001").unwrap(),
+            Timestamp(1_000),
+            cut,
+        )
     };
     let copy = copy(parent, &plan).unwrap();
     let copied = copy.records.len();

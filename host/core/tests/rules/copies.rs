@@ -153,9 +153,23 @@ fn a_copy_that_cannot_be_made_says_why() {
     check(
         "journal called ask, returned 0, called ask after=1
          copy 2 => a cut after 2 outcomes lies behind the end: the run has 1
-         copy 1 redo=0 => call #0 cannot be performed again: it is not open after 1 outcomes
-         copy 0 redo=1 => call #1 cannot be performed again: it is not open after 0 outcomes
+         copy 1 redo=0 => call #0 is not open after 1 outcomes, so it can neither be performed again nor be answered there
+         copy 0 redo=1 => call #1 is not open after 0 outcomes, so it can neither be performed again nor be answered there
          journal nothing => the journal does not begin with a `started` entry
          copy 0 => the journal does not begin with a `started` entry",
+    );
+}
+
+#[test]
+fn f3_a_call_open_at_the_cut_can_be_answered_by_hand() {
+    check(
+        "journal called ask, called act, returned 0 fails, called read after=1, returned 1
+         copy 0 answer=0 => kept [1] anew [] asks []
+         entries => called 0, called 1, returned 1 ok at 1000, returned 0 ok at 1000
+         guest ask, act => deliver 1 ok at 1000
+         guest => deliver 0 ok at 1000
+         copy 1 answer=0 => kept [] anew [] asks []
+         entries => called 0, called 1, returned 1 ok at 1000, returned 0 ok at 1000
+         copy 2 answer=0 => call #0 is not open after 2 outcomes, so it can neither be performed again nor be answered there",
     );
 }

@@ -8,7 +8,7 @@
 //! - `crash`: the process dies with what it had queued, and another attempt begins; `crash after 1`: the first append that was queued survived;
 //! - `journal A, B, ..`: an attempt begins on these entries instead; `entries` shows those that are durable;
 //! - `develop`: what the run has recorded until now is kept, and another run of the skill in development begins, which reuses all that was recorded so;
-//! - `copy 2 redo=0`: another run begins with a copy of this one, cut after two outcomes, and an attempt at that begins.
+//! - `copy 2 redo=0`: another run begins with a copy of this one, cut after two outcomes, and an attempt at that begins; `answer=0` answers a call by hand.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use skillhost_core::copy::{self, Plan, Redo};
 use skillhost_core::entry::{Entry, Limits, Provider, Record, SEMANTICS, Started};
 use skillhost_core::id::{Digest, LaunchId, MailId, Number, RunId, Seq, SkillName};
 use skillhost_core::machine::{Act, Action, End, Event, Local, Machine, Mail, Slice, Status, Write};
-use skillhost_core::outcome::Fault;
+use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
 use skillhost_core::recording::Recording;
 use skillhost_core::time::Timestamp;
@@ -203,6 +203,12 @@ impl Story {
             at: self.now,
             cut: words.number().0,
             redo,
+            answers: words
+                .value("answer")
+                .map(|number| (Number(number.parse().unwrap()), Outcome::done()))
+                .into_iter()
+                .collect(),
+            by: None,
         };
         let copy = match copy::copy(&self.durable, &plan) {
             Ok(copy) => copy,
