@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod bundle;
 pub mod cli;
+pub mod comparison;
 pub mod config;
 pub mod daemon;
 pub mod describe;
@@ -19,6 +20,7 @@ pub mod input;
 pub mod log;
 pub mod notify;
 pub mod progress;
+pub mod readable;
 pub mod schema;
 pub mod service;
 pub mod skill_doc;

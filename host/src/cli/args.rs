@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::auth::AuthArgs;
+use super::compare::{CompareArgs, DiffArgs};
 use super::doctor::DoctorArgs;
+use super::fork::ForkArgs;
 use super::hook::HookArgs;
 use super::pages::{CompletionsArgs, ManArgs};
 use super::prune::{DiscardArgs, PruneArgs};
+use super::replay::ReplayArgs;
 use super::result::ResultArgs;
 use super::retry::RetryArgs;
 use super::setup::SetupArgs;
@@ -70,6 +73,14 @@ pub enum Command {
     Answer(AnswerArgs),
     /// Go on with a run that failed, in a new run that keeps what was answered
     Retry(RetryArgs),
+    /// Begin another run that shares a run's journal up to a call
+    Fork(ForkArgs),
+    /// Check that a component still does what a run recorded; nothing is performed
+    Replay(ReplayArgs),
+    /// Show how two runs differ, call by call
+    Diff(DiffArgs),
+    /// Show runs beside each other in a table
+    Compare(CompareArgs),
     /// Cancel a run
     Cancel(CancelArgs),
     /// Hold a run until it is resumed
@@ -124,6 +135,10 @@ impl Command {
             Self::Signal(_) => "signal",
             Self::Answer(_) => "answer",
             Self::Retry(_) => "retry",
+            Self::Fork(_) => "fork",
+            Self::Replay(_) => "replay",
+            Self::Diff(_) => "diff",
+            Self::Compare(_) => "compare",
             Self::Cancel(_) => "cancel",
             Self::Pause(_) => "pause",
             Self::Inject(_) => "inject",

@@ -206,7 +206,7 @@ fn schema(skill: &SkillName, which: &str, value: &Value) -> Result<Schema> {
     })
 }
 
-fn bounded(what: &str, input: &Value) -> Result<Payload> {
+pub(super) fn bounded(what: &str, input: &Value) -> Result<Payload> {
     let payload = Payload::of(input);
     match payload.as_str().len() as u64 > input::BYTES_MAX {
         true => Err(CliError::invalid(

@@ -5,11 +5,14 @@
 mod answer;
 mod args;
 mod auth;
+mod branch;
 mod cancel;
+mod compare;
 mod context;
 mod doctor;
 mod drive;
 mod follow;
+mod fork;
 mod hook;
 mod inbox;
 mod inject;
@@ -20,6 +23,7 @@ mod online;
 mod pages;
 mod pause;
 mod prune;
+mod replay;
 mod report;
 mod result;
 mod resume;
@@ -157,6 +161,10 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Signal(args) => signal::signal(args, context),
         Command::Answer(args) => answer::run(args, context),
         Command::Retry(args) => retry::run(&args, context),
+        Command::Fork(args) => fork::run(&args, context),
+        Command::Replay(args) => replay::run(&args, context),
+        Command::Diff(args) => compare::diff(&args, context),
+        Command::Compare(args) => compare::compare(&args, context),
         Command::Cancel(args) => cancel::run(&args, context),
         Command::Pause(args) => pause::run(&args, context),
         Command::Inject(args) => inject::run(&args, context),

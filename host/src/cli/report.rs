@@ -153,6 +153,12 @@ pub enum Rows {
     Keys(Vec<Value>),
     /// `prune` and `discard`.
     Forgotten(Vec<Value>),
+    /// `replay`.
+    Replays(Vec<Value>),
+    /// `diff`.
+    Differences(Vec<Value>),
+    /// `compare`.
+    Compared(Vec<Value>),
     /// `doctor`.
     Checks(Vec<Value>),
 }
@@ -168,6 +174,9 @@ impl Rows {
             | Self::Skills(rows)
             | Self::Keys(rows)
             | Self::Forgotten(rows)
+            | Self::Replays(rows)
+            | Self::Differences(rows)
+            | Self::Compared(rows)
             | Self::Checks(rows) => rows,
         }
     }

@@ -1,22 +1,20 @@
 //! `retry`: a run that is over goes on in a new one, which begins with a copy of it (rules F1 to F6). What was answered is kept, and not paid for again.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clap::Args;
-use skillhost_core::copy::{self, Copy, Plan, Redo};
+use skillhost_core::copy::{self, Plan, Redo};
 use skillhost_core::entry::Record;
 use skillhost_core::id::{Number, RunId};
 use skillhost_core::machine::Status;
-use skillhost_effects::files;
-use skillhost_journal::{Created, NewRun, RunFilter, RunRow};
+use skillhost_journal::{RunFilter, RunRow};
 
 use super::args::Here;
+use super::branch::{self, Begun, Branch};
 use super::context::{Context, Session};
 use super::drive::{self, Drive};
 use super::report::{Envelope, Report, Rows};
 use super::{launch, list};
-use crate::bundle::Scan;
 use crate::driver;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
@@ -38,7 +36,7 @@ pub struct RetryArgs {
     /// Go on before this call, and perform it again
     #[arg(long, value_name = "CALL", conflicts_with_all = ["upgrade", "all_failed"])]
     pub from: Option<u64>,
-    /// Go on at the end, with the skill as it is installed now; if that does otherwise than the journal holds, the run parks
+    /// Go on at the end, with the skill as it is installed now, if that does what the run recorded
     #[arg(long, conflicts_with = "all_failed")]
     pub upgrade: bool,
     /// Retry every run that failed, and go on with every one that is parked because attempts at it failed
@@ -108,37 +106,6 @@ fn all_failed(session: &Session<'_>, how: Drive) -> Result<Report> {
     Ok(report)
 }
 
-/// A run that begins with a copy of another.
-struct Begun {
-    run: RunId,
-    again: Option<Number>,
-    asks: Vec<Number>,
-    elsewhere: Vec<String>,
-}
-
-impl Begun {
-    fn notes(&self) -> String {
-        let mut notes = String::new();
-        if let Some(number) = self.again {
-            notes.push_str(&format!(
-                "call {number} is performed again; what was answered before it is kept\n"
-            ));
-        }
-        for number in &self.asks {
-            notes.push_str(&format!(
-                "nobody can say whether call {number} was carried out: the run asks for a decision about it\n"
-            ));
-        }
-        if !self.elsewhere.is_empty() {
-            notes.push_str(&format!(
-                "these files stay as they are: {}\n",
-                self.elsewhere.join(", ")
-            ));
-        }
-        notes
-    }
-}
-
 /// Makes the new run.
 fn begin(session: &Session<'_>, row: &RunRow, from: Option<Number>, upgrade: bool) -> Result<Begun> {
     if !row.status.is_final() {
@@ -153,51 +120,23 @@ fn begin(session: &Session<'_>, row: &RunRow, from: Option<Number>, upgrade: boo
     }
     let records = journal.all_records(&row.run)?;
     let (cut, again) = cut(row, &records, from, upgrade)?;
-    let plan = Plan {
-        run: launch::new_run_id(),
-        at: driver::now(),
-        cut,
-        redo: Redo::Calls(again.into_iter().collect::<BTreeSet<_>>()),
+    let branch = Branch {
+        row,
+        records: &records,
+        plan: Plan {
+            redo: Redo::Calls(again.into_iter().collect()),
+            ..Plan::new(launch::new_run_id(), driver::now(), cut)
+        },
+        folder_as_it_is: upgrade,
+        follows: true,
     };
-    let mut copy = copy::copy(&records, &plan).map_err(|e| CliError::of(Exit::Invalid, "cannot_copy", &e))?;
-    if upgrade {
-        upgrade_bundle(session, row, &mut copy)?;
-    }
-    let folder = session.context.home.run(&plan.run);
-    let made =
-        make_folder(session, row, &copy, upgrade).and_then(|()| make_run(session, row, copy, &plan, again, &records));
-    if made.is_err() {
-        // Nobody needs what there is of it; that it cannot be removed is not the error to report.
-        std::fs::remove_dir_all(folder).ok();
-    }
-    made
-}
-
-fn make_run(
-    session: &Session<'_>,
-    row: &RunRow,
-    copy: Copy,
-    plan: &Plan,
-    again: Option<Number>,
-    records: &[Record],
-) -> Result<Begun> {
-    let begun = Begun {
-        run: plan.run.clone(),
-        again,
-        asks: copy.asks.clone(),
-        elsewhere: files::changed_elsewhere(records),
-    };
-    let new = NewRun {
-        started: copy.started,
-        at: plan.at,
-        caller_folder: row.caller_folder.clone(),
-        copy: copy.records,
-        follows: Some(row.run.clone()),
-    };
-    match session.journal.create_run(new)? {
-        Created::New => Ok(begun),
-        Created::Existing(existing) => Err(moved(row, &existing.run)),
-    }
+    branch.begin(session, again.into_iter().collect(), |copy| {
+        if upgrade {
+            let pin = branch::installed(session, row)?;
+            (copy.started.bundle, copy.started.component) = (pin.bundle, pin.component);
+        }
+        Ok(upgrade)
+    })
 }
 
 /// Returns the newest run of a launch.
@@ -205,7 +144,7 @@ fn newest_of(session: &Session<'_>, row: &RunRow) -> Result<RunId> {
     Ok(session.journal.find_run(row.launch.as_str())?)
 }
 
-fn moved(row: &RunRow, newest: &RunId) -> CliError {
+pub(super) fn moved(row: &RunRow, newest: &RunId) -> CliError {
     let message = format!("run `{}` was retried already: run `{newest}` took its place", row.run);
     CliError::new(Exit::Held, "launch_moved", message).hint(format!("`skillhost show {newest}` shows it"))
 }
@@ -241,31 +180,4 @@ fn cut(row: &RunRow, records: &[Record], from: Option<Number>, upgrade: bool) ->
             )))
         }
     }
-}
-
-/// Pins the new run to the skill as it is installed now.
-fn upgrade_bundle(session: &Session<'_>, row: &RunRow, copy: &mut Copy) -> Result<()> {
-    let skill = session.context.installed.get(row.skill.as_str())?;
-    let scan = Arc::new(Scan::of(&skill)?);
-    // What does not load is told before a run is made of it.
-    launch::describe(session, &skill, &scan)?;
-    let bundle = session
-        .journal
-        .put_bundle(scan.bundle(), driver::now(), &|file| scan.read(file))?;
-    copy.started.bundle = bundle;
-    copy.started.component = scan.component();
-    Ok(())
-}
-
-/// Makes the folder of the new run (rule F4), before the run, so that a crash in between leaves a folder that nobody needs and no run that misses one.
-fn make_folder(session: &Session<'_>, row: &RunRow, copy: &Copy, whole: bool) -> Result<()> {
-    let home = &session.context.home;
-    let folder = home.run(&copy.started.run);
-    let made = match whole {
-        true => files::copy_folder(&home.run(&row.run), &folder),
-        false => files::rebuild(&folder, copy).map(drop),
-    };
-    made.map_err(|e| {
-        CliError::of(Exit::Storage, "folder_not_made", &e).hint("`skillhost doctor` checks the state folder")
-    })
 }

@@ -9,13 +9,15 @@ mod flying;
 mod lock;
 mod mailbox;
 mod observe;
+mod pinned;
+mod replay;
 mod residency;
 mod shell;
 
 use std::sync::Arc;
 
 use skillhost_core::entry::{Finished, Record, Started};
-use skillhost_core::id::{Digest, Epoch, RunId, Seq, WorkerId};
+use skillhost_core::id::{Epoch, RunId, Seq, WorkerId};
 use skillhost_core::lease::{self, Claim};
 use skillhost_core::machine::{Idle, LoadError as HistoryError, Machine, Mismatch, Status};
 use skillhost_core::payload::Payload;
@@ -23,12 +25,14 @@ use skillhost_effects::Effects;
 use skillhost_effects::files::Mounts;
 use skillhost_effects::model::{self, Hub, Settings};
 use skillhost_journal::{AppendError, Journal, JournalError, Taken, failpoint};
-use skillhost_runtime::{BundleFiles, GuestStart, LoadError, Loaded, Loader};
+use skillhost_runtime::{BundleFiles, GuestStart, LoadError, Loader};
 
 use crate::home::Home;
 pub use clock::now;
 pub use mailbox::{Bell, Ring};
 pub use observe::{Observer, Seen, Silent};
+pub use pinned::Pinned;
+pub use replay::{Replayed, replay};
 pub use residency::{Residency, Room, Stay};
 use shell::{Shell, Stopped};
 
@@ -178,15 +182,6 @@ fn mismatch_message(run: &RunId, mismatch: &Mismatch, changed: bool) -> String {
     format!("replay of run `{run}` does not match its journal: {mismatch}\n{component}")
 }
 
-/// Runs another component against a journal, for whoever insists. Nothing is written unless the replay matches.
-#[derive(Clone)]
-pub struct Replacement {
-    /// The component.
-    pub component: Arc<Loaded>,
-    /// What the mount `skill/` shows.
-    pub files: Arc<BundleFiles>,
-}
-
 impl Worker {
     /// Becomes a worker.
     ///
@@ -243,19 +238,9 @@ impl Worker {
 
     /// Drives a run as far as it goes.
     pub async fn drive(&self, run: &RunId, drive: Drive<'_>) -> Result<Driven, DriveError> {
-        self.drive_with(run, drive, None).await
-    }
-
-    /// Drives a run on another component than the one it is pinned to.
-    pub async fn drive_with(
-        &self,
-        run: &RunId,
-        drive: Drive<'_>,
-        replacement: Option<Replacement>,
-    ) -> Result<Driven, DriveError> {
         let epoch = self.claim(run)?;
         failpoint::hit("driver.claimed");
-        let driven = self.attempt(run, epoch, drive, replacement).await;
+        let driven = self.attempt(run, epoch, drive).await;
         failpoint::hit("driver.before-release");
         // A lease that passed to somebody else meanwhile is not given back; that is not the error to report.
         let released = self.0.journal.release(run, epoch);
@@ -264,13 +249,7 @@ impl Worker {
         Ok(driven)
     }
 
-    async fn attempt(
-        &self,
-        run: &RunId,
-        epoch: Epoch,
-        drive: Drive<'_>,
-        replacement: Option<Replacement>,
-    ) -> Result<Driven, DriveError> {
+    async fn attempt(&self, run: &RunId, epoch: Epoch, drive: Drive<'_>) -> Result<Driven, DriveError> {
         let records = self.0.journal.all_records(run)?;
         let history = |source| DriveError::History {
             run: run.clone(),
@@ -282,13 +261,9 @@ impl Worker {
         let started = Machine::started(&records).map_err(history)?.clone();
         let started_at = records[0].at;
         let paused = self.0.journal.run(run)?.status == Status::Paused;
-        let changed = replacement
-            .as_ref()
-            .map(|other| other.component.digest() != started.component);
-        let (component, files) = match replacement {
-            Some(other) => (other.component, other.files),
-            None => self.pinned(run, &started).await?,
-        };
+        let pin = Machine::pin(&records).map_err(history)?;
+        let changed = pin.component != started.component;
+        let Pinned { component, files } = Pinned::load(&self.0.journal, &self.0.loader, run, pin).await?;
         let effects = self.effects(run, &started, drive.settings, &files)?;
         note_calls(&effects, &records);
         failpoint::hit("driver.loaded");
@@ -313,7 +288,7 @@ impl Worker {
             Stopped::Mismatch(mismatch) => Err(DriveError::Mismatch {
                 run: run.clone(),
                 mismatch,
-                changed: changed.unwrap_or(false),
+                changed,
             }),
         }
     }
@@ -346,39 +321,6 @@ impl Worker {
             _ => lease::Holder::Gone,
         };
         Ok((lease::claim(&lease, &self.0.id, holder), lease))
-    }
-
-    /// Loads what the run is pinned to: its component, and the files that `skill/` shows.
-    async fn pinned(&self, run: &RunId, started: &Started) -> Result<(Arc<Loaded>, Arc<BundleFiles>), DriveError> {
-        let files = self.files(run, started)?;
-        let journal = Arc::clone(&self.0.journal);
-        let digest = started.component;
-        let bytes = move || match journal.blob(&digest) {
-            Ok(Some(bytes)) => Ok(bytes),
-            Ok(None) => Err(std::io::Error::new(
-                std::io::ErrorKind::NotFound,
-                "the journal does not have it",
-            )),
-            Err(error) => Err(std::io::Error::other(error)),
-        };
-        let loaded = self.0.loader.load(digest, bytes).await;
-        let component = loaded.map_err(|source| DriveError::Load {
-            run: run.clone(),
-            source,
-        })?;
-        Ok((component, Arc::new(files)))
-    }
-
-    fn files(&self, run: &RunId, started: &Started) -> Result<BundleFiles, DriveError> {
-        let gone = |what: String| DriveError::Gone { run: run.clone(), what };
-        let read = |digest: &Digest| -> Result<Vec<u8>, DriveError> {
-            let content = self.0.journal.blob(digest)?;
-            content.ok_or_else(|| gone(format!("the content {}", digest.short())))
-        };
-        let bundle = self.0.journal.bundle(&started.bundle)?;
-        let bundle = bundle.ok_or_else(|| gone(format!("the bundle {}", started.bundle.short())))?;
-        let files = bundle.files().iter().filter(|file| file.digest != started.component);
-        files.map(|file| Ok((file.path.clone(), read(&file.digest)?))).collect()
     }
 
     fn effects(

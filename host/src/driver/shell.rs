@@ -140,7 +140,7 @@ impl<'a> Shell<'a> {
     async fn after(&mut self, mut slice: Slice, memory_bytes: u64) -> Result<Step, DriveError> {
         let mut resting = None;
         self.memory_bytes = memory_bytes;
-        self.check(&mut slice);
+        check_result(self.parts.check_result, &mut slice);
         let mut step = self.tell(Event::Guest(slice))?;
         loop {
             match step {
@@ -169,19 +169,6 @@ impl<'a> Shell<'a> {
                 resting = None;
                 self.wake().await;
             }
-        }
-    }
-
-    /// A result that does not fit the skill's own schema is a failure of the run.
-    fn check(&self, slice: &mut Slice) {
-        let End::Finished(Ok(result)) = &slice.end else { return };
-        if let Err(message) = (self.parts.check_result)(result) {
-            slice.end = End::Finished(Err(Failure {
-                code: "result".to_owned(),
-                message: format!("the skill's result does not fit its own output schema: {message}"),
-                details: Some(result.clone()),
-                backtrace: None,
-            }));
         }
     }
 
@@ -381,5 +368,18 @@ async fn sleep_until(at: Option<Timestamp>) {
             return;
         }
         tokio::time::sleep(left.min(LOOK_AT_CLOCK_EVERY)).await;
+    }
+}
+
+/// Makes a result that does not fit the skill's own schema a failure of the run.
+pub(super) fn check_result(check: &(dyn Fn(&Payload) -> Result<(), String> + Sync), slice: &mut Slice) {
+    let End::Finished(Ok(result)) = &slice.end else { return };
+    if let Err(message) = check(result) {
+        slice.end = End::Finished(Err(Failure {
+            code: "result".to_owned(),
+            message: format!("the skill's result does not fit its own output schema: {message}"),
+            details: Some(result.clone()),
+            backtrace: None,
+        }));
     }
 }

@@ -49,7 +49,7 @@ pub struct Left {
 
 mod replay;
 
-pub use replay::{Replayed, replay, replay_on};
+pub use replay::{replay, replay_on};
 
 /// Returns the folder of the workspace.
 pub fn workspace() -> &'static Path {

@@ -127,6 +127,8 @@ fn a_retry_that_is_refused_leaves_nothing_behind_and_a_run_that_cannot_go_on_can
     place.install("steps", &skillhost_it::guests().component("steps_changed"));
     let upgraded = place.any_json(&["retry", "it", "--upgrade", "--await"]);
     assert_eq!(upgraded["error"]["code"], "mismatch", "{upgraded}");
+    assert_eq!(place.json(&["list"])["runs"].as_array().unwrap().len(), 1);
+    place.json(&["retry", "it", "--await"]);
     let folders = || std::fs::read_dir(place.home().join("runs")).map_or(0, Iterator::count);
     let before = folders();
     assert_eq!(place.any_json(&["retry", old.as_str()])["exit_code"], HELD);
