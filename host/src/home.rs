@@ -18,6 +18,8 @@ const FOLDER_MODE: u32 = 0o700;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
     root: PathBuf,
+    /// Where what belongs to the user is, and to all of his state folders: configuration, keys, compiled code.
+    user: PathBuf,
 }
 
 impl Home {
@@ -33,7 +35,15 @@ impl Home {
             }
         };
         let root = std::path::absolute(&root).map_err(|e| Self::unusable(&root, &e))?;
-        Ok(Self { root })
+        let user = root.clone();
+        Ok(Self { root, user })
+    }
+
+    /// Returns a state folder of its own, with the user's configuration, keys and compiled code: what is run in it is in nobody's inbox, and no daemon sees it.
+    #[must_use]
+    pub fn apart(&self, root: PathBuf) -> Self {
+        let user = self.user.clone();
+        Self { root, user }
     }
 
     /// Makes the folder if it is not there, open to its owner alone.
@@ -58,12 +68,12 @@ impl Home {
 
     /// Returns the user's configuration.
     pub fn config(&self) -> PathBuf {
-        self.root.join("config.toml")
+        self.user.join("config.toml")
     }
 
     /// Returns the file of stored keys.
     pub fn keys(&self) -> PathBuf {
-        self.root.join("keys.toml")
+        self.user.join("keys.toml")
     }
 
     /// Returns the note of what `setup` did.
@@ -83,7 +93,7 @@ impl Home {
 
     /// Returns the folder of compiled components.
     pub fn compiled(&self) -> PathBuf {
-        self.root.join("compiled")
+        self.user.join("compiled")
     }
 
     /// Returns the folder of the locks that show which workers live.

@@ -21,6 +21,7 @@ use skillhost_core::id::{Epoch, RunId, Seq, WorkerId};
 use skillhost_core::lease::{self, Claim};
 use skillhost_core::machine::{Idle, LoadError as HistoryError, Machine, Mismatch, Status};
 use skillhost_core::payload::Payload;
+use skillhost_core::recording::Recording;
 use skillhost_effects::Effects;
 use skillhost_effects::files::Mounts;
 use skillhost_effects::model::{self, Hub, Settings};
@@ -88,6 +89,8 @@ pub struct Drive<'a> {
     pub check_result: &'a (dyn Fn(&Payload) -> Result<(), String> + Sync),
     /// Watches.
     pub observer: &'a mut dyn Observer,
+    /// What earlier runs were answered, if the run is in development (rules D1 to D4).
+    pub recording: Option<Arc<Recording>>,
 }
 
 /// What came of driving.
@@ -268,8 +271,12 @@ impl Worker {
         note_calls(&effects, &records);
         failpoint::hit("driver.loaded");
         let next = Seq(records.len() as u64);
+        let machine = Machine::new(records).map_err(history)?.paused(paused);
         let shell = Shell::new(shell::Parts {
-            machine: Machine::new(records).map_err(history)?.paused(paused),
+            machine: match drive.recording {
+                Some(recording) => machine.reusing(recording),
+                None => machine,
+            },
             writer: self.0.journal.writer(run, epoch, next),
             journal: Arc::clone(&self.0.journal),
             effects,
