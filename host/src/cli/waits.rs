@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use skillhost_core::calls::signals::{Audience, Event, Question};
 use skillhost_core::entry::{By, Called, Entry};
-use skillhost_core::id::{Number, RunId, Seq};
+use skillhost_core::id::{Number, RunId};
 use skillhost_core::machine::{Status, Wait};
 use skillhost_core::time::Timestamp;
 use skillhost_journal::{Journal, RunRow, WaitRow};
@@ -18,9 +18,6 @@ use crate::exit::Exit;
 use crate::inbox_file::moment;
 use crate::service;
 use crate::terminal::{plain, plain_line};
-
-/// How many entries are read at a time when calls are looked for.
-const ENTRIES_AT_ONCE: usize = 4_096;
 
 /// The most lines of a prompt that people are shown beside what else a run waits for.
 const PROMPT_LINES_MAX: usize = 6;
@@ -129,21 +126,7 @@ pub(super) fn events(journal: &dyn Journal, run: &RunId, name: &str) -> Result<V
 }
 
 fn calls(journal: &dyn Journal, run: &RunId, waits: &[WaitRow]) -> Result<BTreeMap<Number, Called>> {
-    let mut found = BTreeMap::new();
-    let mut next = Seq(0);
-    while found.len() < waits.len() {
-        let records = journal.records(run, next, ENTRIES_AT_ONCE)?;
-        let Some(last) = records.last() else { break };
-        next = last.seq.next();
-        for record in records {
-            if let Entry::Called(called) = record.entry
-                && waits.iter().any(|wait| wait.number == called.number)
-            {
-                found.insert(called.number, *called);
-            }
-        }
-    }
-    Ok(found)
+    Ok(journal.calls(run, &waits.iter().map(|wait| wait.number).collect())?)
 }
 
 fn member(run: &RunId, wait: &WaitRow, called: Option<&Called>) -> WaitMember {
