@@ -191,6 +191,7 @@ fn make_run(
         started: copy.started,
         at: plan.at,
         caller_folder: row.caller_folder.clone(),
+        silent: row.silent,
         copy: copy.records,
         follows: Some(row.run.clone()),
     };

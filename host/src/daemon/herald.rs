@@ -99,7 +99,10 @@ impl Herald {
         let row = journal.run(run)?;
         if sight == Sight::Ended {
             lock(&self.told).remove(run);
-            return Ok(vec![Notice::ended(&row)]);
+            return Ok(Vec::from_iter((!row.silent).then(|| Notice::ended(&row))));
+        }
+        if row.silent {
+            return Ok(Vec::new());
         }
         let mut notices: Vec<Notice> = Notice::parked(&row)
             .into_iter()
