@@ -66,12 +66,7 @@ pub(super) fn report(context: &Context, journal: &dyn Journal, row: &RunRow) -> 
         Status::Paused => format!("hint: `{hint}` goes on\n"),
         _ => format!("hint: `{hint}` waits until it is over, or needs somebody again\n"),
     };
-    let waits_for_a_time = report.envelope.waits.iter().any(|wait| wait.until.is_some());
-    if waits_for_a_time && !service::is_installed(&context.home, context.environment.user_folder.as_deref()) {
-        report.notes.push_str(
-            "note: after a reboot the time counts on, and the next command notices it; `skillhost worker install` has the system do that at login\n",
-        );
-    }
+    report.notes.push_str(of_reboot(context, journal, &row.run)?);
     // A program finds the next command where it looks for one.
     if context.json {
         report.envelope.error = Some(ErrorMember {
@@ -81,6 +76,17 @@ pub(super) fn report(context: &Context, journal: &dyn Journal, row: &RunRow) -> 
         });
     }
     Ok(report)
+}
+
+/// Says that a reboot delays what a run waits for, if that is a time and the system does not start the daemon by itself; else nothing.
+pub(super) fn of_reboot(context: &Context, journal: &dyn Journal, run: &RunId) -> Result<&'static str> {
+    let waits_for_a_time = journal.waits(run)?.iter().any(|wait| wait.deadline.is_some());
+    match waits_for_a_time && !service::is_installed(&context.home, context.environment.user_folder.as_deref()) {
+        true => Ok(
+            "note: after a reboot the time counts on, and the next command notices it; `skillhost worker install` has the system do that at login\n",
+        ),
+        false => Ok(""),
+    }
 }
 
 /// Returns what a run waits for, with the commands that answer.

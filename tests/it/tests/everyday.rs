@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::process::{Child, Stdio};
+
 use serde_json::{Value, json};
 use skillhost_core::id::RunId;
-use skillhost_it::Place;
+use skillhost_it::{Place, told};
 use skillhost_journal::Journal as _;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_skillhost-under-test");
+
+const GOES_ON: i32 = 45;
 
 fn run_id(envelope: &Value) -> RunId {
     RunId::parse(envelope["run_id"].as_str().unwrap()).unwrap()
@@ -50,4 +54,42 @@ fn of_a_run_that_is_to_be_silent_nobody_is_told_not_even_by_a_later_daemon() {
             .contains("waits"),
         "the inbox has it"
     );
+}
+
+#[test]
+fn that_a_reboot_delays_a_timer_is_said_by_whoever_sees_the_run_wait_for_it() {
+    const SAID: &str = "after a reboot the time counts on";
+    let place = Place::new(PROGRAM, &["waits"]);
+    let input = json!({"what": "time", "ms": 3_600_000}).to_string();
+    let words = ["launch", "waits", "--id", "it", "--input", &input];
+    let run = run_id(&place.json(&words));
+    place.until(|| place.status_of(&run) == "waiting");
+    let says = |words: &[&str]| told(&place.run(words)).contains(SAID);
+    assert!(says(&words), "a launch that finds it waiting");
+    assert!(says(&["status", "it"]));
+    let awaited = awaited_until_it_says(&place, &words, SAID);
+    assert!(awaited, "who awaits it");
+    if cfg!(target_os = "linux") {
+        let service = place
+            .user_folder()
+            .join(".config/systemd/user/skillhost-worker.service");
+        std::fs::create_dir_all(service.parent().unwrap()).unwrap();
+        std::fs::write(service, "").unwrap();
+        assert!(
+            !says(&words) && !says(&["status", "it"]),
+            "the system starts the daemon"
+        );
+    }
+}
+
+/// Awaits a run until this is said, and detaches then; or until the run is over.
+fn awaited_until_it_says(place: &Place, words: &[&str], said: &str) -> bool {
+    use std::io::{BufRead as _, BufReader};
+    let mut command = place.command(&[words, &["--await"]].concat());
+    let mut awaited: Child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(awaited.stderr.take().unwrap()).lines();
+    let is_said = lines.any(|line| line.unwrap().contains(said));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&awaited), rustix::process::Signal::INT).unwrap();
+    assert_eq!(awaited.wait().unwrap().code(), Some(GOES_ON));
+    is_said
 }
