@@ -109,6 +109,11 @@ impl Home {
         self.root.join("logs")
     }
 
+    /// Returns the file in which panics are written down.
+    pub fn faults(&self) -> PathBuf {
+        self.logs().join("faults.log")
+    }
+
     /// Returns the folder of what sessions of the agent were shown.
     pub fn sessions(&self) -> PathBuf {
         self.root.join("sessions")

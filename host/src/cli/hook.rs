@@ -19,6 +19,7 @@ use crate::agent::settings::{self, Change, HOOK_WORDS};
 use crate::env::{self, Environment};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
+use crate::fault;
 use crate::home::Home;
 use crate::terminal;
 
@@ -176,7 +177,7 @@ pub(super) fn session_start(environment: &Environment) {
     let failure = match told {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error,
-        Err(_) => CliError::new(Exit::Internal, "internal", "it panicked"),
+        Err(panic) => fault::of_panic(panic.as_ref()),
     };
     log(&home, &failure);
 }

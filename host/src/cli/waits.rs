@@ -15,6 +15,7 @@ use super::drive;
 use super::report::{Envelope, ErrorMember, Report, WaitMember};
 use crate::error::Result;
 use crate::exit::Exit;
+use crate::fault;
 use crate::inbox_file::moment;
 use crate::service;
 use crate::terminal::{plain, plain_line};
@@ -30,7 +31,11 @@ pub(super) fn report(context: &Context, journal: &dyn Journal, row: &RunRow) -> 
             message: format!("run {} of skill {} is parked: {}", row.run, row.skill, trouble.message),
             hint: trouble.hint.clone(),
         };
-        return Ok(Report::failed(Exit::Host, error, drive::envelope(row)));
+        let exit = match trouble.code.as_str() {
+            fault::CODE => Exit::Internal,
+            _ => Exit::Host,
+        };
+        return Ok(Report::failed(exit, error, drive::envelope(row)));
     }
     let waits = members(journal, &row.run)?;
     let mut text = match row.status {

@@ -1,4 +1,4 @@
-//! What a launch says and takes beside the skill's input.
+//! What a launch says and takes beside the skill's input, and what becomes of a run when skillhost itself has a fault.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -11,10 +11,110 @@ use skillhost_journal::Journal as _;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_skillhost-under-test");
 
+const INTERNAL: i32 = 90;
 const GOES_ON: i32 = 45;
 
 fn run_id(envelope: &Value) -> RunId {
     RunId::parse(envelope["run_id"].as_str().unwrap()).unwrap()
+}
+
+/// Has a command panic at a place of the driver.
+fn panicking(place: &Place, words: &[&str], at: &str) -> Value {
+    let output = place
+        .command(&[words, &["--json"]].concat())
+        .env("SKILLHOST_FAILPOINT_PANIC", at)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(INTERNAL), "{}", told(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn assert_says_it_is_ours(place: &Place, envelope: &Value, at: &str) {
+    assert_eq!(
+        (&envelope["exit_code"], &envelope["ok"]),
+        (&json!(INTERNAL), &json!(false)),
+        "{envelope}"
+    );
+    let error = &envelope["error"];
+    assert_eq!(error["code"], "internal", "{envelope}");
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains(&format!("asked for it at {at}")),
+        "{envelope}"
+    );
+    let hint = error["hint"].as_str().unwrap();
+    let log = place.home().join("logs/faults.log");
+    assert!(
+        hint.contains("please report it") && hint.contains(log.to_str().unwrap()),
+        "{hint}"
+    );
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(
+        log.contains(at) && log.contains("failpoint.rs") && log.contains("driver"),
+        "it tells where: {log}"
+    );
+}
+
+#[test]
+fn a_panic_of_a_command_is_told_as_a_fault_of_ours_and_loses_no_run() {
+    let place = Place::new(PROGRAM, &["steps"]);
+    let words = ["launch", "--here", "steps", "--id", "it", "--n", "3"];
+    let envelope = panicking(&place, &words, "driver.effect-ended:2");
+    assert_says_it_is_ours(&place, &envelope, "driver.effect-ended");
+    assert_eq!(envelope["command"], "launch");
+    let run = place.run_of("it").unwrap();
+    let answered = place.answered(&run);
+    assert_eq!(answered.len(), 1);
+    let output = place
+        .command(&["resume", "--here", "it"])
+        .env("SKILLHOST_FAILPOINT_PANIC", "driver.loaded")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(INTERNAL));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.starts_with("error: skillhost panicked: ") && said.contains("\nhint: "),
+        "{said}"
+    );
+    assert_eq!(place.json(&["resume", "--here", "it"])["result"]["steps"], 3);
+    assert_eq!(
+        place.asked(&run, answered[0]),
+        1,
+        "what was answered was not asked again"
+    );
+}
+
+#[test]
+fn a_panic_in_the_daemon_parks_the_run_that_met_it_and_the_daemon_goes_on() {
+    let place = Place::new(PROGRAM, &["steps"]);
+    let mut start = place.command(&["worker", "start"]);
+    let started = start
+        .env("SKILLHOST_FAILPOINT_PANIC", "driver.loaded")
+        .output()
+        .unwrap();
+    assert!(started.status.success(), "{}", told(&started));
+    let envelope = place.any_json(&["launch", "steps", "--id", "it", "--n", "2", "--await"]);
+    assert_says_it_is_ours(&place, &envelope, "driver.loaded");
+    let run = place.run_of("it").unwrap();
+    assert_eq!(place.status_of(&run), "parked");
+    assert!(
+        place.journal().lease(&run).unwrap().holder.is_none(),
+        "it was given back"
+    );
+    let daemon = place.daemon_pid();
+    assert!(daemon.is_some(), "the daemon lives");
+    let failed = place.json(&["list", "--failed"]);
+    assert_eq!(failed["runs"][0]["run_id"], run.as_str());
+    assert!(told(&place.run(&["inbox"])).contains("is parked: internal"));
+    assert_eq!(
+        place.json(&["launch", "steps", "--n", "1", "--await"])["status"],
+        "done",
+        "other runs are driven"
+    );
+    assert_eq!(place.json(&["resume", "it", "--await"])["result"]["steps"], 2);
+    assert_eq!(place.daemon_pid(), daemon);
 }
 
 #[test]
