@@ -14,6 +14,9 @@ use crate::exit::Exit;
 /// The rights of a folder here.
 const FOLDER_MODE: u32 = 0o700;
 
+/// The rights of a file here.
+const FILE_MODE: u32 = 0o600;
+
 /// The state folder, and the paths in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
@@ -116,6 +119,11 @@ impl Home {
         self.root.join("logs")
     }
 
+    /// Returns the file in which panics are written down.
+    pub fn faults(&self) -> PathBuf {
+        self.logs().join("faults.log")
+    }
+
     /// Returns the folder of what sessions of the agent were shown.
     pub fn sessions(&self) -> PathBuf {
         self.root.join("sessions")
@@ -140,6 +148,16 @@ impl Home {
 /// Makes a folder and those above it, each open to its owner alone. One that is there keeps its rights.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)
+}
+
+/// Takes the lock that belongs to a file, and waits for whoever holds it; it is free again when what is returned is dropped. Whoever reads a file and writes it
+/// anew holds it meanwhile: of two who do so at once, neither's change is lost.
+pub fn lock(path: &Path) -> io::Result<File> {
+    let mut lock = File::options();
+    lock.create(true).truncate(false).write(true).mode(FILE_MODE);
+    let file = lock.open(path.with_added_extension("lock"))?;
+    file.lock()?;
+    Ok(file)
 }
 
 /// Replaces a file so that nobody ever sees half of it, even after a power cut, readable by its owner alone.

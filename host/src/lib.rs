@@ -13,6 +13,7 @@ pub mod driver;
 pub mod env;
 pub mod error;
 pub mod exit;
+pub mod fault;
 pub mod fields;
 pub mod home;
 pub mod inbox_file;

@@ -2,6 +2,7 @@
 //!
 //! Without the feature `failpoints` every [`hit`] is an empty function. With it:
 //! - `SKILLHOST_FAILPOINT=<name>` kills the process with SIGKILL where that place is reached first, `<name>:<n>` where it is reached for the n-th time;
+//! - `SKILLHOST_FAILPOINT_PANIC`, of the same form, has what runs there panic instead, as a fault of ours would;
 //! - `SKILLHOST_FAILPOINT_LOG=<file>` appends a line for each place reached, so that a test can list where an undisturbed run passes, and then be killed at
 //!   every one of them.
 //!
@@ -46,28 +47,39 @@ mod enabled {
         hits_left: AtomicU64,
     }
 
-    static AIM: OnceLock<Option<Aim>> = OnceLock::new();
+    impl Aim {
+        fn is_hit(&self, name: &str) -> bool {
+            self.name == name && self.hits_left.fetch_sub(1, Ordering::SeqCst) == 1
+        }
+    }
+
+    static KILLS: OnceLock<Option<Aim>> = OnceLock::new();
+    static PANICS: OnceLock<Option<Aim>> = OnceLock::new();
     static LOG: OnceLock<Option<std::fs::File>> = OnceLock::new();
 
-    /// Marks a place: kills the process if the environment says so.
+    /// Marks a place: kills the process, or panics, if the environment says so.
     pub fn hit(name: &str) {
         if let Some(mut log) = LOG.get_or_init(open_log).as_ref() {
             // One write each, so that lines of several threads and processes do not mix.
             log.write_all(format!("{name}\n").as_bytes())
                 .expect("the file named by SKILLHOST_FAILPOINT_LOG takes a line");
         }
-        let Some(aim) = AIM.get_or_init(read_aim) else { return };
-        if aim.name == name && aim.hits_left.fetch_sub(1, Ordering::SeqCst) == 1 {
+        let kills = KILLS.get_or_init(|| read_aim("SKILLHOST_FAILPOINT"));
+        if kills.as_ref().is_some_and(|aim| aim.is_hit(name)) {
             // Nothing of this process runs after that: no destructor, no flush.
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
                 .expect("a process may kill itself");
         }
+        let panics = PANICS.get_or_init(|| read_aim("SKILLHOST_FAILPOINT_PANIC"));
+        if panics.as_ref().is_some_and(|aim| aim.is_hit(name)) {
+            panic!("the test asked for it at {name}");
+        }
     }
 
-    fn read_aim() -> Option<Aim> {
-        let text = std::env::var("SKILLHOST_FAILPOINT").ok()?;
+    fn read_aim(variable: &str) -> Option<Aim> {
+        let text = std::env::var(variable).ok()?;
         let (name, hits) = match text.rsplit_once(':') {
-            Some((name, count)) => (name, count.parse().expect("SKILLHOST_FAILPOINT is `name` or `name:n`")),
+            Some((name, count)) => (name, count.parse().expect("an aim is `name` or `name:n`")),
             None => (text.as_str(), 1),
         };
         Some(Aim {

@@ -1,7 +1,9 @@
 //! What a host sees of a journal.
 
-use skillhost_core::entry::Record;
-use skillhost_core::id::{Digest, Epoch, MailId, RunId, Seq, WorkerId};
+use std::collections::{BTreeMap, BTreeSet};
+
+use skillhost_core::entry::{Called, Entry, Record};
+use skillhost_core::id::{Digest, Epoch, MailId, Number, RunId, Seq, WorkerId};
 use skillhost_core::lease::Lease;
 use skillhost_core::machine::{Command, Mail, Status};
 use skillhost_core::time::Timestamp;
@@ -18,6 +20,9 @@ use crate::writer::RunWriter;
 /// Reads a file of a bundle, when the journal has to have its content.
 pub type Contents<'a> = dyn Fn(&BundleFile) -> std::io::Result<Vec<u8>> + 'a;
 
+/// How many entries are read at a time when calls are looked for.
+const ENTRIES_AT_ONCE: usize = 4_096;
+
 /// All journals of one host. Methods block for as long as the disk needs; those that change something return when the change is durable.
 pub trait Journal: Send + Sync + 'static {
     // Driving a run.
@@ -31,6 +36,25 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns every entry. For a journal that may be long, [`Journal::records`] in parts needs less memory.
     fn all_records(&self, run: &RunId) -> Result<Vec<Record>, JournalError> {
         self.records(run, Seq(0), usize::MAX)
+    }
+
+    /// Returns the calls of these numbers; one that is not recorded is left out. They are looked for from the end: what a run waits for was mostly asked lately.
+    fn calls(&self, run: &RunId, numbers: &BTreeSet<Number>) -> Result<BTreeMap<Number, Called>, JournalError> {
+        let mut found = BTreeMap::new();
+        let mut end = if numbers.is_empty() { 0 } else { self.run(run)?.entries };
+        while end > 0 && found.len() < numbers.len() {
+            let begin = end.saturating_sub(ENTRIES_AT_ONCE as u64);
+            let most = usize::try_from(end - begin).unwrap_or(ENTRIES_AT_ONCE);
+            for record in self.records(run, Seq(begin), most)? {
+                if let Entry::Called(called) = record.entry
+                    && numbers.contains(&called.number)
+                {
+                    found.insert(called.number, *called);
+                }
+            }
+            end = begin;
+        }
+        Ok(found)
     }
 
     /// Returns how storage fares (rule J4): appends are kept while it fails.

@@ -22,6 +22,8 @@ pub struct NewRun {
     pub at: Timestamp,
     /// The folder it was launched from. Never shown to the guest.
     pub caller_folder: Option<PathBuf>,
+    /// Whether nobody is told of it, but by the inbox.
+    pub silent: bool,
     /// The entries after the first, of a run that begins with a copy (rule F2). Dense from 1.
     pub copy: Vec<Record>,
     /// The run whose place it takes under the same launch id (rule F1). `None` for a first launch.
@@ -35,6 +37,7 @@ impl NewRun {
             started,
             at,
             caller_folder,
+            silent: false,
             copy: Vec::new(),
             follows: None,
         }
@@ -83,6 +86,8 @@ pub struct RunRow {
     pub simulated: bool,
     /// The folder it was launched from.
     pub caller_folder: Option<PathBuf>,
+    /// Whether nobody is told of it, but by the inbox.
+    pub silent: bool,
     /// The run that it began with a copy of.
     pub parent: Option<RunId>,
     /// Why it is parked, if attempts at it fail for a reason outside the skill. Gone as soon as the run goes on.

@@ -82,26 +82,30 @@ pub fn hooks(path: &Path) -> Result<Vec<String>> {
     }
 }
 
-/// Returns the text with `command` as our one hook; `None` if that is so already.
-pub fn with_hook(text: Option<&str>, path: &Path, command: &str) -> Result<Option<String>> {
-    let text = text.filter(|text| !text.trim().is_empty()).unwrap_or("{}\n");
-    if matches!(&ours(text, path)?[..], [only] if only.command == command) {
+/// Returns the text with these commands as our hooks, and with no others of ours; `None` if that is so already.
+pub fn with_hooks(text: Option<&str>, path: &Path, commands: &[String]) -> Result<Option<String>> {
+    let mut text = text.filter(|text| !text.trim().is_empty()).unwrap_or("{}\n").to_owned();
+    if ours(&text, path)?.iter().map(|hook| &hook.command).eq(commands) {
         return Ok(None);
     }
     // One that an older skillhost left, or that starts it from elsewhere, gives way.
-    let text = without_hook(text, path)?.unwrap_or_else(|| text.to_owned());
-    let group = json!({"hooks": [{"type": "command", "command": command, "timeout": TIMEOUT_SECONDS}]});
-    let places = Places::of(&text, path)?;
-    let new = match (&places.hooks, &places.groups) {
-        (_, Some(groups)) => groups.with(&text, 2, None, &group),
-        (Some(hooks), None) => hooks.with(&text, 1, Some(EVENT), &json!([group])),
-        (None, None) => places.root.with(&text, 0, Some(HOOKS), &json!({EVENT: [group]})),
-    };
-    Ok(Some(new))
+    if let Some(without) = without_hooks(&text, path)? {
+        text = without;
+    }
+    for command in commands {
+        let group = json!({"hooks": [{"type": "command", "command": command, "timeout": TIMEOUT_SECONDS}]});
+        let places = Places::of(&text, path)?;
+        text = match (&places.hooks, &places.groups) {
+            (_, Some(groups)) => groups.with(&text, 2, None, &group),
+            (Some(hooks), None) => hooks.with(&text, 1, Some(EVENT), &json!([group])),
+            (None, None) => places.root.with(&text, 0, Some(HOOKS), &json!({EVENT: [group]})),
+        };
+    }
+    Ok(Some(text))
 }
 
 /// Returns the text without our hooks, and without what held nothing else; `None` if there are none.
-pub fn without_hook(text: &str, path: &Path) -> Result<Option<String>> {
+fn without_hooks(text: &str, path: &Path) -> Result<Option<String>> {
     let mut text = text.to_owned();
     let mut changed = false;
     while let Some(hook) = ours(&text, path)?.pop() {
@@ -142,7 +146,9 @@ fn read(path: &Path) -> Result<Option<String>> {
     }
 }
 
-fn backup_path(path: &Path) -> PathBuf {
+/// Returns where [`change`] keeps what a file was before.
+pub fn backup_path(path: &Path) -> PathBuf {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".before-skillhost");
     path.with_file_name(name)
@@ -237,14 +243,16 @@ mod tests {
 
     const COMMAND: &str = "skillhost hook session-start";
 
+    fn with_hook(text: Option<&str>, path: &Path) -> Result<Option<String>> {
+        with_hooks(text, path, &[COMMAND.to_owned()])
+    }
+
     fn with(text: &str) -> String {
-        with_hook(Some(text), Path::new("settings.json"), COMMAND)
-            .unwrap()
-            .unwrap()
+        with_hook(Some(text), Path::new("settings.json")).unwrap().unwrap()
     }
 
     fn without(text: &str) -> Option<String> {
-        without_hook(text, Path::new("settings.json")).unwrap()
+        without_hooks(text, Path::new("settings.json")).unwrap()
     }
 
     #[test]
@@ -257,7 +265,7 @@ mod tests {
         for text in texts {
             let more = with(text);
             assert_eq!(ours(&more, Path::new("x")).unwrap().len(), 1, "{more}");
-            assert_eq!(with_hook(Some(&more), Path::new("x"), COMMAND).unwrap(), None);
+            assert_eq!(with_hook(Some(&more), Path::new("x")).unwrap(), None);
             assert_eq!(without(&more).as_deref(), Some(text));
             assert_eq!(without(text), None);
         }
@@ -294,6 +302,21 @@ mod tests {
     }
 
     #[test]
+    fn hooks_that_gave_way_can_be_put_back() {
+        let path = Path::new("settings.json");
+        let before = ["/a/skillhost hook session-start", "/b/skillhost hook session-start"].map(str::to_owned);
+        let text = with_hooks(Some("{\"model\": \"opus\"}"), path, &before)
+            .unwrap()
+            .unwrap();
+        let now = with(&text);
+        assert_eq!(ours(&now, path).unwrap().len(), 1, "{now}");
+        assert_eq!(
+            with_hooks(Some(&now), path, &before).unwrap().as_deref(),
+            Some(text.as_str())
+        );
+    }
+
+    #[test]
     fn hooks_that_only_look_alike_are_not_ours() {
         for command in [
             "my-hook session-start",
@@ -317,7 +340,7 @@ mod tests {
     #[test]
     fn what_is_malformed_or_of_another_form_is_refused() {
         for text in ["{", "[]", "{\"hooks\":[]}", "{\"hooks\":{\"SessionStart\":{}}}", "{}x"] {
-            let error = with_hook(Some(text), Path::new("settings.json"), COMMAND).unwrap_err();
+            let error = with_hook(Some(text), Path::new("settings.json")).unwrap_err();
             assert_eq!(error.code, "bad_settings", "{text}");
             assert!(
                 error.hint.is_some_and(|hint| hint.contains("nothing was changed")),
@@ -335,7 +358,7 @@ mod tests {
         fs::write(&real, "{\"a\": 1}").unwrap();
         fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        let install = || change(&link, |text| with_hook(text, &link, COMMAND)).unwrap();
+        let install = || change(&link, |text| with_hook(text, &link)).unwrap();
         let Change::Changed(backup) = install() else {
             panic!("it was not changed")
         };
@@ -345,9 +368,6 @@ mod tests {
         assert_eq!(hooks(&link).unwrap(), [COMMAND]);
         assert_eq!(install(), Change::None);
         let none = folder.path().join("new/settings.json");
-        assert_eq!(
-            change(&none, |text| with_hook(text, &none, COMMAND)).unwrap(),
-            Change::Made
-        );
+        assert_eq!(change(&none, |text| with_hook(text, &none)).unwrap(), Change::Made);
     }
 }

@@ -197,6 +197,9 @@ pub struct LaunchArgs {
     /// Ask this model provider: anthropic, openai, claude-cli or offline
     #[arg(long, value_name = "NAME")]
     pub provider: Option<String>,
+    /// Tell nobody when the run ends or asks: it shows nothing on the desktop and sends nothing; the inbox has it
+    #[arg(long)]
+    pub no_notify: bool,
     /// Where it is driven
     #[command(flatten)]
     pub here: Here,

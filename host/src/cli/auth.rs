@@ -11,7 +11,7 @@ use super::context::Context;
 use super::report::{Envelope, Report, Rows};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::home::write_whole;
+use crate::home;
 use crate::terminal::{self, Table, plain_line};
 
 /// `auth`.
@@ -99,19 +99,35 @@ pub(super) fn named(text: &str) -> Result<Name> {
 
 /// Stores something for a provider.
 pub(super) fn store(provider: Name, stored: Stored, context: &Context) -> Result<()> {
-    let mut keys = Keys::load(&context.home.keys())?;
-    keys.set(provider, stored);
-    write(&keys, context)
+    context.home.make()?;
+    change(context, |keys| keys.set(provider, stored))
 }
 
 /// Forgets what is stored for a provider, and says whether there was something.
 pub(super) fn remove(provider: Name, context: &Context) -> Result<bool> {
-    let mut keys = Keys::load(&context.home.keys())?;
-    let there = keys.remove(provider);
-    if there {
-        write(&keys, context)?;
+    match context.home.keys().exists() {
+        true => change(context, |keys| keys.remove(provider)),
+        false => Ok(false),
     }
-    Ok(there)
+}
+
+/// Changes what is stored, and nobody else does meanwhile. A file of no keys is removed.
+pub(super) fn change<T>(context: &Context, change: impl FnOnce(&mut Keys) -> T) -> Result<T> {
+    let path = context.home.keys();
+    let unwritable = |e: io::Error| {
+        let message = format!("could not write `{}`", context.path(&path));
+        CliError::new(Exit::Storage, "not_written", message).caused_by(&e)
+    };
+    let _alone = home::lock(&path).map_err(unwritable)?;
+    let before = Keys::load(&path)?;
+    let mut keys = before.clone();
+    let changed = change(&mut keys);
+    match keys.is_empty() {
+        _ if keys == before => {}
+        true => std::fs::remove_file(&path).map_err(unwritable)?,
+        false => home::write_whole(&path, keys.reveal().as_bytes()).map_err(unwritable)?,
+    }
+    Ok(changed)
 }
 
 /// Asks for a key on a terminal, without showing it, or reads it from standard input.
@@ -125,15 +141,6 @@ pub(super) fn read_key(provider: Name) -> Result<String> {
     let mut input = io::stdin().lock().take(KEY_BYTES_MAX as u64 + 2);
     input.read_line(&mut line).map_err(failed)?;
     Ok(line)
-}
-
-fn write(keys: &Keys, context: &Context) -> Result<()> {
-    context.home.make()?;
-    let path = context.home.keys();
-    write_whole(&path, keys.reveal().as_bytes()).map_err(|e| {
-        let message = format!("could not write `{}`", context.path(&path));
-        CliError::new(Exit::Storage, "not_written", message).caused_by(&e)
-    })
 }
 
 fn list(context: &Context) -> Result<Report> {
@@ -164,4 +171,45 @@ fn list(context: &Context) -> Result<Report> {
         report.notes = "nothing is stored\nhint: `skillhost auth set anthropic` stores a key\n".to_owned();
     }
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use std::fs::{File, TryLockError};
+
+    use super::*;
+    use crate::cli::args::Global;
+    use crate::env::Environment;
+    use crate::terminal::Terminal;
+
+    #[test]
+    fn of_two_who_change_the_keys_at_once_one_waits_for_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment {
+            home: Some(folder.path().to_owned()),
+            skills: Some(folder.path().join("skills")),
+            ..Environment::current()
+        };
+        let global = Global {
+            skills_dir: None,
+            json: false,
+        };
+        let context = Context::new(&global, environment, Terminal::current()).unwrap();
+        let other = || File::open(folder.path().join("keys.toml.lock")).unwrap();
+        let key = |text: &str| Stored::key(text).unwrap();
+        change(&context, |keys| {
+            assert!(matches!(other().try_lock(), Err(TryLockError::WouldBlock)));
+            keys.set(Name::Anthropic, key("k-1"));
+        })
+        .unwrap();
+        other().try_lock().unwrap();
+        store(Name::OpenAi, key("k-2"), &context).unwrap();
+        assert_eq!(Keys::load(&context.home.keys()).unwrap().iter().count(), 2);
+        for provider in PROVIDERS {
+            assert!(remove(provider, &context).unwrap());
+        }
+        assert!(!context.home.keys().exists(), "nothing is left to be kept");
+    }
 }

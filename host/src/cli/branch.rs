@@ -129,6 +129,7 @@ impl Branch<'_> {
             started: copy.started,
             at: self.plan.at,
             caller_folder: self.row.caller_folder.clone(),
+            silent: self.row.silent,
             copy: copy.records,
             follows: self.follows.then(|| self.row.run.clone()),
         };

@@ -51,7 +51,7 @@ pub(super) fn drive(session: &Session<'_>, run: &RunId, how: Drive) -> Result<Re
     let row = session.journal.run(run)?;
     let mut report = match gone_on {
         Followed::Settled => report(session, &row)?,
-        Followed::HandedOver => return Ok(handed_over(&row, how)),
+        Followed::HandedOver => return handed_over(session, &row, how),
         Followed::Detached => return Ok(detached(&row)),
     };
     report
@@ -61,7 +61,7 @@ pub(super) fn drive(session: &Session<'_>, run: &RunId, how: Drive) -> Result<Re
 }
 
 /// Says that the daemon goes on with a run.
-fn handed_over(row: &RunRow, how: Drive) -> Report {
+fn handed_over(session: &Session<'_>, row: &RunRow, how: Drive) -> Result<Report> {
     let run = &row.run;
     let verb = match how.command {
         "launch" => "is launched",
@@ -76,7 +76,10 @@ fn handed_over(row: &RunRow, how: Drive) -> Report {
     report.notes = format!(
         "hint: `skillhost wait {run}` waits for it, `skillhost status {run}` tells how far it is; the result comes into `skillhost inbox`\n"
     );
-    report
+    // Whether a run that has just begun will wait for a time, nobody knows; one that does already was launched before.
+    let of_reboot = waits::of_reboot(session.context, session.journal.as_ref(), run)?;
+    report.notes.push_str(of_reboot);
+    Ok(report)
 }
 
 /// Says that nobody waits for a run here any more, and that it goes on.

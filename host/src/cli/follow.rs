@@ -1,16 +1,18 @@
 //! Hands a run over to the daemon, and follows it there. A daemon that dies meanwhile is started again: the run is in the journal, and goes on.
 
+use std::time::Duration;
+
 use skillhost_core::calls::signals::Question;
 use skillhost_core::id::Number;
 use skillhost_core::machine::{Command, Mail, Status};
-use skillhost_journal::RunRow;
+use skillhost_journal::{RunRow, WaitRow};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::answer;
 use super::context::Session;
+use super::{answer, waits};
 use crate::daemon::{Client, Sight};
-use crate::driver::Observer as _;
+use crate::driver::{Observer as _, now};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::fields::Given;
@@ -19,6 +21,9 @@ use crate::terminal;
 
 /// After so many daemons that died without a single entry more, one is not started again.
 const DEATHS_MAX: u32 = 5;
+
+/// A time that comes sooner than a machine is up again is not worth a word about a reboot.
+const REBOOT_TAKES: Duration = Duration::from_secs(60);
 
 /// How following ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +76,7 @@ async fn follow(session: &Session<'_>, row: &RunRow) -> Result<Followed> {
         progress: Progress::new(session.context.terminal, row.skill.as_str()),
         put_off: Vec::new(),
         asked: None,
+        was_told_of_reboot: false,
     };
     let (mut deaths, mut entries) = (0, row.entries);
     loop {
@@ -105,6 +111,8 @@ struct Follower<'a> {
     put_off: Vec<Number>,
     /// The question that he is asked.
     asked: Option<Asked>,
+    /// Whether he knows that a reboot delays what the run waits for.
+    was_told_of_reboot: bool,
 }
 
 struct Asked {
@@ -140,10 +148,32 @@ impl Follower<'_> {
                 Sight::Look if is_settled(self.session, self.row)? => {
                     return Ok(Some(Followed::Settled));
                 }
-                Sight::Look => self.ask()?,
+                Sight::Look => {
+                    self.tell_of_reboot()?;
+                    self.ask()?;
+                }
                 Sight::Gone => return Ok(None),
             }
         }
+    }
+
+    /// Says once that a reboot delays what the run waits for, if that takes so long that there may be one.
+    fn tell_of_reboot(&mut self) -> Result<()> {
+        let Self { session, row, .. } = self;
+        let journal = session.journal.as_ref();
+        let is_far = |wait: &WaitRow| {
+            wait.deadline
+                .is_some_and(|deadline| deadline.since(now()) >= REBOOT_TAKES)
+        };
+        if self.was_told_of_reboot || !journal.waits(&row.run)?.iter().any(is_far) {
+            return Ok(());
+        }
+        let of_reboot = waits::of_reboot(session.context, journal, &row.run)?;
+        self.was_told_of_reboot = true;
+        self.progress.hide(true);
+        terminal::note(of_reboot);
+        self.progress.hide(self.asked.is_some());
+        Ok(())
     }
 
     /// Asks the person at the terminal what the run asks its user, if there is such a person.

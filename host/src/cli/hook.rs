@@ -19,6 +19,7 @@ use crate::agent::settings::{self, Change, HOOK_WORDS};
 use crate::env::{self, Environment};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
+use crate::fault;
 use crate::home::Home;
 use crate::terminal;
 
@@ -93,18 +94,25 @@ pub(super) fn settings_path(chosen: Option<&Path>, context: &Context) -> Result<
 
 /// Puts the hook into the settings at `path`.
 pub(super) fn install(path: &Path, context: &Context) -> Result<Report> {
-    let command = command(&context.environment)?;
-    let change = settings::change(path, |text| settings::with_hook(text, path, &command))?;
-    Ok(told(change, path, context, "sessions are told what waits for you"))
+    put(path, &[command(&context.environment)?], context)
 }
 
 /// Takes it out.
-pub(super) fn uninstall(path: &Path, context: &Context) -> Result<Report> {
-    let change = settings::change(path, |text| match text {
-        Some(text) => settings::without_hook(text, path),
-        None => Ok(None),
+fn uninstall(path: &Path, context: &Context) -> Result<Report> {
+    put(path, &[], context)
+}
+
+/// Has the settings at `path` hold these commands as our hooks, and no others of ours.
+pub(super) fn put(path: &Path, commands: &[String], context: &Context) -> Result<Report> {
+    let change = settings::change(path, |text| match (text, commands) {
+        (None, []) => Ok(None),
+        (text, commands) => settings::with_hooks(text, path, commands),
     })?;
-    Ok(told(change, path, context, "sessions are told nothing"))
+    let so = match commands {
+        [] => "sessions are told nothing",
+        _ => "sessions are told what waits for you",
+    };
+    Ok(told(change, path, context, so))
 }
 
 fn told(change: Change, path: &Path, context: &Context, so: &str) -> Report {
@@ -169,7 +177,7 @@ pub(super) fn session_start(environment: &Environment) {
     let failure = match told {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error,
-        Err(_) => CliError::new(Exit::Internal, "internal", "it panicked"),
+        Err(panic) => fault::of_panic(panic.as_ref()),
     };
     log(&home, &failure);
 }

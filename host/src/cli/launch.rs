@@ -175,7 +175,10 @@ fn make(args: &LaunchArgs, raw: &Raw, launch: Option<LaunchId>, session: &Sessio
         semantics: entry::SEMANTICS,
         parent: None,
     };
-    let new = NewRun::first(started, at, context.environment.caller_folder.clone());
+    let new = NewRun {
+        silent: args.no_notify,
+        ..NewRun::first(started, at, context.environment.caller_folder.clone())
+    };
     match journal.create_run(new)? {
         Created::New => Ok(run),
         // Somebody else launched the same id at the same moment.

@@ -47,7 +47,9 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 use crate::env::Environment;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::fault;
 use crate::fields::{self, Given};
+use crate::home::Home;
 use crate::terminal::{self, Terminal};
 pub use args::Cli;
 use args::Command;
@@ -56,25 +58,27 @@ pub use report::{Envelope, Report};
 
 /// Does what the words of a command line ask for, and returns how that ended.
 pub fn main(words: Vec<OsString>) -> Exit {
+    let environment = Environment::current();
+    fault::note_panics(Home::find(&environment).ok().as_ref());
     // Before anything that may fail: whatever else stands on its line, the agent's hook ends well.
     if hook::is_session_start(&words) {
-        hook::session_start(&Environment::current());
+        hook::session_start(&environment);
         return Exit::Done;
     }
     let terminal = Terminal::current();
     // Known before the words are understood, so that a misunderstanding is told in the form that was asked for.
     let json = words.iter().any(|word| word == "--json");
-    let (command, outcome) = match parse(words) {
-        Ok((cli, given)) => {
+    let (command, outcome) = match fault::caught(|| Ok(parse(words))) {
+        Ok(Ok((cli, given))) => {
             let name = cli.command.name();
-            let context = Context::new(&cli.global, Environment::current(), terminal);
-            (
-                Some(name),
-                context.and_then(|context| carry_out(cli.command, given, &context)),
-            )
+            let outcome = fault::caught(|| {
+                let context = Context::new(&cli.global, environment, terminal)?;
+                carry_out(cli.command, given, &context)
+            });
+            (Some(name), outcome)
         }
-        Err(Misunderstood::Error(error)) => (None, Err(error)),
-        Err(Misunderstood::Asked(text)) => return printed(terminal::print(&text), Exit::Done),
+        Ok(Err(Misunderstood::Asked(text))) => return printed(terminal::print(&text), Exit::Done),
+        Ok(Err(Misunderstood::Error(error))) | Err(error) => (None, Err(error)),
     };
     let report = outcome.unwrap_or_else(|error| Report::of_error(&error));
     let exit = report.exit;

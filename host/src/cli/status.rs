@@ -77,7 +77,7 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Report> {
             row.run
         ),
         _ if row.status.is_final() => format!("hint: `skillhost result {}` prints how it ended\n", row.run),
-        _ => String::new(),
+        _ => waits::of_reboot(context, journal.as_ref(), &row.run)?.to_owned(),
     };
     Ok(report)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use skillhost_core::calls::signals::{Audience, Event, Question};
 use skillhost_core::entry::{By, Called, Entry};
-use skillhost_core::id::{Number, RunId, Seq};
+use skillhost_core::id::{Number, RunId};
 use skillhost_core::machine::{Status, Wait};
 use skillhost_core::time::Timestamp;
 use skillhost_journal::{Journal, RunRow, WaitRow};
@@ -15,12 +15,10 @@ use super::drive;
 use super::report::{Envelope, ErrorMember, Report, WaitMember};
 use crate::error::Result;
 use crate::exit::Exit;
+use crate::fault;
 use crate::inbox_file::moment;
 use crate::service;
 use crate::terminal::{plain, plain_line};
-
-/// How many entries are read at a time when calls are looked for.
-const ENTRIES_AT_ONCE: usize = 4_096;
 
 /// The most lines of a prompt that people are shown beside what else a run waits for.
 const PROMPT_LINES_MAX: usize = 6;
@@ -33,7 +31,11 @@ pub(super) fn report(context: &Context, journal: &dyn Journal, row: &RunRow) -> 
             message: format!("run {} of skill {} is parked: {}", row.run, row.skill, trouble.message),
             hint: trouble.hint.clone(),
         };
-        return Ok(Report::failed(Exit::Host, error, drive::envelope(row)));
+        let exit = match trouble.code.as_str() {
+            fault::CODE => Exit::Internal,
+            _ => Exit::Host,
+        };
+        return Ok(Report::failed(exit, error, drive::envelope(row)));
     }
     let waits = members(journal, &row.run)?;
     let mut text = match row.status {
@@ -69,12 +71,7 @@ pub(super) fn report(context: &Context, journal: &dyn Journal, row: &RunRow) -> 
         Status::Paused => format!("hint: `{hint}` goes on\n"),
         _ => format!("hint: `{hint}` waits until it is over, or needs somebody again\n"),
     };
-    let waits_for_a_time = report.envelope.waits.iter().any(|wait| wait.until.is_some());
-    if waits_for_a_time && !service::is_installed(&context.home, context.environment.user_folder.as_deref()) {
-        report.notes.push_str(
-            "note: after a reboot the time counts on, and the next command notices it; `skillhost worker install` has the system do that at login\n",
-        );
-    }
+    report.notes.push_str(of_reboot(context, journal, &row.run)?);
     // A program finds the next command where it looks for one.
     if context.json {
         report.envelope.error = Some(ErrorMember {
@@ -84,6 +81,17 @@ pub(super) fn report(context: &Context, journal: &dyn Journal, row: &RunRow) -> 
         });
     }
     Ok(report)
+}
+
+/// Says that a reboot delays what a run waits for, if that is a time and the system does not start the daemon by itself; else nothing.
+pub(super) fn of_reboot(context: &Context, journal: &dyn Journal, run: &RunId) -> Result<&'static str> {
+    let waits_for_a_time = journal.waits(run)?.iter().any(|wait| wait.deadline.is_some());
+    match waits_for_a_time && !service::is_installed(&context.home, context.environment.user_folder.as_deref()) {
+        true => Ok(
+            "note: after a reboot the time counts on, and the next command notices it; `skillhost worker install` has the system do that at login\n",
+        ),
+        false => Ok(""),
+    }
 }
 
 /// Returns what a run waits for, with the commands that answer.
@@ -129,21 +137,7 @@ pub(super) fn events(journal: &dyn Journal, run: &RunId, name: &str) -> Result<V
 }
 
 fn calls(journal: &dyn Journal, run: &RunId, waits: &[WaitRow]) -> Result<BTreeMap<Number, Called>> {
-    let mut found = BTreeMap::new();
-    let mut next = Seq(0);
-    while found.len() < waits.len() {
-        let records = journal.records(run, next, ENTRIES_AT_ONCE)?;
-        let Some(last) = records.last() else { break };
-        next = last.seq.next();
-        for record in records {
-            if let Entry::Called(called) = record.entry
-                && waits.iter().any(|wait| wait.number == called.number)
-            {
-                found.insert(called.number, *called);
-            }
-        }
-    }
-    Ok(found)
+    Ok(journal.calls(run, &waits.iter().map(|wait| wait.number).collect())?)
 }
 
 fn member(run: &RunId, wait: &WaitRow, called: Option<&Called>) -> WaitMember {

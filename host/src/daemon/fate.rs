@@ -2,6 +2,7 @@
 //!
 //! What may pass is tried again, with pauses, as a model call is. What will not pass, or did not, parks the run: a person reads why, and says when to go on. Nothing is dropped.
 
+use std::any::Any;
 use std::time::Duration;
 
 use skillhost_core::id::{RunId, WorkerId};
@@ -10,6 +11,7 @@ use skillhost_journal::{AppendError, JournalError, Trouble};
 
 use crate::driver::{self, DriveError};
 use crate::error::CliError;
+use crate::fault;
 
 /// What becomes of a run.
 pub(super) enum Fate {
@@ -62,6 +64,21 @@ pub(super) fn of(error: DriveError, run: &RunId, failures: u32) -> Fate {
             attempts,
         }),
     }
+}
+
+/// Decides about a run whose attempt panicked: a fault of ours, which another attempt would meet again. A person says when to try.
+pub(super) fn of_panic(panic: &(dyn Any + Send), run: &RunId, attempts: u32) -> Fate {
+    let CliError {
+        code, message, hint, ..
+    } = fault::of_panic(panic);
+    let again = format!("`skillhost resume {run}` tries again");
+    Fate::Park(Trouble {
+        code: code.to_owned(),
+        message,
+        hint: Some(hint.map_or_else(|| again.clone(), |hint| format!("{hint}; {again}"))),
+        at: driver::now(),
+        attempts,
+    })
 }
 
 #[cfg(test)]

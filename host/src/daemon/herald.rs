@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use skillhost_core::calls::signals::Question;
-use skillhost_core::entry::{Called, Entry};
-use skillhost_core::id::{Number, RunId, Seq};
+use skillhost_core::id::{Number, RunId};
 use skillhost_core::machine::Wait;
-use skillhost_journal::{Journal, JournalError, RunRow};
+use skillhost_journal::{Journal, JournalError};
 use tokio::sync::Notify;
 
 use super::lock;
@@ -21,9 +20,6 @@ use crate::notify::{Notice, Notifier};
 
 /// How long telling may be behind.
 const BEHIND_MAX: Duration = Duration::from_millis(500);
-
-/// How many entries are read at a time when a call is looked for.
-const ENTRIES_AT_ONCE: usize = 4_096;
 
 /// Tells of runs.
 pub(super) struct Herald {
@@ -103,7 +99,10 @@ impl Herald {
         let row = journal.run(run)?;
         if sight == Sight::Ended {
             lock(&self.told).remove(run);
-            return Ok(vec![Notice::ended(&row)]);
+            return Ok(Vec::from_iter((!row.silent).then(|| Notice::ended(&row))));
+        }
+        if row.silent {
+            return Ok(Vec::new());
         }
         let mut notices: Vec<Notice> = Notice::parked(&row)
             .into_iter()
@@ -122,7 +121,7 @@ impl Herald {
             match wait.wait {
                 Wait::Decision => notices.push(Notice::decision(&row, wait.number)),
                 Wait::Question(_) => {
-                    let question = question(journal, &row, wait.number)?;
+                    let question = question(journal, run, wait.number)?;
                     notices.extend(question.map(|question| Notice::asks(&row, wait.number, &question)));
                 }
                 Wait::Timer | Wait::Event(_) => {}
@@ -132,20 +131,7 @@ impl Herald {
     }
 }
 
-fn question(journal: &dyn Journal, row: &RunRow, number: Number) -> Result<Option<Question>, JournalError> {
-    // It was asked lately, so the search begins at the end.
-    let mut end = row.entries;
-    while end > 0 {
-        let begin = end.saturating_sub(ENTRIES_AT_ONCE as u64);
-        let records = journal.records(&row.run, Seq(begin), ENTRIES_AT_ONCE)?;
-        let asked = records.into_iter().find_map(|record| match record.entry {
-            Entry::Called(called) if called.number == number => Some(*called),
-            _ => None,
-        });
-        if let Some(Called { request, .. }) = asked {
-            return Ok(request.read().ok());
-        }
-        end = begin;
-    }
-    Ok(None)
+fn question(journal: &dyn Journal, run: &RunId, number: Number) -> Result<Option<Question>, JournalError> {
+    let mut calls = journal.calls(run, &[number].into())?;
+    Ok(calls.remove(&number).and_then(|called| called.request.read().ok()))
 }

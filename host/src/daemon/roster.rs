@@ -242,16 +242,21 @@ impl Roster {
         let mut failures = 0;
         loop {
             ring.answer();
-            let fate = match self.attempt(run, ring).await {
-                Ok(Some(Driven::Finished(_))) => {
+            let fate = match AssertUnwindSafe(self.attempt(run, ring)).catch_unwind().await {
+                Ok(Ok(Some(Driven::Finished(_)))) => {
                     lock(&self.environments).remove(run);
                     self.herald.note(run, Sight::Ended);
                     Fate::Rest
                 }
-                Ok(Some(Driven::Waiting(_)) | None) => Fate::Rest,
-                Err(error) => {
+                Ok(Ok(Some(Driven::Waiting(_)) | None)) => Fate::Rest,
+                Ok(Err(error)) => {
                     failures += 1;
                     fate::of(error, run, failures)
+                }
+                Err(panic) => {
+                    let fate = fate::of_panic(panic.as_ref(), run, failures + 1);
+                    self.let_go(run);
+                    fate
                 }
             };
             match fate {
@@ -361,6 +366,13 @@ impl Roster {
         let schema = Arc::new(schema);
         lock(&self.schemas).insert(row.component, Arc::clone(&schema));
         Ok(schema)
+    }
+
+    /// Gives back what an attempt still held when it panicked.
+    fn let_go(&self, run: &RunId) {
+        if let Err(error) = self.worker.let_go(run) {
+            tracing::error!(%run, "could not be given back: {error}");
+        }
     }
 
     /// Leaves a run to a person, with the reason.

@@ -252,6 +252,15 @@ impl Worker {
         Ok(driven)
     }
 
+    /// Gives a run back that an attempt of this worker still holds because it panicked.
+    pub fn let_go(&self, run: &RunId) -> Result<(), DriveError> {
+        let lease = self.0.journal.lease(run)?;
+        match lease.holder {
+            Some(holder) if holder == self.0.id => Ok(self.0.journal.release(run, lease.epoch)?),
+            _ => Ok(()),
+        }
+    }
+
     async fn attempt(&self, run: &RunId, epoch: Epoch, drive: Drive<'_>) -> Result<Driven, DriveError> {
         let records = self.0.journal.all_records(run)?;
         let history = |source| DriveError::History {

@@ -31,6 +31,7 @@ fn row(status: Status) -> RunRow {
         held_from: Seq(1),
         simulated: true,
         caller_folder: None,
+        silent: false,
         parent: None,
         trouble: Some(Trouble {
             code: "no_key".to_owned(),

@@ -207,6 +207,7 @@ impl Bench {
             bell: Bell::Absent,
             check_result: &|_: &Payload| Ok(()),
             observer: &mut Silent,
+            recording: None,
         };
         assert!(matches!(
             self.worker.drive(run, drive).await.unwrap(),

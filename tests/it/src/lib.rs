@@ -87,6 +87,11 @@ impl Place {
         self.folder.path().join("skills")
     }
 
+    /// Returns the user's own folder.
+    pub fn user_folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Returns the state folder.
     pub fn home(&self) -> PathBuf {
         self.folder.path().join("home")
@@ -129,6 +134,24 @@ impl Place {
             .env("SKILLHOST_TEST_ACTS", self.server.acts_url())
             .stdin(Stdio::null());
         command
+    }
+
+    /// Returns a command that runs at a terminal of its own, where each prompt of the dialogue is answered with what follows it. Its output is what was on the screen.
+    pub fn at_a_terminal(&self, dialogue: &[&str], words: &[&str]) -> Command {
+        let environment = self.command(&[]);
+        let mut terminal = Command::new("python3");
+        terminal
+            .arg(workspace().join("tests/it/tests/terminal.py"))
+            .args(dialogue)
+            .arg("--")
+            .arg(&self.program)
+            .args(words)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("TERM", "dumb")
+            .envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        terminal
     }
 
     /// Runs a command to its end.

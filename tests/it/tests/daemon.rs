@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 use skillhost::daemon::{Client, Reply, Request};
 use skillhost_core::id::RunId;
-use skillhost_it::{Place, result_of, told};
+use skillhost_it::{Place, SIGKILL, result_of, told};
 use skillhost_journal::Journal as _;
 use skillhost_loopback::{Behaviour, Rule};
 
@@ -72,6 +73,36 @@ fn a_launch_returns_at_once_and_the_run_goes_on_without_its_terminal_and_without
     let_go(&place);
     let result = place.json(&["wait", run.as_str()]);
     assert_eq!(result["result"]["steps"], 6);
+    assert_nothing_twice(&place, &run, &answered);
+}
+
+#[test]
+fn a_run_whose_terminal_and_daemon_were_killed_goes_on_when_runs_are_listed_and_finishes() {
+    let place = Place::new(PROGRAM, &["steps"]);
+    held(&place);
+    let mut awaited = start(
+        &place,
+        &["launch", "steps", "--id", "it", "--n", "4", "--await", "--json"],
+    );
+    wait_for_requests(&place, 1);
+    place.server.release();
+    wait_for_requests(&place, 2);
+    let run = place.run_of("it").unwrap();
+    let answered = place.answered(&run);
+    assert_eq!(answered.len(), 1, "it is in the middle");
+    awaited.kill().unwrap();
+    assert_eq!(awaited.wait().unwrap().signal(), Some(SIGKILL));
+    assert!(place.kill_daemon(), "the daemon outlived the terminal");
+    let_go(&place);
+    assert_eq!(
+        place.status_of(&run),
+        "running",
+        "nobody drives it, and nothing says that it is over"
+    );
+    // Nothing else is asked of the program from here on.
+    assert!(place.run(&["list"]).status.success());
+    place.until(|| place.status_of(&run) == "done");
+    assert_eq!(place.answered(&run).len(), 4);
     assert_nothing_twice(&place, &run, &answered);
 }
 

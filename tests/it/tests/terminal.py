@@ -2,6 +2,7 @@
 
 usage: terminal.py PROMPT ANSWER [PROMPT ANSWER ...] -- COMMAND [WORD ...]
 
+An ANSWER that begins with `secret:` is typed, without that, as soon as the terminal shows no longer what is typed; `^D` ends the input.
 Prints what was on the screen, and ends as the command did.
 """
 
@@ -9,12 +10,27 @@ import os
 import pty
 import signal
 import sys
+import termios
+import time
 
 # What does not come about within this time will not.
 signal.alarm(120)
 words = sys.argv[1:]
 cut = words.index("--")
 dialogue = list(zip(words[:cut:2], words[1:cut:2]))
+
+
+def type_in(answer):
+    if answer == "^D":
+        os.write(screen, b"\x04")
+        return
+    if answer.startswith("secret:"):
+        answer = answer.removeprefix("secret:")
+        while termios.tcgetattr(screen)[3] & termios.ECHO:
+            time.sleep(0.005)
+    os.write(screen, answer.encode() + b"\n")
+
+
 process, screen = pty.fork()
 if process == 0:
     os.execvp(words[cut + 1], words[cut + 1 :])
@@ -30,7 +46,7 @@ while True:
     while dialogue and dialogue[0][0].encode() in shown[seen:]:
         prompt, answer = dialogue.pop(0)
         seen = shown.index(prompt.encode(), seen) + len(prompt)
-        os.write(screen, answer.encode() + b"\n")
+        type_in(answer)
 sys.stdout.buffer.write(shown)
 sys.stdout.flush()
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))

@@ -13,6 +13,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use skillhost_core::id::Digest;
 
 use super::Secret;
 use super::settings::{Name, OpenError};
@@ -61,6 +62,14 @@ impl Stored {
         let text = text.trim();
         let is_key = !text.is_empty() && text.len() <= KEY_BYTES_MAX && text.chars().all(|c| c.is_ascii_graphic());
         is_key.then(|| Self::Key(Secret::new(text)))
+    }
+
+    /// Returns by what it can be told from others, without saying what it is.
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Key(key) => Digest::of(key.reveal().as_bytes()),
+            Self::Command(words) => Digest::of(words.join("\0").as_bytes()),
+        }
     }
 
     /// Returns the key. A command is run for it, which takes as long as that takes.
@@ -143,6 +152,11 @@ impl Keys {
     /// Forgets what is stored for a provider, and says whether there was something.
     pub fn remove(&mut self, name: Name) -> bool {
         self.0.remove(&name).is_some()
+    }
+
+    /// Returns whether nothing is stored.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Returns for whom something is stored.

@@ -37,6 +37,7 @@ pub(super) struct Run {
     bundle: Digest,
     component: Digest,
     caller_folder: Option<PathBuf>,
+    silent: bool,
     pub(super) lease: Lease,
     pub(super) held_from: Seq,
     pub(super) records: Vec<Record>,
@@ -78,6 +79,7 @@ impl State {
             held_from: run.held_from,
             simulated: run.started.provider.simulated,
             caller_folder: run.caller_folder.clone(),
+            silent: run.silent,
             parent: run.started.parent.as_ref().map(|parent| parent.run.clone()),
             trouble: run.trouble.clone(),
         }
@@ -133,6 +135,7 @@ impl State {
             bundle: started.bundle,
             component: started.component,
             caller_folder: new.caller_folder,
+            silent: new.silent,
             lease: Lease {
                 holder: None,
                 epoch: Epoch(0),

@@ -72,8 +72,8 @@ pub(super) fn create(db: &Connection, prepared: &Prepared) -> Result<Created, No
     {
         return Ok(Created::Existing(Box::new(row(db, &started.run)?)));
     }
-    let sql = "insert into runs (id, launch, skill, status, bundle, component, created_at, epoch, held_from, simulated, caller_folder, parent)
-        values (?, ?, ?, 'running', ?, ?, ?, 0, 0, ?, ?, ?)";
+    let sql = "insert into runs (id, launch, skill, status, bundle, component, created_at, epoch, held_from, simulated, caller_folder, silent, parent)
+        values (?, ?, ?, 'running', ?, ?, ?, 0, 0, ?, ?, ?, ?)";
     let key = db.prepare_cached(sql)?.insert(params![
         started.run.as_str(),
         started.launch.as_str(),
@@ -83,6 +83,7 @@ pub(super) fn create(db: &Connection, prepared: &Prepared) -> Result<Created, No
         time(new.at),
         started.provider.simulated,
         new.caller_folder.as_deref().map(path_to_sql),
+        new.silent,
         started.parent.as_ref().map(|parent| parent.run.as_str()),
     ])?;
     let sql = "insert into launches (id, run) values (?1, ?2) on conflict (id) do update set run = ?2";
@@ -97,7 +98,7 @@ pub(super) fn create(db: &Connection, prepared: &Prepared) -> Result<Created, No
 const ROW: &str = "select runs.id, launch, launches.run <> key, skill, status, bundle, component, created_at,
         (select at from entries where entries.run = key order by seq desc limit 1),
         (select coalesce(max(seq) + 1, 0) from entries where entries.run = key),
-        holder, epoch, simulated, caller_folder, parent, held_from, trouble
+        holder, epoch, simulated, caller_folder, parent, held_from, trouble, silent
     from runs join launches on launches.id = runs.launch";
 
 pub(super) fn row(db: &Connection, run: &RunId) -> Result<RunRow, NotDone> {
@@ -183,6 +184,7 @@ fn read_row(row: &Row<'_>) -> Result<RunRow, NotDone> {
             .get::<_, Option<String>>(16)?
             .map(|trouble| read_trouble(&what, &trouble))
             .transpose()?,
+        silent: row.get(17)?,
         run: parse("a run", RunId::parse(&run))?,
     })
 }

@@ -19,6 +19,7 @@ stories! {
     f3_a_copy_has_its_outcomes_and_marks_and_nothing_else_of_the_run_that_is_copied,
     lists_are_newest_first_and_filtered,
     the_last_entry_says_how_a_run_stands,
+    g1_calls_are_found_by_their_numbers_wherever_they_stand,
     a_run_is_found_by_what_a_person_types,
     a_run_that_is_not_there_is_an_error_that_names_the_nearest,
     a_run_that_is_over_can_be_forgotten_and_one_that_is_not_cannot,
@@ -257,6 +258,26 @@ fn the_last_entry_says_how_a_run_stands(stage: &Stage) {
             "it is over, whatever was said after"
         );
     }
+}
+
+fn g1_calls_are_found_by_their_numbers_wherever_they_stand(stage: &Stage) {
+    // More than are read at a time, so that the first and the last stand in different parts.
+    const CALLS: u64 = 5_000;
+    let (run, mut writer) = stage.run(1);
+    let entries = (0..CALLS).map(|n| entry(1 + n, called(n, json(&n.to_string()))));
+    append(&mut writer, entries).unwrap();
+    let asked = [0, 7, CALLS - 1, CALLS].map(Number);
+    let found = stage.journal.calls(&run, &asked.into()).unwrap();
+    let requests: Vec<(u64, &str)> = found
+        .iter()
+        .map(|(number, call)| (number.0, call.request.as_str()))
+        .collect();
+    assert_eq!(
+        requests,
+        [(0, "0"), (7, "7"), (CALLS - 1, "4999")],
+        "the last was never made"
+    );
+    assert!(stage.journal.calls(&run, &[].into()).unwrap().is_empty());
 }
 
 fn a_run_is_found_by_what_a_person_types(stage: &Stage) {

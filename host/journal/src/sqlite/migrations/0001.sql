@@ -15,6 +15,7 @@ create table runs (
     held_from     integer not null,             -- how many entries there were when the lease was last taken
     simulated     integer not null,
     caller_folder any,                          -- text; a blob if it is not UTF-8
+    silent        integer not null,             -- whether nobody is told of it, but by the inbox
     parent        text,
     trouble       text                          -- as JSON: why attempts fail for a reason outside the skill, until the run goes on
 ) strict;
