@@ -1,5 +1,6 @@
 //! Tests against the fake host. What only computes is tested beside itself.
 
+mod agents;
 mod calls;
 mod models;
 mod together;
