@@ -70,7 +70,9 @@ pub mod random;
 #[cfg(not(test))]
 pub mod raw;
 pub mod run;
+mod saga;
 pub mod signals;
+pub mod tasks;
 #[cfg(test)]
 mod tests;
 mod together;
@@ -80,11 +82,13 @@ pub use call::{Call, cleanup};
 pub use failure::{Failure, Result, code};
 pub use map::{Map, Missed, Outcomes, map};
 pub use prompt::Prompt;
+pub use saga::{Undo, saga};
 pub use schemars;
 pub use serde;
 pub use serde_json;
 pub use signals::{Approval, Ask, Wait};
 pub use skillhost_sdk_macros::{data, prompt, skill, tool};
+pub use tasks::{Past, Task, Tasks, task};
 pub use together::{Either, either, first, join_all, timeout};
 
 /// Renders a value as JSON with indentation, for a prompt.
@@ -99,8 +103,9 @@ pub mod prelude {
     pub use crate::log::progress;
     pub use crate::signals::ask;
     pub use crate::{
-        Agent, Approval, Either, Failure, Missed, Outcomes, Prompt, Result, agent, cleanup, clock, code, data, either,
-        files, first, inbox, join, join_all, json, log, map, model, prompt, random, run, signals, skill, timeout, tool,
+        Agent, Approval, Either, Failure, Missed, Outcomes, Past, Prompt, Result, Tasks, Undo, agent, cleanup, clock,
+        code, data, either, files, first, inbox, join, join_all, json, log, map, model, prompt, random, run, saga,
+        signals, skill, task, timeout, tool,
     };
 }
 

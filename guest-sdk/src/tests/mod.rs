@@ -3,4 +3,5 @@
 mod agents;
 mod calls;
 mod models;
+mod plans;
 mod together;
