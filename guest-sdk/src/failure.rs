@@ -15,10 +15,15 @@ pub type Result<T, E = Failure> = core::result::Result<T, E>;
 
 /// Why something failed: a single call, or the whole run when a skill returns it.
 #[derive(Clone, PartialEq)]
-pub struct Failure {
+pub struct Failure(Box<Parts>);
+
+/// Behind a pointer, so that every result is not as large as this.
+#[derive(Clone, PartialEq)]
+struct Parts {
     code: String,
     message: String,
     details: Option<Value>,
+    fatal: bool,
 }
 
 /// The codes of the failures that the SDK itself makes. A skill may use others of its own.
@@ -51,6 +56,10 @@ pub mod code {
     pub const TOOL_USE: &str = "tool-use";
     /// The model's reply does not have the form that was asked for, also after it was shown what was wrong.
     pub const UNUSABLE_REPLY: &str = "unusable-reply";
+    /// An agent's turns were used up before it had an answer.
+    pub const TURN_LIMIT: &str = "turn-limit";
+    /// A task was not begun, because of what came of others.
+    pub const LEFT_OUT: &str = "left-out";
     /// JSON that does not parse or does not fit its type.
     pub const JSON: &str = "json";
     /// An error of a library that the skill uses.
@@ -60,45 +69,76 @@ pub mod code {
 impl Failure {
     /// Makes a failure of a short code, such as `declined`, and a message for people.
     pub fn new(code: impl Into<String>, message: impl fmt::Display) -> Self {
-        Self {
+        Self(Box::new(Parts {
             code: code.into(),
             message: message.to_string(),
             details: None,
-        }
+            fatal: false,
+        }))
+    }
+
+    /// Makes it one that nothing mends: where a failure is otherwise tried again or told to a model, this one is passed on at once.
+    ///
+    /// ```no_run
+    /// # use skillhost_sdk::prelude::*;
+    /// #[tool("Books the room")]
+    /// async fn book(room: String) -> Result<()> {
+    ///     if room == "the roof" {
+    ///         return Err(Failure::new("refused", "nobody books the roof").fatal());
+    ///     }
+    ///     inbox::post(format!("Book {room}")).await
+    /// }
+    /// ```
+    #[must_use]
+    pub fn fatal(mut self) -> Self {
+        self.0.fatal = true;
+        self
     }
 
     /// Adds whatever else a program may want to know.
     #[must_use]
     pub fn with_details(mut self, details: impl Serialize) -> Self {
-        self.details = serde_json::to_value(details).ok();
+        self.0.details = serde_json::to_value(details).ok();
         self
     }
 
     /// Puts words in front of the message: what was attempted.
     #[must_use]
     pub fn context(mut self, attempted: impl fmt::Display) -> Self {
-        self.message = format!("{attempted}: {}", self.message);
+        self.0.message = format!("{attempted}: {}", self.0.message);
+        self
+    }
+
+    /// Puts words behind the message: what followed from it.
+    #[must_use]
+    pub(crate) fn and_then(mut self, followed: impl fmt::Display) -> Self {
+        self.0.message = format!("{}; {followed}", self.0.message);
         self
     }
 
     /// Returns the short word that programs compare.
     pub fn code(&self) -> &str {
-        &self.code
+        &self.0.code
     }
 
     /// Returns what happened, for people.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// Returns what else is known.
     pub fn details(&self) -> Option<&Value> {
-        self.details.as_ref()
+        self.0.details.as_ref()
     }
 
     /// Says whether it failed because the run was cancelled.
     pub fn is_cancelled(&self) -> bool {
-        self.code == code::CANCELLED
+        self.0.code == code::CANCELLED
+    }
+
+    /// Says whether nothing mends it ([`fatal`](Self::fatal)).
+    pub fn is_fatal(&self) -> bool {
+        self.0.fatal
     }
 
     fn cancelled() -> Self {
@@ -112,14 +152,14 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)?;
-        match &self.details {
+        write!(f, "{}: {}", self.0.code, self.0.message)?;
+        match &self.0.details {
             Some(details) => write!(f, " {details}"),
             None => Ok(()),
         }
@@ -129,9 +169,9 @@ impl fmt::Debug for Failure {
 impl Serialize for Failure {
     fn serialize<S: Serializer>(&self, serializer: S) -> core::result::Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Failure", 3)?;
-        fields.serialize_field("code", &self.code)?;
-        fields.serialize_field("message", &self.message)?;
-        match &self.details {
+        fields.serialize_field("code", &self.0.code)?;
+        fields.serialize_field("message", &self.0.message)?;
+        match &self.0.details {
             Some(details) => fields.serialize_field("details", details)?,
             None => fields.skip_field("details")?,
         }
@@ -239,10 +279,13 @@ impl IntoFailure for signals::Error {
 
 impl From<Failure> for types::Failure {
     fn from(failure: Failure) -> Self {
+        let Parts {
+            code, message, details, ..
+        } = *failure.0;
         Self {
-            code: failure.code,
-            message: failure.message,
-            details: failure.details.map(|details| details.to_string()),
+            code,
+            message,
+            details: details.map(|details| details.to_string()),
         }
     }
 }

@@ -43,6 +43,11 @@
 //! }
 //! ```
 
+// The macros' expansions name this crate, also in its own tests.
+#[cfg(test)]
+extern crate self as skillhost_sdk;
+
+pub mod agent;
 #[doc(hidden)]
 pub mod bindings;
 mod call;
@@ -65,20 +70,25 @@ pub mod random;
 #[cfg(not(test))]
 pub mod raw;
 pub mod run;
+mod saga;
 pub mod signals;
+pub mod tasks;
 #[cfg(test)]
 mod tests;
 mod together;
 
+pub use agent::{Agent, OnLimit};
 pub use call::{Call, cleanup};
 pub use failure::{Failure, Result, code};
 pub use map::{Map, Missed, Outcomes, map};
 pub use prompt::Prompt;
+pub use saga::{Undo, saga};
 pub use schemars;
 pub use serde;
 pub use serde_json;
 pub use signals::{Approval, Ask, Wait};
-pub use skillhost_sdk_macros::{data, prompt, skill};
+pub use skillhost_sdk_macros::{data, prompt, skill, tool};
+pub use tasks::{Past, Task, Tasks, task};
 pub use together::{Either, either, first, join_all, timeout};
 
 /// Renders a value as JSON with indentation, for a prompt.
@@ -88,12 +98,14 @@ pub fn json(value: &(impl serde::Serialize + ?Sized)) -> String {
 
 /// What a skill usually needs: `use skillhost_sdk::prelude::*;`.
 pub mod prelude {
+    pub use crate::agent::OnLimit::{Fail, Summarise};
     pub use crate::clock::{days, hours, mins, now, secs, sleep, sleep_until};
     pub use crate::log::progress;
     pub use crate::signals::ask;
     pub use crate::{
-        Approval, Either, Failure, Missed, Outcomes, Prompt, Result, cleanup, clock, code, data, either, files, first,
-        inbox, join, join_all, json, log, map, model, prompt, random, run, signals, skill, timeout,
+        Agent, Approval, Either, Failure, Missed, Outcomes, Past, Prompt, Result, Tasks, Undo, agent, cleanup, clock,
+        code, data, either, files, first, inbox, join, join_all, json, log, map, model, prompt, random, run, saga,
+        signals, skill, task, timeout, tool,
     };
 }
 
@@ -104,4 +116,14 @@ pub mod __private {
     pub use crate::bindings::skillhost::skill::types::{Description, Failure};
     pub use crate::describe::{About, Input, Nothing, Output, Request, describe, execute};
     pub use futures::join;
+
+    /// A result, for the macros: they have its whole type and want the value's.
+    pub trait Fallible {
+        /// What it is if nothing failed.
+        type Value;
+    }
+
+    impl<T> Fallible for crate::Result<T> {
+        type Value = T;
+    }
 }

@@ -8,6 +8,7 @@ mod skill;
 #[path = "../../src/prompt/template.rs"]
 #[allow(dead_code, reason = "the SDK substitutes, the macro only checks")]
 mod template;
+mod tool;
 
 use proc_macro::TokenStream;
 
@@ -26,6 +27,25 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn skill(arguments: TokenStream, function: TokenStream) -> TokenStream {
     skill::expand(arguments.into(), function.into())
+        .unwrap_or_else(|error| error.into_compile_error())
+        .into()
+}
+
+/// Makes an async function a tool, which a model may use ([`Agent`](https://docs.rs/skillhost-sdk)).
+///
+/// ```text
+/// #[tool("Reads a file of the project")]
+/// async fn read(
+///     /// Relative to the project's folder.
+///     path: String,
+/// ) -> Result<String> { .. }
+/// ```
+///
+/// Without a text the first paragraph of the function's documentation says what it does. The arguments are owned values with a schema (`#[data]`
+/// makes any type one); their documentation is for the model, and `#[serde(default)]` makes one optional. The function can be called as ever.
+#[proc_macro_attribute]
+pub fn tool(description: TokenStream, function: TokenStream) -> TokenStream {
+    tool::expand(description.into(), function.into())
         .unwrap_or_else(|error| error.into_compile_error())
         .into()
 }

@@ -145,7 +145,7 @@ fn about(arguments: &Arguments, function: &ItemFn) -> Result<TokenStream> {
 }
 
 /// Returns the first paragraph of a function's documentation as one line.
-fn documentation(function: &ItemFn) -> Option<String> {
+pub(crate) fn documentation(function: &ItemFn) -> Option<String> {
     let mut words = Vec::new();
     for attribute in &function.attrs {
         let Meta::NameValue(meta) = &attribute.meta else {

@@ -203,22 +203,22 @@ impl Request {
         let mut options = self.options;
         options.set_label(&format!("{}: repair", options.label.as_deref().unwrap_or("reply")));
         let (reply, _) = send(repair, &options).await?;
-        match read(&reply, schema) {
-            Ok(value) => Ok(value),
-            Err(Unusable::Ended(failure)) => Err(failure),
-            Err(Unusable::Form(wrong)) => Err(Failure::new(
-                code::UNUSABLE_REPLY,
-                format!(
-                    "the reply of {} is not of the form that was asked for: {wrong}",
-                    reply.model
-                ),
-            )
-            .with_details(serde_json::json!({"wrong": wrong, "reply": cut(&reply.text())}))),
-        }
+        read(&reply, schema).map_err(|unusable| given_up(unusable, &reply))
+    }
+
+    /// Sets what is asked.
+    pub(crate) fn prompt(mut self, prompt: impl Into<Prompt>) -> Self {
+        self.prompt = prompt.into();
+        self
+    }
+
+    /// Returns how its calls are to be made.
+    pub(crate) fn options(&self) -> Options {
+        self.options.clone()
     }
 
     /// Renders the request for the world, asking for a value of a schema if there is one.
-    fn render(&self, schema: Option<&Value>) -> Result<world::Request> {
+    pub(crate) fn render(&self, schema: Option<&Value>) -> Result<world::Request> {
         let mut content = vec![Block::Text(self.prompt.render()?)];
         let mut output_schema = None;
         if let Some(schema) = schema {
@@ -250,7 +250,7 @@ impl Request {
 }
 
 /// Sends a request, and goes on while the provider pauses. Returns the whole reply and the conversation up to its last part.
-async fn send(mut request: world::Request, options: &Options) -> Result<(Reply, world::Request)> {
+pub(crate) async fn send(mut request: world::Request, options: &Options) -> Result<(Reply, world::Request)> {
     let mut whole: Option<Reply> = None;
     for _ in 0..=CONTINUATIONS_MAX {
         let part = complete(request.clone(), options.clone()).await?;
@@ -285,14 +285,15 @@ async fn complete(request: world::Request, options: Options) -> Result<Reply> {
 }
 
 /// Why a reply holds no value.
-enum Unusable {
+pub(crate) enum Unusable {
     /// The model stopped in a way that asking again does not mend.
     Ended(Failure),
     /// It has not the form that was asked for; the model may be told so.
     Form(String),
 }
 
-fn read<T: DeserializeOwned>(reply: &Reply, schema: &Value) -> Result<T, Unusable> {
+/// Reads the value that a reply holds.
+pub(crate) fn read<T: DeserializeOwned>(reply: &Reply, schema: &Value) -> Result<T, Unusable> {
     reply.finished().map_err(Unusable::Ended)?;
     structured::value(&reply.text(), schema).map_err(|wrong| {
         Unusable::Form(match reply.stop_reason {
@@ -303,7 +304,7 @@ fn read<T: DeserializeOwned>(reply: &Reply, schema: &Value) -> Result<T, Unusabl
 }
 
 /// Makes the request that shows the model what is wrong with its reply.
-fn repaired(mut request: world::Request, reply: &Reply, wrong: &str, schema: &Value) -> world::Request {
+pub(crate) fn repaired(mut request: world::Request, reply: &Reply, wrong: &str, schema: &Value) -> world::Request {
     let said = match reply.text() {
         // No provider takes an empty message.
         text if text.trim().is_empty() => "(nothing)".to_owned(),
@@ -322,6 +323,20 @@ fn repaired(mut request: world::Request, reply: &Reply, wrong: &str, schema: &Va
         content: vec![Block::Text(again)],
     });
     request
+}
+
+/// Returns the failure of a reply that was repaired already.
+pub(crate) fn given_up(unusable: Unusable, reply: &Reply) -> Failure {
+    let wrong = match unusable {
+        Unusable::Ended(failure) => return failure,
+        Unusable::Form(wrong) => wrong,
+    };
+    let message = format!(
+        "the reply of {} is not of the form that was asked for: {wrong}",
+        reply.model
+    );
+    Failure::new(code::UNUSABLE_REPLY, message)
+        .with_details(serde_json::json!({"wrong": wrong, "reply": cut(&reply.text())}))
 }
 
 fn cut(text: &str) -> &str {

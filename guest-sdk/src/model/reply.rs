@@ -47,7 +47,7 @@ impl Reply {
     }
 
     /// Fails if it ended in a way that leaves nothing to read.
-    pub(super) fn finished(&self) -> Result<()> {
+    pub(crate) fn finished(&self) -> Result<()> {
         let model = &self.model;
         match &self.stop_reason {
             StopReason::Refused => Err(Failure::new(code::REFUSED, format!("{model} refused to answer"))),

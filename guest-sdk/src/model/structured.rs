@@ -11,6 +11,8 @@ mod tests;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub(crate) use schema::faults;
+
 /// Returns the value that a reply holds, or says what is wrong with it.
 pub(crate) fn value<T: DeserializeOwned>(text: &str, schema: &Value) -> Result<T, String> {
     let mut wrong = None;

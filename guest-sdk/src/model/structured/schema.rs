@@ -13,7 +13,7 @@ const FAULTS_MAX: usize = 8;
 const DEPTH_MAX: usize = 64;
 
 /// Returns what does not fit, a sentence for each fault; nothing if all of it fits.
-pub(super) fn faults(value: &Value, schema: &Value) -> Vec<String> {
+pub(crate) fn faults(value: &Value, schema: &Value) -> Vec<String> {
     let mut check = Check {
         root: schema,
         faults: Vec::new(),
