@@ -164,7 +164,7 @@ impl Branch<'_> {
 pub(super) fn installed(session: &Session<'_>, row: &RunRow) -> Result<Pin> {
     let skill = session.context.installed.get(row.skill.as_str())?;
     let scan = Arc::new(Scan::of(&skill)?);
-    launch::describe(session, &skill, &scan)?;
+    launch::describe(session, &skill.name, &scan)?;
     let bundle = session
         .journal
         .put_bundle(scan.bundle(), crate::driver::now(), &|file| scan.read(file))?;

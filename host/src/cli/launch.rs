@@ -4,28 +4,24 @@ use std::io;
 use std::sync::Arc;
 
 use serde_json::Value;
-use skillhost_core::entry::{self, Entry, Mount, Started};
-use skillhost_core::id::{Digest, LaunchId, RunId, SkillName};
+use skillhost_core::entry::{Entry, Started};
+use skillhost_core::id::{LaunchId, RunId, SkillName};
 use skillhost_core::payload::Payload;
-use skillhost_effects::files;
-use skillhost_effects::model::{Name, Settings};
 use skillhost_journal::{Created, FindError, Journal, NewRun, RunRow};
-use skillhost_runtime::{Description, EngineConfig};
+use skillhost_runtime::Description;
 
 use super::args::{Cli, LaunchArgs};
 use super::context::{Context, Session};
 use super::drive::{self, Drive};
+use super::order::Order;
 use super::report::Report;
 use crate::bundle::Scan;
-use crate::config::Config;
 use crate::driver;
 use crate::error::{CliError, REPORT, Result};
 use crate::exit::Exit;
 use crate::fields::Given;
 use crate::input::{self, About, Raw, Spelling, Words};
 use crate::schema::Schema;
-use crate::skills::Installed;
-use crate::terminal;
 
 pub(super) fn run(args: LaunchArgs, given: Vec<Given>, context: &Context) -> Result<Report> {
     let launch = args.id.as_deref().map(LaunchId::parse).transpose();
@@ -139,47 +135,25 @@ pub(super) fn pinned_description(session: &Session<'_>, row: &RunRow) -> Result<
 fn make(args: &LaunchArgs, raw: &Raw, launch: Option<LaunchId>, session: &Session<'_>) -> Result<RunId> {
     let context = session.context;
     let skill = context.installed.get(&args.skill)?;
-    let config = context.config()?;
     let scan = Arc::new(Scan::of(&skill)?);
-    let description = describe(session, &skill, &scan)?;
-    let schema = input_schema(&skill.name, &description)?;
-    let what = format!("the input of skill `{}`", skill.name);
-    let input = raw.assemble(
-        &schema,
-        About {
-            what: &what,
-            flags: &flags(),
-            spelling: Spelling::Flag,
-        },
-    )?;
-    let input = bounded(&what, &input)?;
-    let provider = provider(args, &config, &skill, &scan, session)?;
-    check_needs(&skill.name, &description, &provider)?;
-    let journal = &session.journal;
-    let at = driver::now();
-    let bundle = journal.put_bundle(scan.bundle(), at, &|file| scan.read(file))?;
-    let run = new_run_id();
-    let started = Started {
-        launch: launch.unwrap_or_else(|| LaunchId::parse(run.as_str()).expect("a run id is a launch id")),
-        run: run.clone(),
-        skill: skill.name,
-        input,
-        bundle,
-        component: scan.component(),
-        seed: seed()?,
-        zone: context.zone.iana_name().unwrap_or("UTC").to_owned(),
-        mounts: mounts(),
-        limits: config.limits(args.max_calls, args.max_tokens),
-        provider,
-        engine: EngineConfig::one_run().profile(),
-        semantics: entry::SEMANTICS,
-        parent: None,
+    let order = Order {
+        raw,
+        spelling: Spelling::Flag,
+        offline: args.offline,
+        provider: args.provider.as_deref(),
+        max_calls: args.max_calls,
+        max_tokens: args.max_tokens,
     };
+    let mut started = order.started(session, &skill.name, &scan)?;
+    let run = started.run.clone();
+    if let Some(launch) = launch {
+        started.launch = launch;
+    }
     let new = NewRun {
         silent: args.no_notify,
-        ..NewRun::first(started, at, context.environment.caller_folder.clone())
+        ..NewRun::first(started, driver::now(), context.environment.caller_folder.clone())
     };
-    match journal.create_run(new)? {
+    match session.journal.create_run(new)? {
         Created::New => Ok(run),
         // Somebody else launched the same id at the same moment.
         Created::Existing(row) => {
@@ -189,9 +163,9 @@ fn make(args: &LaunchArgs, raw: &Raw, launch: Option<LaunchId>, session: &Sessio
     }
 }
 
-pub(super) fn describe(session: &Session<'_>, skill: &Installed, scan: &Arc<Scan>) -> Result<Description> {
+pub(super) fn describe(session: &Session<'_>, skill: &SkillName, scan: &Arc<Scan>) -> Result<Description> {
     let bytes = Arc::clone(scan);
-    session.describe(skill.name.as_str(), scan.component(), move || bytes.read_component())
+    session.describe(skill.as_str(), scan.component(), move || bytes.read_component())
 }
 
 pub(super) fn input_schema(skill: &SkillName, description: &Description) -> Result<Schema> {
@@ -221,62 +195,6 @@ pub(super) fn bounded(what: &str, input: &Value) -> Result<Payload> {
     }
 }
 
-/// Chooses the model provider of a new run and checks that it can be used, before anything is spent.
-fn provider(
-    args: &LaunchArgs,
-    config: &Config,
-    skill: &Installed,
-    scan: &Scan,
-    session: &Session<'_>,
-) -> Result<entry::Provider> {
-    let settings: Settings = session.context.settings(config);
-    let named = args.provider.as_deref().map(str::parse::<Name>).transpose()?;
-    let explicit = if args.offline { Some(Name::Offline) } else { named };
-    let choice = settings.choose(explicit)?;
-    // Nothing was configured: a script answers, and somebody may take that for an answer.
-    if choice.name == Name::Offline
-        && let Some(hint) = &choice.hint
-    {
-        if session.context.json {
-            let message = format!(
-                "no model provider is configured, so nothing but its script could answer skill `{}`",
-                skill.name
-            );
-            return Err(CliError::new(Exit::Host, "no_provider", message)
-                .hint(format!("{hint}; `--offline` lets the script answer")));
-        }
-        terminal::note(&format!(
-            "note: no model provider is configured, so the skill's own script answers\nhint: {hint}"
-        ));
-    }
-    let script = scan.script()?;
-    let provider = session.hub.open(choice.name, &settings, script.as_deref())?;
-    Ok(provider.describe())
-}
-
-fn check_needs(skill: &SkillName, description: &Description, provider: &entry::Provider) -> Result<()> {
-    let missing = description
-        .needs
-        .iter()
-        .filter(|need| !provider.features.contains(need));
-    let missing: Vec<String> = missing
-        .map(|need| format!("`{}`", terminal::plain_line(need)))
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let message = format!(
-        "skill `{skill}` needs {} of a model provider, which `{}` does not have",
-        missing.join(" and "),
-        provider.name
-    );
-    Err(
-        CliError::new(Exit::Unsupported, "missing_feature", message).hint(format!(
-            "`skillhost launch {skill} --provider NAME` asks another; `skillhost doctor` shows which can be used"
-        )),
-    )
-}
-
 /// Returns the long flags of `launch`, which a misspelt field may have been meant to be.
 pub(super) fn flags() -> Vec<String> {
     let mut command = <Cli as clap::CommandFactory>::command();
@@ -289,28 +207,7 @@ pub(super) fn flags() -> Vec<String> {
         .collect()
 }
 
-fn mounts() -> Vec<Mount> {
-    [(files::RUN, true), (files::SKILL, false)]
-        .map(|(name, writable)| Mount {
-            name: name.to_owned(),
-            writable,
-        })
-        .to_vec()
-}
-
 pub(super) fn new_run_id() -> RunId {
     let text = ulid::Ulid::generate().to_string().to_ascii_lowercase();
     RunId::parse(&text).expect("a ULID in lower case is a run id")
-}
-
-fn seed() -> Result<Digest> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|e| {
-        CliError::new(
-            Exit::Host,
-            "no_randomness",
-            format!("the system gives no randomness: {e}"),
-        )
-    })?;
-    Ok(Digest::from(bytes))
 }

@@ -20,6 +20,7 @@ mod launch;
 mod list;
 mod logs;
 mod online;
+mod order;
 mod pages;
 mod pause;
 mod prune;

@@ -131,7 +131,7 @@ fn reason(message: &str) -> String {
 
 fn look(session: &Session<'_>, skill: &Installed, settings: &Settings) -> Result<Sound> {
     let scan = Arc::new(Scan::of(skill)?);
-    let description = describe(session, skill, &scan)?;
+    let description = describe(session, &skill.name, &scan)?;
     let input = input_schema(&skill.name, &description)?;
     let output = output_schema(&skill.name, &description)?;
     if let Some(script) = scan.script()? {
@@ -182,7 +182,7 @@ fn write_doc(name: &str, context: &Context) -> Result<Report> {
     let skill = context.installed.get(name)?;
     let scan = Arc::new(Scan::of(&skill)?);
     let session = context.session(context.journal()?);
-    let description = describe(&session, &skill, &scan)?;
+    let description = describe(&session, &skill.name, &scan)?;
     let documented = Documented {
         name: &skill.name,
         description: &description,
