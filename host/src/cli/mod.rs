@@ -136,7 +136,12 @@ fn usage(text: &str) -> CliError {
     let hint = match (tip, usage) {
         (Some(tip), _) => tip.replace('\'', "`"),
         // A word that is no command is answered with the commands rather than with their syntax.
-        (None, Some(usage)) if usage.ends_with("<COMMAND>") => "`skillhost --help` lists the commands".to_owned(),
+        (None, Some(usage)) if message.starts_with("unrecognized subcommand") => {
+            let named = usage
+                .split_whitespace()
+                .take_while(|word| !word.starts_with(['[', '<']));
+            format!("`{} --help` lists the commands", named.collect::<Vec<_>>().join(" "))
+        }
         (None, Some(usage)) => format!("usage: `{usage}`"),
         (None, None) => "`--help` after a command shows how it is used".to_owned(),
     };

@@ -46,11 +46,13 @@ pub(super) fn run(args: &WaitArgs, context: &Context) -> Result<Report> {
         if report.exit == Exit::Done {
             report.exit = one.exit;
         }
-        report.text.push_str(&format!(
-            "{}: {}\n",
-            row.run,
-            one.text.lines().next().unwrap_or_default()
-        ));
+        let mark = if row.simulated { ", SIMULATED" } else { "" };
+        let why = one.envelope.error.map_or_else(String::new, |error| {
+            format!(": {}", error.message.lines().next().unwrap_or_default())
+        });
+        report
+            .text
+            .push_str(&format!("{}: {}{mark}{why}\n", row.run, row.status.as_str()));
     }
     Ok(report)
 }

@@ -14,3 +14,4 @@ mod machine;
 mod run;
 mod runs;
 mod setup;
+mod steering;

@@ -24,10 +24,12 @@ const BEGINNING: u64 = 1_763_724_000_000_000;
 /// The worker that wrote the journals.
 pub(crate) const WORKER: &str = "w-of-the-test";
 
+pub(crate) const BROKEN: &str = "01kbrokenaaaaaaaaaaaaaaaa6";
 pub(crate) const DONE: &str = "01kdoneaaaaaaaaaaaaaaaaaa1";
 pub(crate) const FAILED: &str = "01kfailedaaaaaaaaaaaaaaaa2";
 pub(crate) const LONG: &str = "01klongaaaaaaaaaaaaaaaaaa5";
 pub(crate) const PARKED: &str = "01kparkedaaaaaaaaaaaaaaaa4";
+pub(crate) const RUNNING: &str = "01krunningaaaaaaaaaaaaaaa7";
 pub(crate) const WAITING: &str = "01kwaitingaaaaaaaaaaaaaaa3";
 
 /// Writes one run.
@@ -287,6 +289,29 @@ pub(crate) fn failed(machine: &Machine) {
     author.finish(How::Failed(failure), Status::Failed);
 }
 
+/// A run that failed because a call of it did.
+pub(crate) fn broken(machine: &Machine) {
+    let mut author = Author::begin(machine, BROKEN, Some("broken"), false);
+    author.asked(0, "plan");
+    author.answered(0, 2_100, 1_203);
+    author.asked(1, "report");
+    author.returned(1, 900, Outcome::Err(Fault::new("overloaded", "busy")), 0);
+    let failure = Failure {
+        code: "overloaded".to_owned(),
+        message: "no report: busy".to_owned(),
+        details: None,
+        backtrace: None,
+    };
+    author.finish(How::Failed(failure), Status::Failed);
+}
+
+/// A run that was in the middle of a call when whoever drove it went.
+pub(crate) fn running(machine: &Machine) {
+    let mut author = Author::begin(machine, RUNNING, None, false);
+    author.asked(0, "plan");
+    author.keep();
+}
+
 /// A run that waits for an answer, an event and a time.
 pub(crate) fn waiting(machine: &Machine) {
     let mut author = Author::begin(machine, WAITING, None, false);
@@ -371,6 +396,26 @@ pub(crate) fn withdraw_question(machine: &Machine) {
         .unwrap();
     let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
     tokio.block_on(writer.flush()).unwrap();
+}
+
+/// Pauses the waiting run when it is told to, as whoever drives it does.
+pub(crate) fn pause_when_told(machine: &Machine) -> std::thread::JoinHandle<()> {
+    let journal = SqliteJournal::open(&machine.path("home/journal.db")).unwrap();
+    let run = RunId::parse(WAITING).unwrap();
+    std::thread::spawn(move || {
+        let mail = loop {
+            match journal.mail(&run).unwrap().pop() {
+                Some(mail) => break mail,
+                None => std::thread::sleep(std::time::Duration::from_millis(5)),
+            }
+        };
+        let row = journal.run(&run).unwrap();
+        let mut writer = journal.writer(&run, row.epoch, Seq(row.entries));
+        let locals = [Local::TakeMail(mail.id), Local::SetStatus(Status::Paused)];
+        writer.append(locals.map(Write::Local).into()).unwrap();
+        let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        tokio.block_on(writer.flush()).unwrap();
+    })
 }
 
 /// A run that a process drives which is alive for as long as the file is held.
