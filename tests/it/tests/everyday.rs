@@ -157,6 +157,26 @@ fn of_a_run_that_is_to_be_silent_nobody_is_told_not_even_by_a_later_daemon() {
 }
 
 #[test]
+fn a_retry_of_a_silent_run_is_silent() {
+    let place = Place::new(PROGRAM, &["fails"]);
+    place.any_json(&[
+        "launch",
+        "--here",
+        "fails",
+        "--after_calls",
+        "1",
+        "--no-notify",
+        "--id",
+        "it",
+    ]);
+    let before = place.run_of("it").unwrap();
+    place.any_json(&["retry", "--here", "it", "--from", "0"]);
+    let retried = place.run_of("it").unwrap();
+    assert_ne!(retried, before);
+    assert!(place.journal().run(&retried).unwrap().silent);
+}
+
+#[test]
 fn that_a_reboot_delays_a_timer_is_said_by_whoever_sees_the_run_wait_for_it() {
     const SAID: &str = "after a reboot the time counts on";
     let place = Place::new(PROGRAM, &["waits"]);

@@ -29,7 +29,10 @@ stories! {
 
 fn a_new_run_has_its_row_its_launch_and_its_first_entry(stage: &Stage) {
     let folder = Some(PathBuf::from("/home/ada/project"));
-    let new = NewRun::first(stage.started(1), at(1), folder.clone());
+    let new = NewRun {
+        silent: true,
+        ..NewRun::first(stage.started(1), at(1), folder.clone())
+    };
     assert_eq!(stage.journal.create_run(new).unwrap(), Created::New);
     let row = stage.journal.run(&run_id(1)).unwrap();
     assert_eq!(
@@ -37,8 +40,8 @@ fn a_new_run_has_its_row_its_launch_and_its_first_entry(stage: &Stage) {
         (Status::Running, 1, at(1), at(1))
     );
     assert_eq!(
-        (row.caller_folder, row.simulated, row.superseded, row.holder),
-        (folder, true, false, None)
+        (row.caller_folder, row.silent, row.simulated, row.superseded, row.holder),
+        (folder, true, true, false, None)
     );
     let records = stage.journal.all_records(&run_id(1)).unwrap();
     assert_eq!(records.len(), 1);
