@@ -13,7 +13,7 @@ use crate::bundle::{Bundle, BundleError, BundleFile};
 use crate::error::{FindError, JournalError};
 use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
-    Taken, Trouble, WaitRow,
+    RunningRun, Taken, Trouble, WaitRow,
 };
 use crate::writer::RunWriter;
 
@@ -70,6 +70,10 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Returns the runs that pass, newest first.
     fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, JournalError>;
+
+    /// Returns runs that were doing something when they were last driven, or are, oldest first: those after `after`, `most` at most. Cheap however many there
+    /// are, as whoever wants all asks in parts.
+    fn running(&self, after: Option<&RunId>, most: usize) -> Result<Vec<RunningRun>, JournalError>;
 
     /// Returns the run that a person means: by run id, launch id, or the beginning or end of one, of at least [`FindError::LENGTH_MIN`] characters.
     fn find_run(&self, text: &str) -> Result<RunId, FindError>;

@@ -31,7 +31,7 @@ pub use journal::{Contents, Journal};
 pub use memory::MemoryJournal;
 pub use rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
-    Taken, Trouble, WaitRow,
+    RunningRun, Taken, Trouble, WaitRow,
 };
 pub use sqlite::{Glance, GlanceRow, Settings, SqliteJournal};
 pub use writer::{QUEUED_BYTES_MAX, RunWriter};

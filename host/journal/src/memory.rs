@@ -22,7 +22,7 @@ use crate::find::find;
 use crate::journal::{Contents, Journal};
 use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
-    Taken, Trouble, WaitRow,
+    RunningRun, Taken, Trouble, WaitRow,
 };
 use crate::writer::{Append, RunWriter, Sink, WRITES_PILED_MAX};
 
@@ -174,6 +174,10 @@ impl Journal for MemoryJournal {
 
     fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, JournalError> {
         Ok(self.read(|state| state.runs(filter)))
+    }
+
+    fn running(&self, after: Option<&RunId>, most: usize) -> Result<Vec<RunningRun>, JournalError> {
+        Ok(self.read(|state| state.running(after, most)))
     }
 
     fn find_run(&self, text: &str) -> Result<RunId, FindError> {

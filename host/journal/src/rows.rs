@@ -190,6 +190,21 @@ pub struct DueRun {
     pub status: Status,
 }
 
+/// A run that was doing something when it was last driven, or is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunningRun {
+    /// The run.
+    pub run: RunId,
+    /// The skill.
+    pub skill: SkillName,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The worker that took its lease last, unless it gave it back.
+    pub holder: Option<WorkerId>,
+    /// How often its lease was taken.
+    pub epoch: Epoch,
+}
+
 /// What came of taking a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {

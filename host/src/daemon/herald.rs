@@ -28,7 +28,17 @@ pub(super) struct Herald {
     notifier: Mutex<Option<Notifier>>,
     seen: Mutex<BTreeMap<RunId, Sight>>,
     noted: Notify,
-    told: Mutex<BTreeMap<RunId, BTreeSet<Number>>>,
+    /// Of runs that are driven.
+    told: Mutex<BTreeMap<RunId, Told>>,
+}
+
+/// What was told of a run already.
+#[derive(Default)]
+struct Told {
+    /// The calls that wait for somebody.
+    calls: BTreeSet<Number>,
+    /// It is no longer driven, and goes from here when what was noted of it is told.
+    gone: bool,
 }
 
 /// What was seen of a run that may have to be told.
@@ -53,6 +63,24 @@ impl Herald {
         }
     }
 
+    /// Notes that a run is driven from now on, and which of its calls wait for somebody who was told.
+    pub(super) fn attend(&self, run: &RunId, calls: BTreeSet<Number>) {
+        let mut told = lock(&self.told);
+        let told = told.entry(run.clone()).or_default();
+        told.calls.extend(calls);
+        told.gone = false;
+    }
+
+    /// Notes that a run is no longer driven. Nothing is kept of it, as there may be any number.
+    pub(super) fn let_go(&self, run: &RunId) {
+        let is_noted = lock(&self.seen).contains_key(run);
+        let mut told = lock(&self.told);
+        match told.get_mut(run) {
+            Some(told) if is_noted => told.gone = true,
+            _ => drop(told.remove(run)),
+        }
+    }
+
     /// Notes what was seen of a run.
     pub(super) fn note(&self, run: &RunId, sight: Sight) {
         let mut seen = lock(&self.seen);
@@ -73,12 +101,12 @@ impl Herald {
 
     /// Tells what is noted.
     pub(super) fn tell(&self, journal: &dyn Journal, is_watched: impl Fn(&RunId) -> bool) {
-        let seen = std::mem::take(&mut *lock(&self.seen));
+        let seen = self.take();
         if let Err(error) = inbox_file::refresh(&self.home, journal, &TimeZone::system()) {
             tracing::error!("{error}");
         }
-        for (run, sight) in seen {
-            match self.notices(journal, &run, sight) {
+        for (run, sight, told) in seen {
+            match self.notices(journal, &run, sight, &told) {
                 Ok(notices) => notices.into_iter().for_each(|mut notice| {
                     notice.desktop = !is_watched(&run);
                     if let Some(notifier) = &*lock(&self.notifier) {
@@ -90,15 +118,35 @@ impl Herald {
         }
     }
 
+    /// Takes what is noted, with the calls of each run that were told of.
+    fn take(&self) -> Vec<(RunId, Sight, BTreeSet<Number>)> {
+        let mut seen = lock(&self.seen);
+        let mut told = lock(&self.told);
+        let take = |(run, sight): (RunId, Sight)| {
+            let calls = match told.get(&run) {
+                Some(of_run) if of_run.gone => told.remove(&run).unwrap_or_default().calls,
+                Some(of_run) => of_run.calls.clone(),
+                None => BTreeSet::new(),
+            };
+            (run, sight, calls)
+        };
+        std::mem::take(&mut *seen).into_iter().map(take).collect()
+    }
+
     /// Says that nothing more will be told.
     pub(super) fn close(&self) {
         lock(&self.notifier).take();
     }
 
-    fn notices(&self, journal: &dyn Journal, run: &RunId, sight: Sight) -> Result<Vec<Notice>, JournalError> {
+    fn notices(
+        &self,
+        journal: &dyn Journal,
+        run: &RunId,
+        sight: Sight,
+        told: &BTreeSet<Number>,
+    ) -> Result<Vec<Notice>, JournalError> {
         let row = journal.run(run)?;
         if sight == Sight::Ended {
-            lock(&self.told).remove(run);
             return Ok(Vec::from_iter((!row.silent).then(|| Notice::ended(&row))));
         }
         if row.silent {
@@ -109,14 +157,10 @@ impl Herald {
             .filter(|_| sight == Sight::Parked)
             .collect();
         let waits = journal.waits(run)?;
-        let open: BTreeSet<Number> = waits.iter().map(|wait| wait.number).collect();
-        let new: Vec<_> = {
-            let mut told = lock(&self.told);
-            let told = told.entry(run.clone()).or_default();
-            told.retain(|number| open.contains(number));
-            let new = waits.into_iter().filter(|wait| told.insert(wait.number));
-            new.collect()
-        };
+        if let Some(of_run) = lock(&self.told).get_mut(run) {
+            of_run.calls = waits.iter().map(|wait| wait.number).collect();
+        }
+        let new = waits.into_iter().filter(|wait| !told.contains(&wait.number));
         for wait in new {
             match wait.wait {
                 Wait::Decision => notices.push(Notice::decision(&row, wait.number)),

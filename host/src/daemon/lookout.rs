@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use skillhost_core::id::{Epoch, MailId};
+use skillhost_core::id::{Epoch, MailId, RunId};
 use skillhost_core::machine::Status as Standing;
 use skillhost_core::time::Timestamp;
-use skillhost_journal::{JournalError, RunFilter};
+use skillhost_journal::{JournalError, RunningRun};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::roster::Roster;
+use super::FOUND_AT_ONCE;
+use super::roster::{Offered, Roster};
 use crate::driver::now;
 
 /// How often the database is asked whether anything was written.
@@ -48,20 +49,22 @@ pub(super) async fn keep_time(roster: Arc<Roster>) {
 /// Wakes what is due, and returns when something is due next.
 fn wake_due(roster: &Arc<Roster>) -> Result<Option<Timestamp>, JournalError> {
     let now = now();
-    for due in roster.journal().due(now)? {
-        // One in memory keeps its own time; one that was paused or parked waits for a person first.
-        if due.status == Standing::Waiting {
-            roster.wake_if_away(&due.run);
+    // If there is none, some have to end first, and then it is asked again.
+    if roster.has_room() {
+        for due in roster.journal().due(now)? {
+            // One in memory keeps its own time; one that was paused or parked waits for a person first.
+            if due.status == Standing::Waiting && roster.offer(&due.run, None) == Offered::Full {
+                break;
+            }
         }
     }
     roster.journal().next_deadline(now)
 }
 
 /// Wakes runs that have mail or that nobody drives, for ever.
-pub(super) async fn look_around(roster: Arc<Roster>) {
+pub(super) async fn look_around(roster: Arc<Roster>, mut seen: Seen) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = Seen::default();
     loop {
         ticks.tick().await;
         if let Err(error) = seen.look(&roster) {
@@ -71,44 +74,94 @@ pub(super) async fn look_around(roster: Arc<Roster>) {
     }
 }
 
-/// What was seen at the last look.
+/// What was seen so far.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
+    /// The database as it was when everything in it was seen.
     version: Option<u64>,
     mail: MailId,
     searched: Option<Instant>,
+    search: Option<Search>,
+}
+
+/// A search that has not come to its end, because there was no room for what it found.
+struct Search {
+    /// The database as it was at the beginning.
+    version: u64,
+    /// How far it came.
+    after: Option<RunId>,
+    /// Whether something was passed over.
+    left_out: bool,
 }
 
 impl Seen {
+    /// Sees what was interrupted before there was this daemon, the youngest too.
+    pub(super) fn begin(roster: &Arc<Roster>) -> Result<Self, JournalError> {
+        let mut seen = Self::default();
+        seen.search(roster, roster.journal().data_version()?, Duration::ZERO)?;
+        // Mail has not been seen yet.
+        seen.version = None;
+        Ok(seen)
+    }
+
     fn look(&mut self, roster: &Arc<Roster>) -> Result<(), JournalError> {
         let version = roster.journal().data_version()?;
-        let mut left_out = false;
-        let search = self.searched.is_none_or(|at| at.elapsed() >= SEARCH_EVERY);
-        if self.version == Some(version) {
+        if self.version == Some(version) && self.search.is_none() {
             return Ok(());
         }
         for (run, newest) in roster.journal().mail_since(self.mail)? {
             self.mail = self.mail.max(newest);
             roster.wake(&run);
         }
-        if search {
-            let running = RunFilter {
-                status: vec![Standing::Running],
-                ..RunFilter::default()
-            };
-            for row in roster.journal().runs(&running)? {
-                // Whoever has just made a run is about to say so, with his keys.
-                let is_young = row.epoch == Epoch(0) && now().since(row.created_at) < TOLD_WITHIN;
-                match is_young {
-                    true => left_out = true,
-                    false => roster.wake_if_away(&row.run),
-                }
-            }
+        let is_time = match self.search {
+            Some(_) => roster.has_room(),
+            None => self.searched.is_none_or(|at| at.elapsed() >= SEARCH_EVERY),
+        };
+        if is_time {
+            self.search(roster, version, TOLD_WITHIN)?;
             roster.reconsider_waits();
-            self.searched = Some(Instant::now());
-            // Only now, and not before everything was taken: what is left out of a search is not forgotten.
-            self.version = Some(version).filter(|_| !left_out);
         }
         Ok(())
+    }
+
+    /// Offers the runs that were doing something, as far as there is room. Whoever has made one within `told_within` is about to say so, with his keys.
+    fn search(&mut self, roster: &Arc<Roster>, version: u64, told_within: Duration) -> Result<(), JournalError> {
+        let mut search = self.search.take().unwrap_or(Search {
+            version,
+            after: None,
+            left_out: false,
+        });
+        self.searched = Some(Instant::now());
+        loop {
+            let found = roster.journal().running(search.after.as_ref(), FOUND_AT_ONCE)?;
+            let is_last = found.len() < FOUND_AT_ONCE;
+            for RunningRun {
+                run,
+                skill,
+                created_at,
+                epoch,
+                ..
+            } in found
+            {
+                let is_young = epoch == Epoch(0) && now().since(created_at) < told_within;
+                match is_young {
+                    true => search.left_out = true,
+                    false => match roster.offer(&run, Some(&skill)) {
+                        Offered::Taken => {}
+                        Offered::SkillFull => search.left_out = true,
+                        Offered::Full => {
+                            self.search = Some(search);
+                            return Ok(());
+                        }
+                    },
+                }
+                search.after = Some(run);
+            }
+            if is_last {
+                // What was left out of a search is not forgotten, nor what came while it went on.
+                self.version = Some(search.version).filter(|_| !search.left_out);
+                return Ok(());
+            }
+        }
     }
 }

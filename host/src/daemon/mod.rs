@@ -5,6 +5,7 @@
 //! journal, and when it is killed the next one goes on from there.
 
 mod address;
+mod backlog;
 mod client;
 mod fate;
 mod herald;
@@ -14,15 +15,16 @@ mod roster;
 mod server;
 mod start;
 
+use std::collections::HashSet;
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use skillhost_core::id::{MailId, RunId};
+use skillhost_core::id::{MailId, RunId, WorkerId};
 use skillhost_core::machine::{Command, Status as Standing, Wait};
 use skillhost_core::time::Timestamp;
-use skillhost_journal::{Journal, RunFilter, RunRow, SqliteJournal};
+use skillhost_journal::{Journal, SqliteJournal};
 use skillhost_runtime::{Engine, EngineConfig, Loader, LoaderConfig};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -31,7 +33,7 @@ pub use client::{Client, Sight};
 pub use protocol::{Reply, Request, Status};
 
 use crate::config::{Config, WorkerConfig};
-use crate::driver::{self, Residency, Room, Worker};
+use crate::driver::{self, Room, Worker};
 use crate::env::Environment;
 use crate::error::{CliError, REPORT, Result};
 use crate::exit::Exit;
@@ -43,6 +45,9 @@ use server::Server;
 
 /// The most guests that may wait in memory, whatever they hold.
 const WAITING_MAX: usize = 448;
+
+/// How many runs are read from the journal at a time.
+const FOUND_AT_ONCE: usize = 256;
 
 /// How often it is seen to that there is something to do.
 const LOOK_AT_ROSTER_EVERY: Duration = Duration::from_secs(5);
@@ -91,13 +96,12 @@ pub fn serve(home: &Home, config: &Config, environment: &Environment, stays: boo
         idle: config.worker.idle(),
     };
     let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&home.journal())?);
-    let residency = Residency::new(&room(&config.worker));
     let worker = Worker::open(home, journal, loader(home, &config.worker)?)?;
     tokio.block_on(async {
         let (notifier, telling) = Notifier::new(config, environment.search_path.as_deref());
         let herald = Herald::new(home, notifier);
         let own = environment.model.clone();
-        let roster = Roster::new(worker, residency, herald, config.model.clone(), own);
+        let roster = Roster::new(worker, room(&config.worker), herald, config.model.clone(), own);
         live(home, roster, tenure).await?;
         telling.finish(NOTICES_WAIT).await;
         Ok::<_, CliError>(())
@@ -136,12 +140,13 @@ async fn live(home: &Home, roster: Arc<Roster>, tenure: Tenure) -> Result<()> {
         ends,
     });
     tracing::info!(worker = %roster.worker().id(), "listening");
-    begin(&roster)?;
+    // Before anybody can ask for anything, so that what was interrupted comes first.
+    let seen = lookout::Seen::begin(&roster)?;
     // Tasks of their own, so that none keeps another waiting.
     let mut tasks = JoinSet::new();
     tasks.spawn(server::accept(Arc::clone(&server), listener));
     tasks.spawn(lookout::keep_time(Arc::clone(&roster)));
-    tasks.spawn(lookout::look_around(Arc::clone(&roster)));
+    tasks.spawn(lookout::look_around(Arc::clone(&roster), seen));
     tasks.spawn(Arc::clone(&roster).tell_on());
     tokio::select! {
         // The sender lives as long as the server.
@@ -155,24 +160,6 @@ async fn live(home: &Home, roster: Arc<Roster>, tenure: Tenure) -> Result<()> {
     tasks.shutdown().await;
     roster.tell_rest();
     Ok(())
-}
-
-/// Goes on with every run that nobody drives and that has something to do.
-fn begin(roster: &Arc<Roster>) -> Result<()> {
-    // Oldest first. What has come due and what has mail is noticed by the lookout.
-    for row in unfinished(roster.journal().as_ref())?.iter().rev() {
-        roster.wake(&row.run);
-    }
-    Ok(())
-}
-
-/// Returns the runs that were doing something when they were last driven, newest first.
-fn unfinished(journal: &dyn Journal) -> Result<Vec<RunRow>> {
-    let running = RunFilter {
-        status: vec![Standing::Running],
-        ..RunFilter::default()
-    };
-    Ok(journal.runs(&running)?)
 }
 
 /// Waits until a service manager or a person asks the process to end.
@@ -233,9 +220,22 @@ pub fn did_not_start(home: &Home, status: ExitStatus) -> CliError {
 
 /// Returns whether a daemon would find something to do: a run that was interrupted, a time that has come, mail that is waited for.
 fn has_business(home: &Home, journal: &dyn Journal) -> Result<bool> {
-    let is_held = |row: &RunRow| row.holder.as_ref().is_some_and(|holder| driver::is_alive(home, holder));
-    if unfinished(journal)?.iter().any(|row| !is_held(row)) {
-        return Ok(true);
+    let mut alive = HashSet::new();
+    // Each holder is asked for once, as one may hold thousands.
+    let mut is_held = |holder: Option<WorkerId>| {
+        let Some(holder) = holder else { return false };
+        alive.contains(&holder) || (driver::is_alive(home, &holder) && alive.insert(holder))
+    };
+    let mut after = None;
+    loop {
+        let running = journal.running(after.as_ref(), FOUND_AT_ONCE)?;
+        let Some(last) = running.last().map(|found| found.run.clone()) else {
+            break;
+        };
+        if running.into_iter().any(|found| !is_held(found.holder)) {
+            return Ok(true);
+        }
+        after = Some(last);
     }
     if journal
         .due(driver::now())?
@@ -245,7 +245,7 @@ fn has_business(home: &Home, journal: &dyn Journal) -> Result<bool> {
         return Ok(true);
     }
     for (run, _) in journal.mail_since(MailId(0))? {
-        if is_waited_for(journal, &run)? && !is_held(&journal.run(&run)?) {
+        if is_waited_for(journal, &run)? && !is_held(journal.run(&run)?.holder) {
             return Ok(true);
         }
     }

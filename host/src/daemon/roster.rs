@@ -1,30 +1,35 @@
-//! The runs that the daemon drives: a task for each that is in memory or on its way there, and what becomes of it when an attempt ends.
+//! The runs that the daemon drives: a task for each that is in memory or about to be, and what becomes of it when an attempt ends.
 //!
-//! A run that only waits and has left memory has no task; a time that comes, mail or a command brings it back ([`Roster::wake`]).
+//! A run that only waits and has left memory has no task; a time that comes, mail or a command brings it back ([`Roster::wake`]). One whose turn has not come has none either: it
+//! is in the `backlog`, or still in the journal alone ([`Roster::offer`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use skillhost_core::id::{Digest, RunId, WorkerId};
+use skillhost_core::id::{Digest, Number, RunId, SkillName, WorkerId};
 use skillhost_core::machine::{Command, Status as Standing};
 use skillhost_core::payload::Payload;
 use skillhost_effects::model::{self, Environment, Settings};
 use skillhost_journal::{Journal, RunRow, Trouble};
 use tokio::sync::{Notify, broadcast, watch};
 
+use super::backlog::{Backlog, Line};
 use super::fate::{self, Fate};
 use super::herald::{Herald, Sight};
 use super::lock;
 use super::protocol::Reply;
 use crate::describe;
-use crate::driver::{Bell, Drive, DriveError, Driven, Observer, Residency, Ring, Seen, Stay, Until, Worker};
+use crate::driver::{Bell, Drive, DriveError, Driven, Observer, Residency, Ring, Room, Seen, Stay, Until, Worker};
 use crate::schema::{self, Schema};
 
 /// How many things seen are kept for a watcher that is slow; it misses what is older.
 const SIGHTS_KEPT: usize = 1_024;
+
+/// How many runs may pause between two attempts, without their turn, before they keep others from beginning.
+const PAUSING_MAX: usize = 512;
 
 /// The runs that the daemon drives.
 pub(super) struct Roster {
@@ -33,6 +38,8 @@ pub(super) struct Roster {
     model: model::Config,
     own: Arc<Environment>,
     tasks: Mutex<Tasks>,
+    /// The most tasks that there may be.
+    tasks_max: usize,
     /// How many tasks there are, for whoever waits until there are none.
     count: watch::Sender<usize>,
     environments: Mutex<HashMap<RunId, Arc<Environment>>>,
@@ -46,28 +53,46 @@ pub(super) struct Roster {
 }
 
 /// The runs in memory or on their way there.
-#[derive(Default)]
 struct Tasks {
-    rings: HashMap<RunId, Arc<Ring>>,
+    begun: HashMap<RunId, Task>,
+    backlog: Backlog,
     /// Nothing is begun any more.
     draining: bool,
 }
 
+/// The task of a run.
+struct Task {
+    ring: Arc<Ring>,
+    /// The line in which it has its turn, until it only waits.
+    turn: Option<Line>,
+}
+
+/// What came of offering a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// Somebody sees to it.
+    Taken,
+    /// There is no room for more of its skill.
+    SkillFull,
+    /// There is no room.
+    Full,
+}
+
 impl Roster {
     /// Makes an empty roster. `own` is what the daemon's own environment says of providers.
-    pub(super) fn new(
-        worker: Worker,
-        residency: Arc<Residency>,
-        herald: Herald,
-        model: model::Config,
-        own: Environment,
-    ) -> Arc<Self> {
+    pub(super) fn new(worker: Worker, room: Room, herald: Herald, model: model::Config, own: Environment) -> Arc<Self> {
+        let tasks_max = room.runs_max + room.waiting_max + PAUSING_MAX;
         Arc::new(Self {
             worker,
-            residency,
+            residency: Residency::new(&room),
             model,
             own: Arc::new(own),
-            tasks: Mutex::default(),
+            tasks: Mutex::new(Tasks {
+                begun: HashMap::new(),
+                backlog: Backlog::new(room),
+                draining: false,
+            }),
+            tasks_max,
             count: watch::Sender::new(0),
             environments: Mutex::default(),
             watched: Mutex::default(),
@@ -88,7 +113,8 @@ impl Roster {
 
     /// Returns how many runs are in memory or on their way there.
     pub(super) fn len(&self) -> usize {
-        lock(&self.tasks).rings.len()
+        let tasks = lock(&self.tasks);
+        tasks.begun.len() + tasks.backlog.len()
     }
 
     /// Returns how many of them do not only wait.
@@ -96,10 +122,9 @@ impl Roster {
         self.len().saturating_sub(self.residency.resting())
     }
 
-    /// Returns whether somebody sees to a run: a task of its own, or the thread that waits for the worker which drives it.
-    fn is_seen_to(&self, run: &RunId) -> bool {
-        let foreign = lock(&self.foreign);
-        lock(&self.tasks).rings.contains_key(run) || foreign.values().any(|runs| runs.contains(run))
+    /// Returns whether a worker drives a run that lives and is waited for.
+    fn is_foreign(&self, run: &RunId) -> bool {
+        lock(&self.foreign).values().any(|runs| runs.contains(run))
     }
 
     /// Tells of runs that ended or need somebody, for ever.
@@ -156,38 +181,91 @@ impl Roster {
         environments.insert(run.clone(), known.unwrap_or_else(|| Arc::new(environment)));
     }
 
-    /// Goes on with a run, because something may have happened to it; `false` if nothing is begun any more.
+    /// Goes on with a run, because something may have happened to it; `false` if nothing is begun any more. Whoever asks knows of something that no search would find, so there is
+    /// always room.
     pub(super) fn wake(self: &Arc<Self>, run: &RunId) -> bool {
-        let ring = {
-            let mut tasks = lock(&self.tasks);
-            if tasks.draining {
-                return false;
+        let line = self.line_of(run);
+        let mut tasks = lock(&self.tasks);
+        if tasks.draining {
+            return false;
+        }
+        match tasks.begun.get(run) {
+            Some(task) => task.ring.ring(),
+            None => {
+                tasks.backlog.push(run, line);
+                self.begin(&mut tasks);
             }
-            if let Some(ring) = tasks.rings.get(run) {
-                ring.ring();
-                return true;
-            }
-            let ring = Arc::new(Ring::default());
-            tasks.rings.insert(run.clone(), Arc::clone(&ring));
-            self.count.send_replace(tasks.rings.len());
-            ring
-        };
-        let (roster, run) = (Arc::clone(self), run.clone());
-        tokio::spawn(async move {
-            let going = AssertUnwindSafe(roster.go(&run, &ring)).catch_unwind();
-            if going.await.is_err() {
-                // A fault of ours, and of this run alone; whoever looks for runs that nobody drives finds it again.
-                tracing::error!(%run, "the daemon panicked while it drove this run");
-                roster.forget(&mut lock(&roster.tasks), &run);
-            }
-        });
+        }
         true
     }
 
-    /// Goes on with a run that nobody sees to.
-    pub(super) fn wake_if_away(self: &Arc<Self>, run: &RunId) {
-        if !self.is_seen_to(run) {
-            self.wake(run);
+    /// Goes on with a run that nobody sees to, if there is room. What is not taken is offered again later, as the journal has it.
+    pub(super) fn offer(self: &Arc<Self>, run: &RunId, skill: Option<&SkillName>) -> Offered {
+        if self.is_foreign(run) {
+            return Offered::Taken;
+        }
+        let line = skill.map_or_else(|| self.line_of(run), |skill| lock(&self.tasks).backlog.line_of(skill));
+        let mut tasks = lock(&self.tasks);
+        if tasks.draining || tasks.begun.contains_key(run) || tasks.backlog.contains(run) {
+            return Offered::Taken;
+        }
+        if tasks.backlog.is_full(&line) {
+            return match line {
+                Some(_) => Offered::SkillFull,
+                None => Offered::Full,
+            };
+        }
+        tasks.backlog.push(run, line);
+        self.begin(&mut tasks);
+        Offered::Taken
+    }
+
+    /// Returns whether it is worth offering more runs.
+    pub(super) fn has_room(&self) -> bool {
+        lock(&self.tasks).backlog.has_room()
+    }
+
+    /// Returns the line that a run stands in. One whose skill cannot be read is told so by its attempt.
+    fn line_of(&self, run: &RunId) -> Line {
+        if !lock(&self.tasks).backlog.knows_skills() {
+            return None;
+        }
+        let row = self.journal().run(run).ok()?;
+        lock(&self.tasks).backlog.line_of(&row.skill)
+    }
+
+    /// Begins the runs whose turn it is.
+    fn begin(self: &Arc<Self>, tasks: &mut Tasks) {
+        while tasks.begun.len() < self.tasks_max {
+            let Some((run, line)) = tasks.backlog.begin() else {
+                break;
+            };
+            let ring = Arc::new(Ring::default());
+            let task = Task {
+                ring: Arc::clone(&ring),
+                turn: Some(line),
+            };
+            tasks.begun.insert(run.clone(), task);
+            let roster = Arc::clone(self);
+            tokio::spawn(async move {
+                let going = AssertUnwindSafe(roster.go(&run, &ring)).catch_unwind();
+                if going.await.is_err() {
+                    // A fault of ours, and of this run alone; whoever looks for runs that nobody drives finds it again.
+                    tracing::error!(%run, "the daemon panicked while it drove this run");
+                    roster.forget(&mut lock(&roster.tasks), &run);
+                }
+            });
+        }
+        self.count.send_replace(tasks.begun.len());
+    }
+
+    /// Gives the turn of a run to the next, because it holds no slot for now.
+    fn pass_turn(self: &Arc<Self>, run: &RunId) {
+        let mut tasks = lock(&self.tasks);
+        let turn = tasks.begun.get_mut(run).and_then(|task| task.turn.take());
+        if let Some(line) = turn {
+            tasks.backlog.had_turn(&line);
+            self.begin(&mut tasks);
         }
     }
 
@@ -195,8 +273,9 @@ impl Roster {
     pub(super) fn drain(&self) {
         let mut tasks = lock(&self.tasks);
         tasks.draining = true;
-        for ring in tasks.rings.values() {
-            ring.drain();
+        tasks.backlog.clear();
+        for task in tasks.begun.values() {
+            task.ring.drain();
         }
     }
 
@@ -204,9 +283,13 @@ impl Roster {
         lock(&self.tasks).draining
     }
 
-    fn forget(&self, tasks: &mut Tasks, run: &RunId) {
-        tasks.rings.remove(run);
-        self.count.send_replace(tasks.rings.len());
+    fn forget(self: &Arc<Self>, tasks: &mut Tasks, run: &RunId) {
+        self.herald.let_go(run);
+        let ended = tasks.begun.remove(run);
+        if let Some(line) = ended.and_then(|task| task.turn) {
+            tasks.backlog.had_turn(&line);
+        }
+        self.begin(tasks);
     }
 
     /// Returns what is seen of a run from now on.
@@ -264,6 +347,7 @@ impl Roster {
                 Fate::Again { pause, why } => {
                     tracing::warn!(%run, failures, "attempt failed, tried again in {pause:?}: {why}");
                     self.tell(run);
+                    self.pass_turn(run);
                     self.pause(ring, pause).await;
                     if !self.is_draining() {
                         continue;
@@ -300,7 +384,7 @@ impl Roster {
     }
 
     /// Ends the task of a run, unless somebody has rung since its last look.
-    fn leave(&self, run: &RunId, ring: &Ring) -> bool {
+    fn leave(self: &Arc<Self>, run: &RunId, ring: &Ring) -> bool {
         let mut tasks = lock(&self.tasks);
         if ring.is_rung() && !tasks.draining {
             return false;
@@ -310,7 +394,7 @@ impl Roster {
     }
 
     /// Makes one attempt, if there is something to be done for the run.
-    async fn attempt(&self, run: &RunId, ring: &Arc<Ring>) -> Result<Option<Driven>, DriveError> {
+    async fn attempt(self: &Arc<Self>, run: &RunId, ring: &Arc<Ring>) -> Result<Option<Driven>, DriveError> {
         let row = self.journal().run(run)?;
         if row.status.is_final() || !self.is_wanted(&row)? {
             return Ok(None);
@@ -319,13 +403,14 @@ impl Roster {
         if self.is_draining() {
             return Ok(None);
         }
-        // What driving takes is allocated only now: thousands of runs may wait for their slot.
+        // What driving takes is allocated only now, as long as there is a slot for it.
         Box::pin(self.advance(&row, stay, ring)).await.map(Some)
     }
 
     /// Makes one attempt at a run that has a slot.
-    async fn advance(&self, row: &RunRow, stay: Stay, ring: &Arc<Ring>) -> Result<Driven, DriveError> {
+    async fn advance(self: &Arc<Self>, row: &RunRow, stay: Stay, ring: &Arc<Ring>) -> Result<Driven, DriveError> {
         let run = &row.run;
+        self.herald.attend(run, self.told_of(row)?);
         let schema = self.output_schema(row).await?;
         let settings = Settings::new(self.model.clone(), (*self.environment(run)).clone());
         let settings = settings.with_keys(self.worker.home().keys());
@@ -339,6 +424,15 @@ impl Roster {
             recording: None,
         };
         self.worker.drive(run, drive).await
+    }
+
+    /// Returns the calls of a run that wait for somebody who was told by whoever drove it last, unless that worker died before.
+    fn told_of(&self, row: &RunRow) -> Result<BTreeSet<Number>, DriveError> {
+        if row.holder.is_some() {
+            return Ok(BTreeSet::new());
+        }
+        let waits = self.journal().waits(&row.run)?;
+        Ok(waits.into_iter().map(|wait| wait.number).collect())
     }
 
     /// A run that a person paused is left alone until mail lifts that.
@@ -421,7 +515,7 @@ impl Roster {
 
 /// Tells whoever watches a run in another process what is seen.
 struct Broadcasting<'a> {
-    roster: &'a Roster,
+    roster: &'a Arc<Roster>,
     run: &'a RunId,
 }
 
@@ -429,6 +523,7 @@ impl Observer for Broadcasting<'_> {
     fn on(&mut self, seen: Seen<'_>) {
         if matches!(seen, Seen::Idle(_)) {
             self.roster.herald.note(self.run, Sight::Waits);
+            self.roster.pass_turn(self.run);
         }
         let Some(sender) = self.roster.sender(self.run) else {
             return;

@@ -538,3 +538,56 @@ fn a_daemon_that_cannot_start_says_why() {
     let message = refused["error"]["message"].as_str().unwrap();
     assert!(message.contains("`worker.runs` is 0; it may be 1 to 512"), "{message}");
 }
+
+#[test]
+fn a_question_is_told_of_once_however_often_its_run_leaves_memory_and_comes_back() {
+    let place = Place::new(PROGRAM, &["waits"]);
+    place.state().make().unwrap();
+    let notices = place.home().join("notices");
+    let config = format!(
+        "[worker]\nwaiting_mib = 0\n[notify]\ndesktop = false\ncommand = [\"sh\", \"-c\", \"(cat; echo) >> {}\"]\n",
+        notices.display()
+    );
+    std::fs::write(place.home().join("config.toml"), config).unwrap();
+    let told = |event: &str| {
+        let said = std::fs::read_to_string(&notices).unwrap_or_default();
+        said.matches(&format!(r#""event":"{event}""#)).count()
+    };
+    let input = json!({"what": "answer"}).to_string();
+    let run = run_id(&place.json(&["launch", "waits", "--id", "it", "--input", &input]));
+    place.until(|| told("asks") == 1);
+    for _ in 0..2 {
+        let epoch = || place.journal().run(&run).unwrap().lease();
+        let before = epoch();
+        // An event that it does not wait for.
+        place.json(&["signal", "it", "other"]);
+        place.until(|| epoch().epoch > before.epoch && epoch().holder.is_none());
+    }
+    // What was noted before is told when this is.
+    let timer = json!({"what": "time"}).to_string();
+    place.json(&["launch", "waits", "--input", &timer]);
+    place.until(|| told("ended") == 1);
+    assert_eq!(told("asks"), 1);
+}
+
+#[test]
+fn a_skill_whose_runs_take_turns_keeps_no_other_skill_waiting() {
+    let place = Place::new(PROGRAM, &["steps", "waits"]);
+    place.state().make().unwrap();
+    std::fs::write(place.home().join("config.toml"), "[worker.runs_of]\nsteps = 1\n").unwrap();
+    held(&place);
+    let slow: Vec<RunId> = (0..3)
+        .map(|_| run_id(&place.json(&["launch", "steps", "--n", "1"])))
+        .collect();
+    wait_for_requests(&place, 1);
+    let timer = json!({"what": "time"}).to_string();
+    assert_eq!(
+        place.json(&["launch", "waits", "--input", &timer, "--await"])["status"],
+        "done"
+    );
+    assert_eq!(place.server.counts().requests.len(), 1, "one of them has its turn");
+    let_go(&place);
+    for run in &slow {
+        assert_eq!(place.json(&["wait", run.as_str()])["status"], "done");
+    }
+}

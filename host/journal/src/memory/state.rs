@@ -12,8 +12,8 @@ use skillhost_core::time::Timestamp;
 use crate::bundle::Bundle;
 use crate::error::{AppendError, JournalError};
 use crate::rows::{
-    Collected, Created, DueRun, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow, Taken,
-    Trouble, WaitRow, asked_by, check_asked, check_copy, may_be_removed, status_of,
+    Collected, Created, DueRun, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
+    RunningRun, Taken, Trouble, WaitRow, asked_by, check_asked, check_copy, may_be_removed, status_of,
 };
 use crate::writer::Append;
 
@@ -94,6 +94,21 @@ impl State {
             .filter(|row| !(filter.newest_of_launch && row.superseded))
             .take(filter.most.unwrap_or(usize::MAX))
             .collect()
+    }
+
+    pub(super) fn running(&self, after: Option<&RunId>, most: usize) -> Vec<RunningRun> {
+        let runs = self
+            .runs
+            .iter()
+            .filter(|(run, row)| row.status == Status::Running && after.is_none_or(|after| *run > after));
+        let found = runs.take(most).map(|(run, row)| RunningRun {
+            run: run.clone(),
+            skill: row.started.skill.clone(),
+            created_at: row.records[0].at,
+            holder: row.lease.holder.clone(),
+            epoch: row.lease.epoch,
+        });
+        found.collect()
     }
 
     pub(super) fn names(&self) -> Vec<(RunId, String)> {

@@ -38,7 +38,7 @@ use crate::find::find;
 use crate::journal::{Contents, Journal};
 use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
-    Taken, Trouble, WaitRow,
+    RunningRun, Taken, Trouble, WaitRow,
 };
 use crate::writer::{RunWriter, Sink};
 
@@ -269,6 +269,10 @@ impl Journal for SqliteJournal {
 
     fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, JournalError> {
         self.shared.read(|db| runs::rows(db, filter))
+    }
+
+    fn running(&self, after: Option<&RunId>, most: usize) -> Result<Vec<RunningRun>, JournalError> {
+        self.shared.read(|db| runs::running(db, after, most))
     }
 
     fn find_run(&self, text: &str) -> Result<RunId, FindError> {

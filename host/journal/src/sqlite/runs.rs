@@ -16,7 +16,7 @@ use super::NotDone;
 use super::apply::{insert_entry, time};
 use super::pack::{EntryRow, pack_entry};
 use crate::error::JournalError;
-use crate::rows::{Created, NewRun, RunFilter, RunRow, Taken, Trouble, check_copy, may_be_removed};
+use crate::rows::{Created, NewRun, RunFilter, RunRow, RunningRun, Taken, Trouble, check_copy, may_be_removed};
 
 /// A run to be made, in the form of its rows.
 pub(super) struct Prepared {
@@ -168,10 +168,7 @@ fn read_row(row: &Row<'_>) -> Result<RunRow, NotDone> {
         // A copy's entries are older than the run.
         updated_at: stamp(updated_at).max(created_at),
         entries: row.get::<_, i64>(9)?.unsigned_abs(),
-        holder: row
-            .get::<_, Option<String>>(10)?
-            .map(|id| parse(&what, WorkerId::parse(&id)))
-            .transpose()?,
+        holder: read_holder(&what, row.get(10)?)?,
         epoch: Epoch(row.get::<_, i64>(11)?.unsigned_abs()),
         simulated: row.get(12)?,
         caller_folder: path_from_sql(row.get_ref(13)?),
@@ -196,6 +193,32 @@ fn read_trouble(what: &str, text: &str) -> Result<Trouble, NotDone> {
             why: format!("what it says about trouble does not parse: {error}"),
         })
     })
+}
+
+const RUNNING: &str =
+    "select id, skill, created_at, holder, epoch from runs where status = 'running' and id > ? order by id limit ?";
+
+pub(super) fn running(db: &Connection, after: Option<&RunId>, most: usize) -> Result<Vec<RunningRun>, NotDone> {
+    let mut find = db.prepare_cached(RUNNING)?;
+    // Every id is greater than the empty text.
+    let mut rows = find.query(params![after.map_or("", RunId::as_str), limit(most)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let run = parse("a run", RunId::parse(&row.get::<_, String>(0)?))?;
+        let what = format!("the row of run `{run}`");
+        found.push(RunningRun {
+            skill: parse(&what, SkillName::parse(&row.get::<_, String>(1)?))?,
+            created_at: stamp(row.get(2)?),
+            holder: read_holder(&what, row.get(3)?)?,
+            epoch: Epoch(row.get::<_, i64>(4)?.unsigned_abs()),
+            run,
+        });
+    }
+    Ok(found)
+}
+
+fn read_holder(what: &str, holder: Option<String>) -> Result<Option<WorkerId>, NotDone> {
+    holder.map(|id| parse(what, WorkerId::parse(&id))).transpose()
 }
 
 /// Returns all runs with their launches, newest first.
@@ -280,7 +303,7 @@ pub(super) fn lease(db: &Connection, run: &RunId) -> Result<Lease, NotDone> {
     };
     let what = format!("the lease of run `{run}`");
     Ok(Lease {
-        holder: holder.map(|id| parse(&what, WorkerId::parse(&id))).transpose()?,
+        holder: read_holder(&what, holder)?,
         epoch: Epoch(epoch),
     })
 }
@@ -376,6 +399,12 @@ mod tests {
         let by_status = plan.iter().any(|step| step.contains("runs_by_status (status=?)"));
         let scans: Vec<_> = plan.iter().filter(|step| step.starts_with("SCAN runs")).collect();
         assert!(by_status && scans.is_empty(), "{plan:#?}");
+    }
+
+    #[test]
+    fn those_that_run_are_found_in_parts_without_sorting() {
+        let plan = plan(RUNNING);
+        assert_eq!(plan, ["SEARCH runs USING INDEX runs_by_status (status=? AND id>?)"]);
     }
 
     #[test]

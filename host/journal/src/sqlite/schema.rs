@@ -19,13 +19,19 @@ const APPLICATION_ID: u32 = 0x534b_4c48;
 /// How many pages the write-ahead log grows to before it is written back: 40 MB.
 const CHECKPOINT_PAGES: u32 = 10_000;
 
+/// As much of the database the writer keeps in memory, in KiB.
+const WRITER_CACHE_KIB: i32 = 16_384;
+
+/// As much of the database a reading connection keeps in memory, in KiB: there are several.
+const READER_CACHE_KIB: i32 = 2_048;
+
 /// The most statements that a connection keeps prepared.
 const STATEMENTS_MAX: usize = 64;
 
 /// Opens the database for the writer, and makes it if there is none.
 pub(super) fn open_writer(path: &Path, busy: Duration) -> Result<Connection, OpenError> {
     make_file(path)?;
-    let mut db = connect(path, busy).map_err(|error| open_error(path, error))?;
+    let mut db = connect(path, busy, WRITER_CACHE_KIB).map_err(|error| open_error(path, error))?;
     prepare(&mut db, path).map_err(|error| match error {
         PrepareError::Open(error) => error,
         PrepareError::Sql(error) => open_error(path, error),
@@ -40,7 +46,7 @@ pub(super) fn open_writer(path: &Path, busy: Duration) -> Result<Connection, Ope
 
 /// Opens the database for reading.
 pub(super) fn open_reader(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
-    let db = connect(path, busy)?;
+    let db = connect(path, busy, READER_CACHE_KIB)?;
     db.pragma_update(None, "query_only", true)?;
     Ok(db)
 }
@@ -75,7 +81,7 @@ fn make_file(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn connect(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
+fn connect(path: &Path, busy: Duration, cache_kib: i32) -> rusqlite::Result<Connection> {
     // Not `SQLITE_OPEN_CREATE`: the file was made with its rights, and one that was deleted must not come back empty.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut db = Connection::open_with_flags(path, flags)?;
@@ -84,8 +90,8 @@ fn connect(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
     // Closing does not write the log back, which would cost every short command some syncs; `Committer` does it when there is much.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     db.pragma_update(None, "foreign_keys", false)?;
-    // 16 MiB: a daemon is to stay small however large its database gets, and the system keeps the file in memory anyway.
-    db.pragma_update(None, "cache_size", -16_384)?;
+    // A daemon is to stay small however large its database gets, and the system keeps the file in memory anyway.
+    db.pragma_update(None, "cache_size", -cache_kib)?;
     db.pragma_update(None, "temp_store", "memory")?;
     Ok(db)
 }

@@ -18,6 +18,7 @@ stories! {
     f2_a_copy_begins_where_the_first_entry_ends,
     f3_a_copy_has_its_outcomes_and_marks_and_nothing_else_of_the_run_that_is_copied,
     lists_are_newest_first_and_filtered,
+    those_that_run_are_listed_in_parts_oldest_first,
     the_last_entry_says_how_a_run_stands,
     g1_calls_are_found_by_their_numbers_wherever_they_stand,
     a_run_is_found_by_what_a_person_types,
@@ -202,6 +203,27 @@ fn names(stage: &Stage, filter: &RunFilter) -> Vec<RunId> {
         .into_iter()
         .map(|row| row.run)
         .collect()
+}
+
+fn those_that_run_are_listed_in_parts_oldest_first(stage: &Stage) {
+    let (first, mut writer) = stage.run(1);
+    append(&mut writer, [entry(1, done())]).unwrap();
+    let others: Vec<RunId> = (2..=6).map(|n| stage.create(n)).collect();
+    stage.claim(&others[0], "worker");
+    let ids = |after: Option<&RunId>, most| -> Vec<RunId> {
+        let found = stage.journal.running(after, most).unwrap().into_iter();
+        found.map(|found| found.run).collect()
+    };
+    assert_eq!(ids(None, 2), others[..2]);
+    assert_eq!(ids(Some(&others[1]), 2), others[2..4]);
+    assert_eq!(ids(Some(&others[3]), 2), others[4..]);
+    assert!(!ids(None, usize::MAX).contains(&first), "it is over");
+    let held = stage.journal.running(None, 1).unwrap().remove(0);
+    let row = stage.journal.run(&others[0]).unwrap();
+    assert_eq!(
+        (held.skill, held.created_at, held.holder, held.epoch),
+        (row.skill, row.created_at, row.holder, row.epoch)
+    );
 }
 
 fn lists_are_newest_first_and_filtered(stage: &Stage) {
