@@ -120,7 +120,7 @@ fn room(config: &WorkerConfig) -> Room {
 }
 
 fn loader(home: &Home, config: &WorkerConfig) -> Result<Loader> {
-    let guests_max = u32::try_from(config.runs_max() + WAITING_MAX).unwrap_or(u32::MAX);
+    let guests_max = u32::try_from(room(config).guests_max()).unwrap_or(u32::MAX);
     let engine = Engine::new(&EngineConfig::many_runs(guests_max));
     let engine = engine.map_err(|e| CliError::of(Exit::Internal, "internal", &e).hint(REPORT))?;
     let config = LoaderConfig {

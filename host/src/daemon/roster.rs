@@ -81,7 +81,7 @@ pub(super) enum Offered {
 impl Roster {
     /// Makes an empty roster. `own` is what the daemon's own environment says of providers.
     pub(super) fn new(worker: Worker, room: Room, herald: Herald, model: model::Config, own: Environment) -> Arc<Self> {
-        let tasks_max = room.runs_max + room.waiting_max + PAUSING_MAX;
+        let tasks_max = room.guests_max() + PAUSING_MAX;
         Arc::new(Self {
             worker,
             residency: Residency::new(&room),

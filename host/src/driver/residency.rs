@@ -24,8 +24,17 @@ pub struct Room {
     pub waiting_max: usize,
 }
 
+impl Room {
+    /// Returns how many guests are in memory at most.
+    pub fn guests_max(&self) -> usize {
+        self.runs_max + self.waiting_max
+    }
+}
+
 /// The runs of one process.
 pub struct Residency {
+    /// One for each guest that may be in memory, whatever it does there: one that was asked to leave is there until it has left.
+    places: Arc<Semaphore>,
     slots: Arc<Semaphore>,
     slots_of: HashMap<SkillName, Arc<Semaphore>>,
     waiting_bytes_max: u64,
@@ -55,6 +64,7 @@ struct Resting {
 pub struct Stay {
     residency: Arc<Residency>,
     skill: SkillName,
+    _in_memory: OwnedSemaphorePermit,
     held: Option<Held>,
     place: Option<(Place, Arc<Notify>)>,
 }
@@ -70,6 +80,7 @@ impl Residency {
     pub fn new(room: &Room) -> Arc<Self> {
         let slots_of = room.runs_max_of.iter();
         Arc::new(Self {
+            places: Arc::new(Semaphore::new(room.guests_max())),
             slots: Arc::new(Semaphore::new(room.runs_max)),
             slots_of: slots_of
                 .map(|(skill, max)| (skill.clone(), Arc::new(Semaphore::new(*max))))
@@ -80,9 +91,11 @@ impl Residency {
         })
     }
 
-    /// Waits for a slot, and begins a run's stay.
+    /// Waits for a place and a slot, and begins a run's stay. The place comes first: whoever leaves needs no slot, so places become free.
     pub async fn enter(self: &Arc<Self>, skill: &SkillName) -> Stay {
+        let in_memory = acquire(&self.places).await;
         Stay {
+            _in_memory: in_memory,
             held: Some(self.slot(skill).await),
             residency: Arc::clone(self),
             skill: skill.clone(),
@@ -262,6 +275,21 @@ mod tests {
         let residency = Residency::new(&room(1, 10, 10));
         let large = resting(&residency, Some(1), 11).await;
         assert!(leaves(&large));
+    }
+
+    #[tokio::test]
+    async fn nobody_takes_the_place_of_a_guest_that_was_asked_to_leave_before_it_has_left() {
+        let residency = Residency::new(&room(1, u64::MAX, 1));
+        let first = resting(&residency, None, 1).await;
+        let second = resting(&residency, None, 1).await;
+        assert!(leaves(&first));
+        assert!(residency.enter(&skill("any")).now_or_never().is_none());
+        drop(first);
+        residency
+            .enter(&skill("any"))
+            .now_or_never()
+            .expect("there is a place again");
+        drop(second);
     }
 
     #[tokio::test]
