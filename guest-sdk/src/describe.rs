@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::skillhost::skill::types::{self, CapabilityRequest, Description};
+use crate::continuing::set_check;
 use crate::executor::block_on;
 use crate::failure::{Failure, Result, code};
 
@@ -95,6 +96,7 @@ where
 {
     let input = serde_json::from_str(input)
         .map_err(|error| Failure::new(code::INVALID, format!("the input does not fit this skill: {error}")))?;
+    set_check(|input| serde_json::from_str::<I>(input).map(drop));
     let output = block_on(run(input))?;
     let output = serde_json::to_string(&output)
         .map_err(|error| Failure::new(code::JSON, format!("the result cannot be written as JSON: {error}")))?;

@@ -1,6 +1,7 @@
 //! What goes wrong in a skill.
 //!
-//! There is one error type. Its `code` is what programs compare, its message is for people. Whatever else is an error turns into it with `?`.
+//! There is one error type. Its `code` is what programs compare, its message is for people. Whatever else is an error turns into it with `?`. What each call
+//! can fail with stands in [`code`].
 
 use std::any::Any;
 use std::fmt;
@@ -27,6 +28,30 @@ struct Parts {
 }
 
 /// The codes of the failures that the SDK itself makes. A skill may use others of its own.
+///
+/// | of | fails with |
+/// |---|---|
+/// | every call | `cancelled`; whatever else the host calls it, such as `skipped` by a person |
+/// | a model ([`model`](crate::model)) | `denied`, `invalid`, `overloaded`, `budget`, `timeout`, `failed`; `prompt` before it is asked; `refused`, `context-full`, `tool-use` of a reply that says nothing; `unusable-reply` |
+/// | an [`Agent`](crate::Agent) | the same, `turn-limit`, and what a tool calls [fatal](Failure::fatal) |
+/// | files ([`files`](crate::files)) | `denied`, `not-found`, `too-large`, `invalid`, `budget`, `timeout`, `failed` |
+/// | a message ([`inbox`](crate::inbox)) | `invalid`, `budget` |
+/// | an event or an answer ([`signals`](crate::signals)) | `timeout`, `invalid`, `budget`; `json` of one that is not of its type |
+/// | time ([`clock`](crate::clock)), notes ([`run`](crate::run)) | only the above |
+/// | [`Tasks`](crate::Tasks) | `invalid` if they do not fit together or one returns what is not valid; `left-out`; whatever a task fails with |
+/// | [`continue_as`](crate::continue_as) | `invalid` |
+/// | anything else with `?` | `json` of `serde_json`, else `error` |
+///
+/// ```no_run
+/// # use skillhost_sdk::prelude::*;
+/// # async fn example() -> Result<String> {
+/// match files::run().read_text("notes.md").await {
+///     Ok(notes) => Ok(notes),
+///     Err(failure) if failure.code() == code::NOT_FOUND => Ok(String::new()),
+///     Err(failure) => Err(failure.context("the notes")),
+/// }
+/// # }
+/// ```
 pub mod code {
     /// The run was cancelled.
     pub const CANCELLED: &str = "cancelled";

@@ -25,6 +25,9 @@ pub(crate) struct World {
     pub(crate) features: Vec<String>,
     pub(crate) log: Vec<String>,
     pub(crate) cancelled: bool,
+    /// The time, in nanoseconds.
+    pub(crate) now: u64,
+    pub(crate) zone_offsets: Vec<wit_run::ZoneOffset>,
 }
 
 type Next = Box<dyn FnMut(&[&Noted]) -> u32>;
@@ -62,6 +65,8 @@ impl World {
             features: vec!["schema".to_owned()],
             log: Vec::new(),
             cancelled: false,
+            now: 1_000_000_000,
+            zone_offsets: Vec::new(),
         }
     }
 
@@ -365,11 +370,11 @@ pub(crate) mod inbox {
 
 pub(crate) mod clock {
     use super::tasks::Pending;
-    use super::{finish, refused, start, types};
+    use super::{finish, host, refused, start, types};
     pub(crate) use crate::bindings::skillhost::skill::clock::Error;
 
     pub(crate) fn now() -> u64 {
-        1_000_000_000
+        host(|world| world.now)
     }
 
     pub(crate) fn start_sleep(duration_ns: u64, options: &types::CallOptions) -> Pending {
@@ -438,6 +443,11 @@ pub(crate) mod run {
         }
     }
 
+    /// The host ends the guest there.
+    pub(crate) fn continue_as(input: &str) {
+        panic!("goes on as {input}");
+    }
+
     pub(crate) fn info() -> RunInfo {
         let mount = |name: &str| Mount {
             name: name.to_owned(),
@@ -449,6 +459,7 @@ pub(crate) mod run {
             mounts: vec![mount("run"), mount("skill"), mount("notes")],
             started_ns: 1,
             zone: "Europe/Berlin".to_owned(),
+            zone_offsets: host(|world| world.zone_offsets.clone()),
             provider: "fake".to_owned(),
             features: host(|world| world.features.clone()),
         }

@@ -11,6 +11,18 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! What is not there fails with `not-found`, what was not granted with `denied`, more than 8 MiB at once with `too-large` ([`code`](crate::code)):
+//!
+//! ```no_run
+//! # use skillhost_sdk::prelude::*;
+//! # async fn example() -> Result<Vec<u8>> {
+//! match files::run().read("big.log").await {
+//!     Err(failure) if failure.code() == code::TOO_LARGE => files::run().read_range("big.log", 0, 1 << 20).await,
+//!     read => read,
+//! }
+//! # }
+//! ```
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -16,6 +16,7 @@ const TITLE_BYTES_MAX: usize = 200;
 /// ```no_run
 /// # use skillhost_sdk::prelude::*;
 /// # async fn example() -> Result<()> {
+/// // Fails with `invalid` if the body is longer than 64 KiB.
 /// inbox::post("The report is ready").body("It has 12 findings.").attach("report.md").await?;
 /// # Ok(())
 /// # }

@@ -52,6 +52,7 @@ pub mod agent;
 pub mod bindings;
 mod call;
 pub mod clock;
+mod continuing;
 #[doc(hidden)]
 pub mod describe;
 mod executor;
@@ -79,6 +80,7 @@ mod together;
 
 pub use agent::{Agent, OnLimit};
 pub use call::{Call, cleanup};
+pub use continuing::{Never, continue_as};
 pub use failure::{Failure, Result, code};
 pub use map::{Map, Missed, Outcomes, map};
 pub use prompt::Prompt;
@@ -99,13 +101,13 @@ pub fn json(value: &(impl serde::Serialize + ?Sized)) -> String {
 /// What a skill usually needs: `use skillhost_sdk::prelude::*;`.
 pub mod prelude {
     pub use crate::agent::OnLimit::{Fail, Summarise};
-    pub use crate::clock::{days, hours, mins, now, secs, sleep, sleep_until};
+    pub use crate::clock::{days, hours, mins, now, secs, sleep, sleep_until, tomorrow_at};
     pub use crate::log::progress;
     pub use crate::signals::ask;
     pub use crate::{
-        Agent, Approval, Either, Failure, Missed, Outcomes, Past, Prompt, Result, Tasks, Undo, agent, cleanup, clock,
-        code, data, either, files, first, inbox, join, join_all, json, log, map, model, prompt, random, run, saga,
-        signals, skill, task, timeout, tool,
+        Agent, Approval, Either, Failure, Missed, Never, Outcomes, Past, Prompt, Result, Tasks, Undo, agent, cleanup,
+        clock, code, continue_as, data, either, files, first, inbox, join, join_all, json, log, map, model, prompt,
+        random, run, saga, signals, skill, task, timeout, tool,
     };
 }
 

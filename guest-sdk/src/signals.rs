@@ -9,6 +9,9 @@
 //! # Ok(approval.approve && build.passed)
 //! # }
 //! ```
+//!
+//! A wait [`within`](Wait::within) a time fails with `timeout` when that is over, one with a [`timeout`](Wait::timeout) has another value then. What is sent is
+//! checked against the schema of its type before the skill sees it.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;

@@ -9,7 +9,19 @@
 //! # }
 //! ```
 //!
-//! A request is answered as text, as a value of a type ([`Request::json`]), or as it is ([`Request::reply`]).
+//! A request is answered as text, as a value of a type ([`Request::json`]), or as it is ([`Request::reply`]). The provider is asked again by itself when it fails
+//! in a way that may pass; how often and for how long can be said of each call, and what is left is a failure with a [`code`](crate::code):
+//!
+//! ```no_run
+//! # use skillhost_sdk::prelude::*;
+//! # async fn example(text: &str) -> Result<String> {
+//! let fixed = model::haiku(format!("Correct this: {text}")).attempts(6).timeout(mins(3)).text().await;
+//! match fixed {
+//!     Err(failure) if [code::OVERLOADED, code::TIMEOUT].contains(&failure.code()) => Ok(text.to_owned()),
+//!     fixed => fixed,
+//! }
+//! # }
+//! ```
 
 mod reply;
 pub(crate) mod structured;

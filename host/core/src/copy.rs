@@ -408,6 +408,7 @@ mod tests {
             component: Digest::of(b"component"),
             seed: Digest::of(b"seed"),
             zone: "UTC".to_owned(),
+            zone_offsets: Vec::new(),
             mounts: Vec::new(),
             limits: Limits::default(),
             provider: Provider {
@@ -420,6 +421,7 @@ mod tests {
             engine: "none".to_owned(),
             semantics: SEMANTICS,
             parent: None,
+            continues: None,
         }))
     }
 

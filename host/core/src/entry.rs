@@ -119,6 +119,9 @@ pub struct Started {
     pub seed: Digest,
     /// The user's time zone, as an IANA name.
     pub zone: String,
+    /// How far the clocks of that zone are from UTC, from the launch on. None in journals that were begun before this was recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zone_offsets: Vec<ZoneOffset>,
     /// The folders the guest may use.
     pub mounts: Vec<Mount>,
     /// What the run may spend and hold.
@@ -132,6 +135,18 @@ pub struct Started {
     /// The run that this one begins with a copy of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
+    /// The run that ended so that this one goes on in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<RunId>,
+}
+
+/// How far the clocks of a zone are from UTC, from a time on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneOffset {
+    /// From when on; 0 for the first.
+    pub from: Timestamp,
+    /// How many seconds they are ahead.
+    pub ahead_s: i32,
 }
 
 /// What a run is pinned to.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::time::Timestamp;
+
 /// A text that is not the id it was taken for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not {expected}")]
@@ -155,6 +157,31 @@ counter! {
     MailId
 }
 
+/// The digits of Crockford's base 32.
+const BASE_32: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// How many of a run id's digits are the time of its making, in milliseconds.
+const TIME_DIGITS: usize = 10;
+
+impl RunId {
+    /// Returns the id of the run that goes on in the place of this one, made at `at`. It sorts behind this one, whatever the clock did.
+    #[must_use]
+    pub fn successor(&self, at: Timestamp) -> Self {
+        let (time, _) = self.as_str().split_at(TIME_DIGITS);
+        let digit = |byte: u8| BASE_32.iter().position(|digit| *digit == byte).unwrap_or(0) as u64;
+        let made_ms = time.bytes().fold(0, |ms, byte| ms * 32 + digit(byte));
+        let ms = (at.0 / 1_000).max(made_ms + 1);
+        // Chance enough: nobody else makes ids of this one.
+        let chance = Digest::of(format!("{self} goes on").as_bytes());
+        let time = (0..TIME_DIGITS).rev().map(|place| (ms >> (5 * place)) as usize % 32);
+        let rest = chance.as_bytes()[..26 - TIME_DIGITS]
+            .iter()
+            .map(|byte| usize::from(byte % 32));
+        let text: String = time.chain(rest).map(|digit| char::from(BASE_32[digit])).collect();
+        Self(text.into())
+    }
+}
+
 /// The SHA-256 of some content.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -254,6 +281,18 @@ mod tests {
         for text in ["", "a b", "a/b", "é", &"x".repeat(101)] {
             assert!(LaunchId::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_id_of_a_successor_sorts_behind_whatever_the_clock_did() {
+        let mut run = RunId::parse("01jd0000000000000000000000").unwrap();
+        for at in [1_700_000_000_000_000, 1_800_000_000_000_000, 0, 1_800_000_000_000_000] {
+            let next = run.successor(Timestamp(at));
+            assert!(next > run && RunId::parse(next.as_str()).is_ok(), "{run} {next}");
+            run = next;
+        }
+        let late = run.successor(Timestamp(1_900_000_000_000_000));
+        assert!(late.as_str().starts_with("01q9"), "{late}");
     }
 
     #[test]

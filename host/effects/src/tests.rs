@@ -31,12 +31,14 @@ fn ticket(provider: &model::Provider, timeout: Option<Duration>) -> Ticket {
         component: Digest::of(b""),
         seed: Digest::of(b""),
         zone: "UTC".to_owned(),
+        zone_offsets: Vec::new(),
         mounts: Vec::new(),
         limits: Limits::default(),
         provider: provider.describe(),
         engine: String::new(),
         semantics: SEMANTICS,
         parent: None,
+        continues: None,
     };
     let first = Record {
         seq: Seq(0),

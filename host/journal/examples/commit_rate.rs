@@ -269,6 +269,7 @@ fn make_run(journal: &dyn Journal, n: u64, bundle: Digest) -> RunWriter {
         component: bundle,
         seed: bundle,
         zone: "UTC".to_owned(),
+        zone_offsets: Vec::new(),
         mounts: Vec::new(),
         limits: Limits::default(),
         provider: Provider {
@@ -281,6 +282,7 @@ fn make_run(journal: &dyn Journal, n: u64, bundle: Digest) -> RunWriter {
         engine: "none".to_owned(),
         semantics: SEMANTICS,
         parent: None,
+        continues: None,
     };
     journal.create_run(NewRun::first(started, Timestamp(0), None)).unwrap();
     let seen = journal.lease(&run).unwrap();

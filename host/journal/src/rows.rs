@@ -144,6 +144,8 @@ pub struct RunFilter {
     pub since: Option<Timestamp>,
     /// Whether to leave out those whose place a newer one took.
     pub newest_of_launch: bool,
+    /// Whether to leave out those in whose place another goes on.
+    pub without_continued: bool,
     /// The most rows; `None` for all.
     pub most: Option<usize>,
 }

@@ -259,6 +259,7 @@ fn weight(write: &Write) -> usize {
             skillhost_core::machine::Line::Progress { label, .. } => label.len(),
         },
         Write::Local(Local::Post { body, .. }) => body.len(),
+        Write::Local(Local::Continue(next)) => next.started.input.as_str().len(),
         Write::Local(_) => 0,
     };
     BASE + text

@@ -130,6 +130,7 @@ fn start(statements: &str) -> GuestStart {
                 writable: true,
             }],
             zone: "UTC".to_owned(),
+            zone_offsets: Vec::new(),
             provider: "offline".to_owned(),
             features: vec![],
         },

@@ -107,7 +107,7 @@ fn unable(end: End) -> DescribeError {
     match end {
         End::Trapped(failure) => DescribeError::Trapped(failure),
         End::Broken(why) => DescribeError::Broken(why),
-        End::Blocked | End::Finished(_) => DescribeError::Broken("it did not end".to_owned()),
+        End::Blocked | End::Finished(_) | End::Continued(_) => DescribeError::Broken("it did not end".to_owned()),
     }
 }
 

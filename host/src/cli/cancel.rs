@@ -7,6 +7,7 @@ use skillhost_core::machine::{Command, Status};
 use super::args::CancelArgs;
 use super::context::Context;
 use super::drive;
+use super::newest::newest;
 use super::report::Report;
 use super::signal::{Delivering, deliver};
 use super::watch;
@@ -26,7 +27,7 @@ pub(super) fn run(args: &CancelArgs, context: &Context) -> Result<Report> {
     let mut report = deliver(context, std::sync::Arc::clone(&journal), &row, &command, how)?;
     if !args.here.here {
         let over = watch::until(context, journal.as_ref(), Some(CLEANUP_WAIT), || {
-            let row = journal.run(&row.run)?;
+            let row = newest(journal.as_ref(), &row.run)?;
             Ok(row.status.is_final().then_some(row))
         })?;
         context.refresh_inbox(journal.as_ref());

@@ -10,6 +10,7 @@ use skillhost_journal::{InboxFilter, Journal, RunRow};
 use super::context::Session;
 use super::follow::{self, Followed};
 use super::launch;
+use super::newest::newest;
 use super::report::{Envelope, ErrorMember, Report};
 use super::waits;
 use crate::driver::{self, Bell, DriveError, Driven, Until};
@@ -36,27 +37,33 @@ pub(super) struct Drive {
     pub(super) here: bool,
 }
 
-/// Drives a run, or has the daemon drive it; one that is over only shows how it ended.
+/// Drives a run, or has the daemon drive it, and then the run that goes on in its place; one that is over only shows how it ended.
 pub(super) fn drive(session: &Session<'_>, run: &RunId, how: Drive) -> Result<Report> {
-    let row = session.journal.run(run)?;
-    let gone_on = match (row.status.is_final(), how.here) {
-        (true, _) => Ok(Followed::Settled),
-        (false, true) => go_on(session, &row, how).map(|()| Followed::Settled),
-        (false, false) => follow::hand_over(session, &row, how.wait),
+    let journal = session.journal.as_ref();
+    let mut row = newest(journal, run)?;
+    let gone_on = loop {
+        let gone_on = match (row.status.is_final(), how.here) {
+            (true, _) => Ok(Followed::Settled),
+            (false, true) => go_on(session, &row, how).map(|()| Followed::Settled),
+            (false, false) => follow::hand_over(session, &row, how.wait),
+        };
+        let now = newest(journal, &row.run)?;
+        let goes_on = matches!(gone_on, Ok(Followed::Settled)) && now.run != row.run;
+        row = now;
+        if !goes_on {
+            break gone_on;
+        }
     };
     if how.here || how.wait {
-        session.context.refresh_inbox(session.journal.as_ref());
+        session.context.refresh_inbox(journal);
     }
     let gone_on = gone_on?;
-    let row = session.journal.run(run)?;
     let mut report = match gone_on {
         Followed::Settled => report(session, &row)?,
         Followed::HandedOver => return handed_over(session, &row, how),
         Followed::Detached => return Ok(detached(&row)),
     };
-    report
-        .notes
-        .insert_str(0, &left_in_inbox(session.journal.as_ref(), run)?);
+    report.notes.insert_str(0, &left_in_inbox(journal, &row.run)?);
     Ok(report)
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use skillhost_core::entry::{Entry, Started};
 use skillhost_core::id::{LaunchId, RunId, SkillName};
 use skillhost_core::payload::Payload;
-use skillhost_journal::{Created, FindError, Journal, NewRun, RunRow};
+use skillhost_journal::{Created, FindError, Journal, JournalError, NewRun, RunRow};
 use skillhost_runtime::Description;
 
 use super::args::{Cli, LaunchArgs};
@@ -78,7 +78,9 @@ fn check_same(session: &Session<'_>, row: &RunRow, args: &LaunchArgs, raw: &Raw)
     if row.skill.as_str() != args.skill {
         return Err(different(&format!("skill `{}`", row.skill)));
     }
-    let started = started(session.journal.as_ref(), row)?;
+    let Some(started) = launched_with(session.journal.as_ref(), row)? else {
+        return Ok(());
+    };
     let recorded: Value = started
         .input
         .read()
@@ -103,6 +105,20 @@ fn check_same(session: &Session<'_>, row: &RunRow, args: &LaunchArgs, raw: &Raw)
         true => Ok(()),
         false => Err(different("another input")),
     }
+}
+
+/// Returns the first entry of the first of the runs that each went on in the place of the one before; `None` if that is forgotten, so that nobody knows any more
+/// what was launched.
+fn launched_with(journal: &dyn Journal, row: &RunRow) -> Result<Option<Started>> {
+    let mut first = started(journal, row)?;
+    while let Some(before) = &first.continues {
+        first = match journal.run(before) {
+            Ok(before) => started(journal, &before)?,
+            Err(JournalError::UnknownRun { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+    }
+    Ok(Some(first))
 }
 
 /// Returns the first entry of a run.

@@ -47,6 +47,8 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Report> {
         most: Some(args.limit.saturating_add(1)),
         // What was retried is no failure any more that somebody has to see to.
         newest_of_launch: args.failed,
+        // A skill that goes on for ever is one line.
+        without_continued: args.status.is_empty(),
     };
     let mut rows = context.journal()?.runs(&filter)?;
     let more = rows.len() > args.limit;

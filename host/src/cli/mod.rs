@@ -19,6 +19,7 @@ mod inject;
 mod launch;
 mod list;
 mod logs;
+mod newest;
 mod online;
 mod order;
 mod pages;

@@ -17,6 +17,7 @@ use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::input::{About, Raw, Spelling};
 use crate::terminal;
+use crate::zone;
 
 /// What is asked of a new run.
 pub(super) struct Order<'a> {
@@ -66,12 +67,14 @@ impl Order<'_> {
             component: scan.component(),
             seed: seed()?,
             zone: context.zone.iana_name().unwrap_or("UTC").to_owned(),
+            zone_offsets: zone::offsets(&context.zone, driver::now()),
             mounts: mounts(),
             limits: config.limits(self.max_calls, self.max_tokens),
             provider,
             engine: EngineConfig::one_run().profile(),
             semantics: entry::SEMANTICS,
             parent: None,
+            continues: None,
         })
     }
 }

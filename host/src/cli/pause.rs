@@ -7,6 +7,7 @@ use skillhost_core::machine::{Command, Status};
 use super::args::PauseArgs;
 use super::context::Context;
 use super::drive;
+use super::newest::newest;
 use super::report::Report;
 use super::signal::{Delivering, deliver};
 use super::watch;
@@ -32,7 +33,7 @@ pub(super) fn run(args: &PauseArgs, context: &Context) -> Result<Report> {
         )?;
     }
     let held = watch::until(context, journal.as_ref(), Some(HELD_WAIT), || {
-        let row = journal.run(&row.run)?;
+        let row = newest(journal.as_ref(), &row.run)?;
         Ok((row.status == Status::Paused || row.status.is_final()).then_some(row))
     })?;
     let Some(row) = held else {

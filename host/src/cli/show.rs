@@ -109,6 +109,9 @@ fn heading(row: &RunRow, timeline: &Timeline, context: &Context) -> String {
         line("launch", row.launch.to_string());
     }
     line("launched", moment(row.created_at, &context.zone));
+    if let Some(before) = &timeline.started.continues {
+        line("continues", format!("run {before}"));
+    }
     line(
         "input",
         cut(

@@ -13,6 +13,7 @@ use skillhost_journal::{Journal, RunRow};
 use super::args::{Here, SignalArgs};
 use super::context::Context;
 use super::drive::{self, Drive};
+use super::newest::newest;
 use super::report::Report;
 use super::{waits, watch};
 use crate::daemon::Client;
@@ -97,7 +98,7 @@ pub(super) fn deliver(
     command: &Command,
     how: Delivering,
 ) -> Result<Report> {
-    journal.post_mail(&row.run, driver::now(), command)?;
+    let row = &post(journal.as_ref(), row, command)?;
     let session = context.session(journal);
     let drive = Drive {
         command: how.command,
@@ -117,6 +118,23 @@ pub(super) fn deliver(
     match session.worker()?.is_held_elsewhere(&row.run)? {
         true => Ok(left(row, how.command)),
         false => drive::drive(&session, &row.run, drive),
+    }
+}
+
+/// Leaves a command in the mailbox of a run, or of the one that has gone on in its place meanwhile, and returns which. A call is only one of the run that was meant.
+fn post(journal: &dyn Journal, row: &RunRow, command: &Command) -> Result<RunRow> {
+    let names_a_call = matches!(command, Command::Answer { .. } | Command::Decide { .. });
+    let mut row = row.clone();
+    loop {
+        let error = match journal.post_mail(&row.run, driver::now(), command) {
+            Ok(_) => return Ok(row),
+            Err(error) => error,
+        };
+        let next = newest(journal, &row.run)?;
+        if names_a_call || next.run == row.run {
+            return Err(error.into());
+        }
+        row = next;
     }
 }
 

@@ -7,6 +7,7 @@ use skillhost_journal::{Journal, RunRow};
 
 use super::args::WaitArgs;
 use super::context::Context;
+use super::newest::newest;
 use super::report::{Envelope, ErrorMember, Report, Rows};
 use super::{drive, list, watch};
 use crate::error::{CliError, Result};
@@ -17,12 +18,13 @@ pub(super) fn run(args: &WaitArgs, context: &Context) -> Result<Report> {
     let time = time.map_err(|_| CliError::invalid("bad_time", "`--for` is a time that is not negative"))?;
     let journal = context.journal()?;
     let found = args.runs.iter().map(|run| context.find(journal.as_ref(), run));
-    let runs = found.map(|row| Ok(row?.run)).collect::<Result<Vec<_>>>()?;
+    let mut runs = found.map(|row| Ok(row?.run)).collect::<Result<Vec<_>>>()?;
     let mut rows = Vec::new();
     let settled = watch::until(context, journal.as_ref(), time, || {
         rows.clear();
-        for run in &runs {
-            let row = journal.run(run)?;
+        for run in &mut runs {
+            let row = newest(journal.as_ref(), run)?;
+            run.clone_from(&row.run);
             let settled = is_settled(journal.as_ref(), &row)?;
             rows.push((row, settled));
         }

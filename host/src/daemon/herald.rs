@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use skillhost_core::calls::signals::Question;
 use skillhost_core::id::{Number, RunId};
-use skillhost_core::machine::Wait;
+use skillhost_core::machine::{Status, Wait};
 use skillhost_journal::{Journal, JournalError};
 use tokio::sync::Notify;
 
@@ -147,7 +147,9 @@ impl Herald {
     ) -> Result<Vec<Notice>, JournalError> {
         let row = journal.run(run)?;
         if sight == Sight::Ended {
-            return Ok(Vec::from_iter((!row.silent).then(|| Notice::ended(&row))));
+            // What goes on in a new run has no end.
+            let is_news = !row.silent && row.status != Status::Continued;
+            return Ok(Vec::from_iter(is_news.then(|| Notice::ended(&row))));
         }
         if row.silent {
             return Ok(Vec::new());

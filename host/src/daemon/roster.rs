@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use skillhost_core::entry::{Finished, How};
 use skillhost_core::id::{Digest, Number, RunId, SkillName, WorkerId};
 use skillhost_core::machine::{Command, Status as Standing};
 use skillhost_core::payload::Payload;
@@ -326,9 +327,8 @@ impl Roster {
         loop {
             ring.answer();
             let fate = match AssertUnwindSafe(self.attempt(run, ring)).catch_unwind().await {
-                Ok(Ok(Some(Driven::Finished(_)))) => {
-                    lock(&self.environments).remove(run);
-                    self.herald.note(run, Sight::Ended);
+                Ok(Ok(Some(Driven::Finished(finished)))) => {
+                    self.end(run, &finished);
                     Fate::Rest
                 }
                 Ok(Ok(Some(Driven::Waiting(_)) | None)) => Fate::Rest,
@@ -372,6 +372,18 @@ impl Roster {
             if self.leave(run, ring) {
                 return;
             }
+        }
+    }
+
+    /// Lets go of a run that is over, and goes on with the one that goes on in its place.
+    fn end(self: &Arc<Self>, run: &RunId, finished: &Finished) {
+        let environment = lock(&self.environments).remove(run);
+        self.herald.note(run, Sight::Ended);
+        if let How::Continued(next) = &finished.how {
+            if let Some(environment) = environment {
+                lock(&self.environments).insert(next.clone(), environment);
+            }
+            self.wake(next);
         }
     }
 

@@ -289,6 +289,7 @@ impl Worker {
             writer: self.0.journal.writer(run, epoch, next),
             journal: Arc::clone(&self.0.journal),
             effects,
+            zone: started.zone.clone(),
             until: drive.until,
             bell: drive.bell,
             observer: drive.observer,

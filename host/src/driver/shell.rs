@@ -23,6 +23,7 @@ use super::flying::Flying;
 use super::mailbox::{Bell, Mailbox};
 use super::observe::{Observer, Seen};
 use super::{DriveError, Driven, Until};
+use crate::zone;
 
 /// The longest sleep before the wall clock is read again: it may have been set meanwhile.
 const LOOK_AT_CLOCK_EVERY: Duration = Duration::from_secs(30);
@@ -33,6 +34,8 @@ pub(super) struct Parts<'a> {
     pub(super) writer: RunWriter,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) effects: Effects,
+    /// The user's zone, by name.
+    pub(super) zone: String,
     pub(super) until: Until,
     pub(super) bell: Bell,
     pub(super) observer: &'a mut dyn Observer,
@@ -141,6 +144,10 @@ impl<'a> Shell<'a> {
         let mut resting = None;
         self.memory_bytes = memory_bytes;
         check_result(self.parts.check_result, &mut slice);
+        if let End::Continued(next) = &mut slice.end {
+            // Zones may have been changed since the run was launched, which may be years ago.
+            next.zone_offsets = zone::offsets_of(&self.parts.zone, now());
+        }
         let mut step = self.tell(Event::Guest(slice))?;
         loop {
             match step {

@@ -26,6 +26,7 @@ impl Story {
             component: Digest::of(b""),
             seed: Digest::of(b""),
             zone: "UTC".to_owned(),
+            zone_offsets: Vec::new(),
             mounts: Vec::new(),
             limits: Limits::default(),
             provider: Provider {
@@ -38,6 +39,7 @@ impl Story {
             engine: String::new(),
             semantics: 1,
             parent: None,
+            continues: None,
         };
         let mut story = Self {
             records: Vec::new(),

@@ -61,6 +61,7 @@ impl Author {
             component: Digest::of(b"component"),
             seed: Digest::of(b"seed"),
             zone: "UTC".to_owned(),
+            zone_offsets: Vec::new(),
             mounts: Vec::new(),
             limits: Limits::default(),
             provider: Provider {
@@ -73,6 +74,7 @@ impl Author {
             engine: "test".to_owned(),
             semantics: SEMANTICS,
             parent: None,
+            continues: None,
         };
         let run = started.run.clone();
         journal

@@ -177,6 +177,7 @@ impl Bench {
             component: self.component,
             seed: Digest::of(run.as_str().as_bytes()),
             zone: "UTC".to_owned(),
+            zone_offsets: Vec::new(),
             mounts: Vec::new(),
             limits: Limits {
                 budget: skillhost_core::budget::Cost {
@@ -195,6 +196,7 @@ impl Bench {
             engine: self.worker.loader().engine().profile().to_owned(),
             semantics: SEMANTICS,
             parent: None,
+            continues: None,
         };
         self.journal.create_run(NewRun::first(started, now(), None)).unwrap();
         run

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::event::Line;
 use crate::calls::CallOptions;
 use crate::effect::{Class, Function};
-use crate::entry::{Finished, Record};
+use crate::entry::{Finished, Record, Started};
 use crate::id::{MailId, Number, RunId, Seq, SignalName, idempotency_key};
 use crate::outcome::Outcome;
 use crate::payload::Payload;
@@ -94,6 +94,20 @@ pub enum Local {
     TakeMail(MailId),
     /// Says how the run stands.
     SetStatus(Status),
+    /// Makes the run that goes on in the place of this one, under the same launch id. What lies in this one's mailbox becomes the new one's, but for answers
+    /// and decisions: they name calls of this one.
+    Continue(Box<Successor>),
+}
+
+/// The run that goes on in the place of another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Successor {
+    /// Its first entry, which names both.
+    pub started: Started,
+    /// When it is made.
+    pub at: Timestamp,
+    /// Whether it begins paused, as the other was.
+    pub paused: bool,
 }
 
 /// What a call waits for.

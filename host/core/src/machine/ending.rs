@@ -31,6 +31,12 @@ pub(super) struct Ending {
     pub(super) written: Option<Seq>,
 }
 
+impl Ending {
+    pub(super) fn is_continued(&self) -> bool {
+        matches!(self.how, How::Continued(_))
+    }
+}
+
 /// What a cancelled run does with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -151,7 +157,7 @@ impl Machine {
     }
 
     /// Ends the run once nothing is under way any more: a change to files is not cut short.
-    fn finish(&mut self, how: How) {
+    pub(super) fn finish(&mut self, how: How) {
         self.cancel.restart();
         self.ending = Some(Ending { how, written: None });
         let flights: Vec<Number> = self.flights.iter().map(|(number, _)| number).collect();
@@ -178,39 +184,44 @@ impl Machine {
     }
 
     fn write_end(&mut self, finished: Finished) {
-        let (status, title, body) = self.announce(&finished.how);
+        let (status, news) = self.announce(&finished.how);
         let seq = self.append(Entry::Finished(finished));
         self.set_status(status);
-        self.local(Local::Post {
-            source: Source::Finished,
-            at: self.now,
-            title,
-            body,
-            attachments: Vec::new(),
-        });
+        if let Some((title, body)) = news {
+            self.local(Local::Post {
+                source: Source::Finished,
+                at: self.now,
+                title,
+                body,
+                attachments: Vec::new(),
+            });
+        }
+        self.begin_successor();
         if let Some(ending) = &mut self.ending {
             ending.written = Some(seq);
         }
     }
 
-    /// Puts the end of a run into words for the inbox.
-    fn announce(&self, how: &How) -> (Status, String, String) {
+    /// Puts the end of a run into words for the inbox, if it is news: what goes on in a new run has no end.
+    fn announce(&self, how: &How) -> (Status, Option<(String, String)>) {
         let skill = &self.skill;
         match how {
-            How::Done(result) => (Status::Done, format!("{skill} is done"), result.as_str().to_owned()),
+            How::Done(result) => (
+                Status::Done,
+                Some((format!("{skill} is done"), result.as_str().to_owned())),
+            ),
             How::Failed(failure) => (
                 Status::Failed,
-                format!("{skill} failed: {}", failure.code),
-                failure.message.clone(),
+                Some((format!("{skill} failed: {}", failure.code), failure.message.clone())),
             ),
             How::Cancelled(result) => {
                 let body = result
                     .as_ref()
                     .map(|result| result.as_str().to_owned())
                     .unwrap_or_default();
-                (Status::Cancelled, format!("{skill} was cancelled"), body)
+                (Status::Cancelled, Some((format!("{skill} was cancelled"), body)))
             }
-            How::Continued(run) => (Status::Continued, format!("{skill} goes on"), format!("as run {run}")),
+            How::Continued(_) => (Status::Continued, None),
         }
     }
 }

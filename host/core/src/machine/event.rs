@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::budget::Cost;
 use crate::calls::CallOptions;
 use crate::effect::{Class, Function};
-use crate::entry::Failure;
+use crate::entry::{Failure, ZoneOffset};
 use crate::id::{MailId, Number, Seq, SignalName};
 use crate::outcome::{Fault, Outcome};
 use crate::payload::Payload;
@@ -132,10 +132,21 @@ pub enum End {
     Blocked,
     /// `run` returned.
     Finished(Result<Payload, Failure>),
+    /// It asks that a new run goes on in its place.
+    Continued(Box<Continued>),
     /// It stopped abnormally, for a reason that lies in itself; it would do so again.
     Trapped(Failure),
     /// The attempt failed for a reason that lies in the host (memory, a bug): another attempt may go further.
     Broken(String),
+}
+
+/// With what a new run goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Continued {
+    /// Its input.
+    pub input: Payload,
+    /// What the shell knows of the user's zone today; without it, the new run goes by what this one was told.
+    pub zone_offsets: Vec<ZoneOffset>,
 }
 
 /// How a performance ended.

@@ -46,6 +46,10 @@ impl Machine {
             End::Finished(result) => {
                 self.guest_ended("it returned its result", |machine| machine.guest_finished(result))
             }
+            End::Continued(continued) => {
+                let how = "it asked for a new run to go on in its place";
+                self.guest_ended(how, |machine| machine.guest_continued(*continued));
+            }
             End::Trapped(failure) => {
                 let how = format!("it stopped abnormally: {}", failure.message);
                 self.guest_ended(&how, |machine| machine.guest_failed(failure));

@@ -153,7 +153,9 @@ impl History {
             Entry::Expired if !self.cancelled => return Err("the run was not cancelled".to_owned()),
             Entry::Expired if self.expired => return Err("its time was over before".to_owned()),
             Entry::Expired => self.expired = true,
-            Entry::Repinned { .. } => {}
+            Entry::Repinned { bundle, component } => {
+                (self.started.bundle, self.started.component) = (*bundle, *component);
+            }
             Entry::Finished(_) => self.finished = true,
         }
         if record.entry.is_outcome() {

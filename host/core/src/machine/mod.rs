@@ -11,12 +11,14 @@
 //! - `line`: changes to files, which stand in line;
 //! - `waits`: timers, events, questions, decisions, and the mailbox they come from;
 //! - `ending`: cancelling, and the end of the run;
+//! - `continuing`: the run that goes on in its place;
 //! - `reuse`: answers of earlier runs, for a run in development.
 //!
 //! Invariants: an entry is written before anything that follows from it is done; nothing is performed while replaying; a ticket is made only behind its
 //! barrier; only a blocked guest is given anything.
 
 mod action;
+mod continuing;
 mod effects;
 mod ending;
 mod event;
@@ -35,11 +37,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::budget::{Account, Cost};
 use crate::entry::{Entry, Finished, Limits, Pin, Record, Started};
 use crate::id::{MailId, Number, RunId, Seq};
+use crate::payload::Payload;
 use crate::recording::Playback;
 use crate::time::Timestamp;
 
-pub use action::{Action, Delivery, Idle, Local, Source, Status, Stop, Ticket, Wait, Write};
-pub use event::{Act, Again, Call, Command, Decision, End, Ended, Event, Level, Line, Mail, Slice};
+pub use action::{Action, Delivery, Idle, Local, Source, Status, Stop, Successor, Ticket, Wait, Write};
+pub use event::{Act, Again, Call, Command, Continued, Decision, End, Ended, Event, Level, Line, Mail, Slice};
 pub use history::LoadError;
 pub use mismatch::{Brief, Mismatch};
 
@@ -64,6 +67,8 @@ pub struct Machine {
     run: RunId,
     limits: Limits,
     skill: String,
+    /// What the run was started with, but for its input: a run that goes on in its place is started with the same.
+    started: Box<Started>,
 
     /// The first head: calls as the journal held them, for comparison.
     recorded: BTreeMap<Number, Recorded>,
@@ -89,6 +94,7 @@ pub struct Machine {
     paused: bool,
     draining: bool,
     ending: Option<Ending>,
+    successor: Option<Box<Successor>>,
 
     seq_next: Seq,
     durable: Seq,
@@ -120,6 +126,10 @@ impl Machine {
             run: history.started.run.clone(),
             limits: history.started.limits.clone(),
             skill: history.started.skill.to_string(),
+            started: Box::new(Started {
+                input: Payload::null(),
+                ..history.started
+            }),
             recorded: history.calls,
             waiting: history.outcomes,
             refusals: VecDeque::new(),
@@ -139,6 +149,7 @@ impl Machine {
             paused: false,
             draining: false,
             ending: None,
+            successor: None,
             seq_next: history.seq_next,
             durable,
             barrier: durable,

@@ -156,6 +156,9 @@ impl Machine {
     /// Notes what the mailbox holds. A cancellation becomes an entry at once, and a pause holds from now on; everything else waits until nothing waits its
     /// turn (rules P3, P4).
     pub(super) fn take_in_mail(&mut self, mail: Vec<Mail>) {
+        if self.is_continued() {
+            return;
+        }
         for mail in mail {
             let id = mail.id;
             if self.mail_taken.contains(&id) {

@@ -563,6 +563,7 @@ fn started() -> Record {
         component: Digest::of(b"component"),
         seed: Digest::of(b"seed"),
         zone: "UTC".to_owned(),
+        zone_offsets: Vec::new(),
         mounts: Vec::new(),
         limits: RunLimits {
             budget: Cost {
@@ -581,6 +582,7 @@ fn started() -> Record {
         engine: "none".to_owned(),
         semantics: SEMANTICS,
         parent: None,
+        continues: None,
     };
     Record {
         seq: Seq(0),

@@ -7,6 +7,7 @@
 
 mod budget;
 mod cancel;
+mod continuing;
 mod copies;
 mod crashes;
 mod guest;

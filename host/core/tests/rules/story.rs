@@ -2,7 +2,7 @@
 //!
 //! Rows are `step => what the machine says`, and nothing said may be left out. Steps:
 //!
-//! - `guest A, B, ..`: what it does, each a call (`words.rs`), `drop 0`, or `says text`; then it blocks, or `finishes`, `fails`, `traps`, `breaks`;
+//! - `guest A, B, ..`: what it does, each a call (`words.rs`), `drop 0`, or `says text`; then it blocks, or `finishes`, `fails`, `continues`, `traps`, `breaks`;
 //! - `commit`: everything queued is durable; `durable 3`: so is everything up to entry 3;
 //! - `ends 0 ok`, `measured 0 7`, `mail redo 0`, `alarm`, `grace`: what the shell tells; `clock 2000` sets the wall clock; `rings`: an alarm too early; `drain`: the attempt is to end;
 //! - `crash`: the process dies with what it had queued, and another attempt begins; `crash after 1`: the first append that was queued survived;
@@ -18,7 +18,7 @@ use skillhost_core::budget::Cost;
 use skillhost_core::copy::{self, Plan, Redo};
 use skillhost_core::entry::{Entry, Limits, Provider, Record, SEMANTICS, Started};
 use skillhost_core::id::{Digest, LaunchId, MailId, Number, RunId, Seq, SkillName};
-use skillhost_core::machine::{Act, Action, End, Event, Local, Machine, Mail, Slice, Status, Write};
+use skillhost_core::machine::{Act, Action, Continued, End, Event, Local, Machine, Mail, Slice, Status, Write};
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
 use skillhost_core::recording::Recording;
@@ -251,6 +251,12 @@ impl Story {
                 "says" => acts.push(Act::Log(words::line(&part[5..]))),
                 "finishes" => end = End::Finished(Ok(Payload::null())),
                 "fails" => end = End::Finished(Err(words::failure("own"))),
+                "continues" => {
+                    end = End::Continued(Box::new(Continued {
+                        input: Payload::of("further"),
+                        zone_offsets: Vec::new(),
+                    }));
+                }
                 "traps" => end = End::Trapped(words::failure("trap")),
                 "breaks" => end = End::Broken("no memory".to_owned()),
                 _ => {
@@ -348,6 +354,7 @@ fn started() -> Record {
         component: Digest::of(b"component"),
         seed: Digest::of(b"seed"),
         zone: "UTC".to_owned(),
+        zone_offsets: Vec::new(),
         mounts: Vec::new(),
         limits: Limits {
             budget: Cost {
@@ -367,6 +374,7 @@ fn started() -> Record {
         engine: "none".to_owned(),
         semantics: SEMANTICS,
         parent: None,
+        continues: None,
     };
     Record {
         seq: Seq(0),

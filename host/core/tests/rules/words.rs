@@ -281,6 +281,10 @@ fn show_write(write: &Write) -> (String, bool) {
         },
         Write::Local(Local::OpenWait { number, wait, .. }) => format!("open {number} {}", kind(wait)),
         Write::Local(Local::CloseWait { number }) => format!("close {number}"),
+        Write::Local(Local::Continue(next)) => {
+            let paused = if next.paused { " paused" } else { "" };
+            format!("begin {}{paused}", next.started.input)
+        }
         Write::Local(Local::TakeMail(id)) => format!("take mail {id}"),
         Write::Local(Local::SetStatus(status)) => return (format!("status {}", status.as_str()), true),
     };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use skillhost_core::entry::{Entry, Record, Started};
 use skillhost_core::id::{Digest, Epoch, LaunchId, MailId, Number, RunId, Seq, WorkerId};
 use skillhost_core::lease::Lease;
-use skillhost_core::machine::{Command, Local, Mail, Source, Status, Write};
+use skillhost_core::machine::{Command, Local, Mail, Source, Status, Successor, Write};
 use skillhost_core::time::Timestamp;
 
 use crate::bundle::Bundle;
@@ -44,6 +44,35 @@ pub(super) struct Run {
     pub(super) lines: BTreeMap<LineKey, LineRow>,
     pub(super) waits: BTreeMap<Number, WaitRow>,
     pub(super) mail: BTreeMap<MailId, Mail>,
+}
+
+impl Run {
+    /// Returns a run with its first entry.
+    fn begin(started: Started, at: Timestamp, caller_folder: Option<PathBuf>) -> Self {
+        let first = Record {
+            seq: Seq(0),
+            at,
+            entry: Entry::Started(Box::new(started.clone())),
+        };
+        Self {
+            status: Status::Running,
+            trouble: None,
+            bundle: started.bundle,
+            component: started.component,
+            caller_folder,
+            silent: false,
+            lease: Lease {
+                holder: None,
+                epoch: Epoch(0),
+            },
+            held_from: Seq(0),
+            records: vec![first],
+            lines: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            mail: BTreeMap::new(),
+            started,
+        }
+    }
 }
 
 impl State {
@@ -92,6 +121,7 @@ impl State {
             .filter(|row| filter.caller_folder.is_none() || filter.caller_folder == row.caller_folder)
             .filter(|row| filter.since.is_none_or(|since| row.created_at >= since))
             .filter(|row| !(filter.newest_of_launch && row.superseded))
+            .filter(|row| !(filter.without_continued && row.status == Status::Continued))
             .take(filter.most.unwrap_or(usize::MAX))
             .collect()
     }
@@ -137,31 +167,11 @@ impl State {
         if let Some(existing) = self.runs.get(&started.run) {
             return Ok(Created::Existing(Box::new(self.row(existing))));
         }
-        let first = Record {
-            seq: Seq(0),
-            at: new.at,
-            entry: Entry::Started(Box::new(started.clone())),
-        };
         self.version += 1;
         self.launches.insert(started.launch.clone(), started.run.clone());
-        let run = Run {
-            status: Status::Running,
-            trouble: None,
-            bundle: started.bundle,
-            component: started.component,
-            caller_folder: new.caller_folder,
-            silent: new.silent,
-            lease: Lease {
-                holder: None,
-                epoch: Epoch(0),
-            },
-            held_from: Seq(0),
-            records: std::iter::once(first).chain(new.copy).collect(),
-            lines: BTreeMap::new(),
-            waits: BTreeMap::new(),
-            mail: BTreeMap::new(),
-            started,
-        };
+        let mut run = Run::begin(started, new.at, new.caller_folder);
+        run.silent = new.silent;
+        run.records.extend(new.copy);
         self.runs.insert(run.started.run.clone(), run);
         Ok(Created::New)
     }
@@ -440,6 +450,7 @@ impl State {
                 self.inbox
                     .retain(|_, row| row.run != *id || !closed.contains(&row.source));
             }
+            Local::Continue(successor) => self.begin_next(id, *successor),
             Local::TakeMail(mail) => {
                 run.mail.remove(&mail);
             }
@@ -451,6 +462,30 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Makes the run that goes on in the place of another: itself, and what is left of the other's mailbox. The launch is known by it from here on.
+    fn begin_next(&mut self, id: &RunId, successor: Successor) {
+        let Successor { started, at, paused } = successor;
+        let other = self.runs.get_mut(id).expect("looked up by `append`");
+        let mut mail = std::mem::take(&mut other.mail);
+        // An answer names a call of the other run.
+        mail.retain(|_, mail| asked_by(&mail.command).is_none());
+        let (bundle, component) = (other.bundle, other.component);
+        let (caller_folder, silent) = (other.caller_folder.clone(), other.silent);
+        if let Some(newest) = self.launches.get_mut(&started.launch).filter(|newest| **newest == *id) {
+            *newest = started.run.clone();
+        }
+        let next = Run::begin(started, at, caller_folder);
+        let next = Run {
+            status: if paused { Status::Paused } else { Status::Running },
+            bundle,
+            component,
+            silent,
+            mail,
+            ..next
+        };
+        self.runs.insert(next.started.run.clone(), next);
     }
 
     /// Nothing waits for an answer any more.

@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use skillhost_core::id::Digest;
-use skillhost_core::machine::{Local, Source, Wait};
+use skillhost_core::machine::{Local, Source, Successor, Wait};
 use skillhost_core::time::Timestamp;
 
-use super::pack::{Change, Content, EntryRow, Messages, Packed, Squeezed, Stored, Text, squeeze};
+use super::pack::{Change, Content, EntryRow, Messages, Next, Packed, Squeezed, Stored, Text, squeeze};
 
 /// Returns a time as SQLite's integers hold it. Later ones than they reach become the last.
 pub(super) fn time(at: Timestamp) -> i64 {
@@ -32,7 +32,29 @@ pub(super) fn apply(db: &Connection, run: i64, packed: &Packed) -> rusqlite::Res
             db.prepare_cached(sql)?.execute(row).map(drop)
         }
         Packed::Local(local) => apply_local(db, run, local),
+        Packed::Continue(next) => begin_next(db, run, next),
     }
+}
+
+/// Makes the run that goes on in the place of another: its row, its first entry, and what is left of the other's mailbox. The launch is known by it from here on.
+fn begin_next(db: &Connection, run: i64, next: &Next) -> rusqlite::Result<()> {
+    let Successor { started, at, paused } = &next.successor;
+    let sql = "insert into runs (id, launch, skill, status, bundle, component, created_at, epoch, held_from, simulated, caller_folder, silent)
+        select ?, launch, skill, ?, bundle, component, ?, 0, 0, simulated, caller_folder, silent from runs where key = ?";
+    let status = if *paused { "paused" } else { "running" };
+    let key = db
+        .prepare_cached(sql)?
+        .insert(params![started.run.as_str(), status, time(*at), run])?;
+    let sql = "update launches set run = ? where id = ? and run = ?";
+    db.prepare_cached(sql)?
+        .execute(params![key, started.launch.as_str(), run])?;
+    // An answer names a call of the other run.
+    let sql =
+        "delete from mail where run = ? and (command ->> '$.answer' is not null or command ->> '$.decide' is not null)";
+    db.prepare_cached(sql)?.execute([run])?;
+    db.prepare_cached("update mail set run = ? where run = ?")?
+        .execute([key, run])?;
+    insert_entry(db, key, &next.first)
 }
 
 pub(super) fn insert_entry(db: &Connection, run: i64, entry: &EntryRow) -> rusqlite::Result<()> {
@@ -171,6 +193,7 @@ pub(super) fn apply_local(db: &Connection, run: i64, local: &Local) -> rusqlite:
             let sql = "delete from mail where id = ? and run = ?";
             db.prepare_cached(sql)?.execute(params![count(mail.0), run]).map(drop)
         }
+        Local::Continue(_) => unreachable!("it has rows of its own: `Packed::Continue`"),
         // How a run ended is said by its last entry alone.
         Local::SetStatus(status) if status.is_final() => Ok(()),
         Local::SetStatus(status) => {

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use skillhost_core::effect::Function;
 use skillhost_core::entry::{Entry, How, Record};
 use skillhost_core::id::{Digest, Seq};
-use skillhost_core::machine::{Line, Local, Status, Write};
+use skillhost_core::machine::{Line, Local, Status, Successor, Write};
 use skillhost_core::outcome::Outcome;
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
@@ -49,6 +49,14 @@ pub(super) enum Packed {
         line: String,
     },
     Local(Local),
+    /// The run that goes on in the place of this one.
+    Continue(Box<Next>),
+}
+
+/// A run that goes on in the place of another, in the form of its rows.
+pub(super) struct Next {
+    pub(super) successor: Successor,
+    pub(super) first: EntryRow,
 }
 
 /// An entry in the form of its row.
@@ -144,7 +152,20 @@ pub(super) fn pack(write: Write) -> Packed {
             at,
             line: line_to_json(&line),
         },
+        Write::Local(Local::Continue(successor)) => Packed::Continue(Box::new(Next {
+            first: pack_entry(first_record(&successor)),
+            successor: *successor,
+        })),
         Write::Local(local) => Packed::Local(local),
+    }
+}
+
+/// Returns the first entry of a run that goes on in the place of another.
+fn first_record(successor: &Successor) -> Record {
+    Record {
+        seq: Seq(0),
+        at: successor.at,
+        entry: Entry::Started(Box::new(successor.started.clone())),
     }
 }
 

@@ -120,6 +120,7 @@ pub(super) fn rows(db: &Connection, filter: &RunFilter) -> Result<Vec<RunRow>, N
         filter.caller_folder.as_deref().map(path_to_sql),
         filter.since.map(time),
         filter.newest_of_launch,
+        filter.without_continued,
         limit(filter.most.unwrap_or(usize::MAX)),
     ])?;
     let mut found = Vec::new();
@@ -141,7 +142,8 @@ fn rows_sql(by_status: bool) -> String {
         "{ROW} where key in (
             select key from runs where {status} and (?2 is null or skill = ?2) and (?3 is null or caller_folder = ?3)
                 and (?4 is null or created_at >= ?4) and not (?5 and key <> (select launches.run from launches where launches.id = runs.launch))
-            order by id desc limit ?6)
+                and not (?6 and status = 'continued')
+            order by id desc limit ?7)
         order by runs.id desc"
     )
 }

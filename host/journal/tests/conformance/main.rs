@@ -19,6 +19,7 @@ macro_rules! stories {
 
 mod appends;
 mod bundles;
+mod continuing;
 mod leases;
 mod people;
 mod runs;

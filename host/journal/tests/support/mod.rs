@@ -119,6 +119,7 @@ pub(crate) fn started(n: u64, bundle: Digest) -> Started {
         component: Digest::of(b"code"),
         seed: Digest::of(b"seed"),
         zone: "Europe/Berlin".to_owned(),
+        zone_offsets: Vec::new(),
         mounts: Vec::new(),
         limits: Limits::default(),
         provider: Provider {
@@ -131,6 +132,7 @@ pub(crate) fn started(n: u64, bundle: Digest) -> Started {
         engine: "test".to_owned(),
         semantics: SEMANTICS,
         parent: None,
+        continues: None,
     }
 }
 

@@ -2,14 +2,17 @@
 
 use skillhost_core::calls::run;
 use skillhost_core::effect::Function;
+use skillhost_core::entry::ZoneOffset;
 use skillhost_core::outcome::Fault;
+use skillhost_core::payload::Payload;
 use wasmtime::component::Resource;
 
 use super::tasks::Pending;
 use super::{Draft, other};
-use crate::bindings::skillhost::skill::run::{CallOptions, Error, Host, Mount, Note, RunInfo};
+use crate::bindings::skillhost::skill::run::{self as wit, CallOptions, Error, Host, Mount, Note, RunInfo};
+use crate::guest::limits::REQUEST_BYTES_MAX;
 use crate::guest::state::{Facts, State};
-use crate::guest::stop::Misuse;
+use crate::guest::stop::{GoesOn, Misuse};
 
 impl Host for State {
     fn info(&mut self) -> wasmtime::Result<RunInfo> {
@@ -26,9 +29,30 @@ impl Host for State {
             mounts: mounts.collect(),
             started_ns: started_at.as_nanos(),
             zone: info.zone.clone(),
+            zone_offsets: info.zone_offsets.iter().map(offset).collect(),
             provider: info.provider.clone(),
             features: info.features.clone(),
         })
+    }
+
+    fn continue_as(&mut self, input: String) -> wasmtime::Result<()> {
+        if matches!(self.facts, Facts::Describe) {
+            return Err(Misuse("`describe` is not part of a run, and it asked to be continued".to_owned()).into());
+        }
+        if input.len() > REQUEST_BYTES_MAX {
+            return Err(Misuse(format!(
+                "it asked to be continued with an input of {} bytes; at most {} MiB are kept",
+                input.len(),
+                REQUEST_BYTES_MAX >> 20
+            ))
+            .into());
+        }
+        let input = Payload::parse(&input).map_err(|error| {
+            Misuse(format!(
+                "it asked to be continued with an input that is no JSON: {error}"
+            ))
+        })?;
+        Err(GoesOn(input).into())
     }
 
     async fn notes(&mut self, options: CallOptions) -> wasmtime::Result<Result<Vec<Note>, Error>> {
@@ -43,6 +67,13 @@ impl Host for State {
     async fn finish_notes(&mut self, pending: Resource<Pending>) -> wasmtime::Result<Result<Vec<Note>, Error>> {
         let notes = self.finish(pending, Function::RUN_NOTES).await?;
         Ok(notes.map(shown).map_err(error))
+    }
+}
+
+fn offset(offset: &ZoneOffset) -> wit::ZoneOffset {
+    wit::ZoneOffset {
+        from_ns: offset.from.as_nanos(),
+        ahead_s: offset.ahead_s,
     }
 }
 

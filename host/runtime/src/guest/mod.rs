@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use skillhost_core::entry::{Failure, Mount, Started};
+use skillhost_core::entry::{Failure, Mount, Started, ZoneOffset};
 use skillhost_core::id::{Digest, RunId, SkillName};
 use skillhost_core::machine::{Delivery, End, Slice};
 use skillhost_core::payload::Payload;
@@ -68,6 +68,8 @@ pub struct RunInfo {
     pub mounts: Vec<Mount>,
     /// The user's time zone, as an IANA name.
     pub zone: String,
+    /// How far the clocks there are from UTC, in order of time.
+    pub zone_offsets: Vec<ZoneOffset>,
     /// The model provider's name.
     pub provider: String,
     /// What the model provider can do.
@@ -94,6 +96,7 @@ impl GuestStart {
                 skill: started.skill.clone(),
                 mounts,
                 zone: started.zone.clone(),
+                zone_offsets: started.zone_offsets.clone(),
                 provider: started.provider.name.clone(),
                 features: started.provider.features.clone(),
             },

@@ -1,11 +1,11 @@
 //! Says in words why a guest stopped abnormally, and whose fault it was.
 
 use skillhost_core::entry::Failure;
-use skillhost_core::machine::End;
+use skillhost_core::machine::{Continued, End};
 use wasmtime::{Store, Trap, WasmBacktrace};
 
 use super::state::State;
-use super::stop::{Broken, Misuse};
+use super::stop::{Broken, GoesOn, Misuse};
 use crate::engine::Engine;
 
 /// The code of a failure by a trap.
@@ -15,6 +15,13 @@ const LAST_LINES_MAX: usize = 12;
 
 /// Returns how a guest ended that did not return.
 pub(crate) fn end(engine: &Engine, store: &Store<State>, error: &wasmtime::Error) -> End {
+    if let Some(GoesOn(input)) = error.downcast_ref() {
+        return End::Continued(Box::new(Continued {
+            input: input.clone(),
+            // Of zones this crate knows nothing.
+            zone_offsets: Vec::new(),
+        }));
+    }
     match error.downcast_ref::<Broken>() {
         Some(broken) => End::Broken(broken.to_string()),
         None => End::Trapped(failure(engine, store, error)),

@@ -65,7 +65,7 @@ pub(super) const WORLD: &[(&str, &[&str])] = &[
         "signals",
         &["wait", "start-wait", "finish-wait", "ask", "start-ask", "finish-ask"],
     ),
-    ("run", &["info", "notes", "start-notes", "finish-notes"]),
+    ("run", &["info", "continue-as", "notes", "start-notes", "finish-notes"]),
     ("log", &["write", "progress"]),
 ];
 

@@ -81,6 +81,7 @@ pub fn script(statements: &str) -> GuestStart {
                 })
                 .collect(),
             zone: "Europe/Berlin".to_owned(),
+            zone_offsets: Vec::new(),
             provider: "offline".to_owned(),
             features: vec!["tools".to_owned()],
         },

@@ -28,6 +28,7 @@ fn started() -> Started {
         component: Digest::of(b"component"),
         seed: Digest::of(b"seed"),
         zone: "UTC".to_owned(),
+        zone_offsets: Vec::new(),
         mounts: Vec::new(),
         limits: Limits::default(),
         provider: Provider {
@@ -40,6 +41,7 @@ fn started() -> Started {
         engine: "none".to_owned(),
         semantics: SEMANTICS,
         parent: None,
+        continues: None,
     }
 }
 

@@ -1,10 +1,14 @@
 //! Time, as the run's journal knows it. `std::time` shows the same time.
 
+mod local;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::call::{Call, nanoseconds};
 use crate::failure::IntoFailure as _;
 use crate::host;
+
+pub use local::{Local, When, local, today_at, tomorrow_at};
 
 /// Returns the time, which never stands still and never goes back.
 pub fn now() -> SystemTime {
@@ -20,9 +24,12 @@ pub fn sleep(duration: Duration) -> Call<()> {
     )
 }
 
-/// Waits until a time; not at all if it is past.
-pub fn sleep_until(time: SystemTime) -> Call<()> {
-    sleep(time.duration_since(now()).unwrap_or_default())
+/// Waits until a time, such as [`tomorrow_at`]; not at all if it is past.
+pub fn sleep_until(time: impl Into<When>) -> Call<()> {
+    match time.into().time() {
+        Ok(time) => sleep(time.duration_since(now()).unwrap_or_default()),
+        Err(failure) => Call::known(Err(failure)),
+    }
 }
 
 /// So many seconds.
