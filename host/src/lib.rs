@@ -28,3 +28,4 @@ pub mod skill_doc;
 pub mod skills;
 pub mod terminal;
 pub mod timeline;
+pub mod watch_files;
