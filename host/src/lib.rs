@@ -28,4 +28,5 @@ pub mod skill_doc;
 pub mod skills;
 pub mod terminal;
 pub mod timeline;
+pub mod watch_files;
 pub mod zone;

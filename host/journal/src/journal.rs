@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::bundle::{Bundle, BundleError, BundleFile};
 use crate::error::{FindError, JournalError};
+use crate::installed::{InstalledRow, Place, Problem};
 use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
     RunningRun, Taken, Trouble, WaitRow,
@@ -152,7 +153,31 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns what the component said of itself, if it was kept.
     fn description(&self, component: &Digest) -> Result<Option<String>, JournalError>;
 
-    /// Removes contents that nothing refers to, bundles put before `before` that no run is pinned to, and descriptions kept before then of components that
-    /// are in no bundle.
+    // What is installed.
+
+    /// Keeps a bundle as what is installed in a place, and forgets what was wrong there. `contents` is asked only for what is not there yet.
+    fn install(
+        &self,
+        place: &Place,
+        bundle: &Bundle,
+        component: &Digest,
+        at: Timestamp,
+        contents: &Contents<'_>,
+    ) -> Result<Digest, BundleError>;
+
+    /// Notes that what lies in a place cannot be used, if anything is installed there: the last bundle stays.
+    fn note_problem(&self, place: &Place, problem: &Problem) -> Result<(), JournalError>;
+
+    /// Forgets what is installed in a place.
+    fn uninstall(&self, place: &Place) -> Result<(), JournalError>;
+
+    /// Returns what is installed in a place.
+    fn installed_in(&self, place: &Place) -> Result<Option<InstalledRow>, JournalError>;
+
+    /// Returns what is installed anywhere, by place.
+    fn installed(&self) -> Result<Vec<InstalledRow>, JournalError>;
+
+    /// Removes contents that nothing refers to, bundles put before `before` that no run is pinned to and that are not installed, and descriptions kept
+    /// before then of components that are in no bundle.
     fn collect(&self, before: Timestamp) -> Result<Collected, JournalError>;
 }

@@ -19,6 +19,7 @@ mod bundle;
 mod error;
 pub mod failpoint;
 mod find;
+mod installed;
 mod journal;
 mod memory;
 mod rows;
@@ -27,6 +28,7 @@ mod writer;
 
 pub use bundle::{Bundle, BundleError, BundleFile};
 pub use error::{AppendError, FindError, JournalError, OpenError};
+pub use installed::{InstalledRow, Place, Problem};
 pub use journal::{Contents, Journal};
 pub use memory::MemoryJournal;
 pub use rows::{

@@ -19,6 +19,7 @@ use self::state::State;
 use crate::bundle::{self, Bundle, BundleError};
 use crate::error::{AppendError, FindError, JournalError};
 use crate::find::find;
+use crate::installed::{InstalledRow, Place, Problem};
 use crate::journal::{Contents, Journal};
 use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
@@ -147,6 +148,20 @@ impl MemoryJournal {
     }
 }
 
+impl MemoryJournal {
+    /// Reads the contents of a bundle that are not there yet.
+    fn missing(&self, bundle: &Bundle, contents: &Contents<'_>) -> Result<BTreeMap<Digest, Vec<u8>>, BundleError> {
+        let mut missing = BTreeMap::new();
+        let known: Vec<Digest> = self.read(|state| state.blobs.keys().copied().collect());
+        for file in bundle.files() {
+            if !known.contains(&file.digest) && !missing.contains_key(&file.digest) {
+                missing.insert(file.digest, bundle::read(file, contents)?);
+            }
+        }
+        Ok(missing)
+    }
+}
+
 impl Journal for MemoryJournal {
     fn writer(&self, run: &RunId, epoch: Epoch, next: Seq) -> RunWriter {
         RunWriter::new(Arc::clone(&self.shared) as Arc<dyn Sink>, run.clone(), epoch, next)
@@ -259,21 +274,8 @@ impl Journal for MemoryJournal {
     }
 
     fn put_bundle(&self, bundle: &Bundle, at: Timestamp, contents: &Contents<'_>) -> Result<Digest, BundleError> {
-        let mut missing = BTreeMap::new();
-        let known: Vec<Digest> = self.read(|state| state.blobs.keys().copied().collect());
-        for file in bundle.files() {
-            if !known.contains(&file.digest) && !missing.contains_key(&file.digest) {
-                missing.insert(file.digest, bundle::read(file, contents)?);
-            }
-        }
-        self.change(|state| {
-            state.version += 1;
-            state.blobs.extend(missing);
-            state
-                .bundles
-                .entry(bundle.digest())
-                .or_insert_with(|| (bundle.clone(), at));
-        });
+        let missing = self.missing(bundle, contents)?;
+        self.change(|state| state.put_bundle(bundle, at, missing));
         Ok(bundle.digest())
     }
 
@@ -295,6 +297,55 @@ impl Journal for MemoryJournal {
 
     fn description(&self, component: &Digest) -> Result<Option<String>, JournalError> {
         Ok(self.read(|state| state.descriptions.get(component).map(|(text, _)| text.clone())))
+    }
+
+    fn install(
+        &self,
+        place: &Place,
+        bundle: &Bundle,
+        component: &Digest,
+        at: Timestamp,
+        contents: &Contents<'_>,
+    ) -> Result<Digest, BundleError> {
+        let missing = self.missing(bundle, contents)?;
+        self.change(|state| {
+            state.put_bundle(bundle, at, missing);
+            let row = InstalledRow {
+                place: place.clone(),
+                bundle: bundle.digest(),
+                component: *component,
+                at,
+                problem: None,
+            };
+            state.installed.insert(place.clone(), row);
+        });
+        Ok(bundle.digest())
+    }
+
+    fn note_problem(&self, place: &Place, problem: &Problem) -> Result<(), JournalError> {
+        self.change(|state| {
+            state.version += 1;
+            if let Some(row) = state.installed.get_mut(place) {
+                row.problem = Some(problem.clone());
+            }
+        });
+        Ok(())
+    }
+
+    fn uninstall(&self, place: &Place) -> Result<(), JournalError> {
+        self.change(|state| {
+            state.version += 1;
+            state.installed.remove(place);
+        });
+        Ok(())
+    }
+
+    fn installed_in(&self, place: &Place) -> Result<Option<InstalledRow>, JournalError> {
+        Ok(self.read(|state| state.installed.get(place).cloned()))
+    }
+
+    fn installed(&self) -> Result<Vec<InstalledRow>, JournalError> {
+        Ok(self.read(|state| state.installed.values().cloned().collect()))
     }
 
     fn collect(&self, before: Timestamp) -> Result<Collected, JournalError> {

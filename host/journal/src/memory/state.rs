@@ -11,6 +11,7 @@ use skillhost_core::time::Timestamp;
 
 use crate::bundle::Bundle;
 use crate::error::{AppendError, JournalError};
+use crate::installed::{InstalledRow, Place};
 use crate::rows::{
     Collected, Created, DueRun, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
     RunningRun, Taken, Trouble, WaitRow, asked_by, check_asked, check_copy, may_be_removed, status_of,
@@ -26,6 +27,7 @@ pub(super) struct State {
     mail_last: MailId,
     pub(super) bundles: BTreeMap<Digest, (Bundle, Timestamp)>,
     pub(super) blobs: BTreeMap<Digest, Vec<u8>>,
+    pub(super) installed: BTreeMap<Place, InstalledRow>,
     pub(super) descriptions: BTreeMap<Digest, (String, Timestamp)>,
     pub(super) version: u64,
 }
@@ -329,10 +331,19 @@ impl State {
         dismissed
     }
 
+    pub(super) fn put_bundle(&mut self, bundle: &Bundle, at: Timestamp, contents: BTreeMap<Digest, Vec<u8>>) {
+        self.version += 1;
+        self.blobs.extend(contents);
+        self.bundles
+            .entry(bundle.digest())
+            .or_insert_with(|| (bundle.clone(), at));
+    }
+
     pub(super) fn collect(&mut self, before: Timestamp) -> Collected {
         self.version += 1;
         let mut collected = Collected::default();
-        let pinned: BTreeSet<Digest> = self.runs.values().map(|run| run.bundle).collect();
+        let installed = self.installed.values().map(|row| row.bundle);
+        let pinned: BTreeSet<Digest> = self.runs.values().map(|run| run.bundle).chain(installed).collect();
         self.bundles.retain(|digest, (_, at)| {
             let kept = pinned.contains(digest) || *at >= before;
             collected.bundles += u64::from(!kept);

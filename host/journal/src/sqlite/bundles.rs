@@ -23,7 +23,7 @@ pub(super) fn is_there(db: &Connection, digest: &Digest) -> Result<bool, NotDone
 }
 
 /// Returns the files whose contents are not there, each content once.
-pub(super) fn absent(db: &Connection, bundle: &Bundle) -> Result<Vec<BundleFile>, NotDone> {
+fn absent(db: &Connection, bundle: &Bundle) -> Result<Vec<BundleFile>, NotDone> {
     let mut find = db.prepare_cached("select 1 from blobs where digest = ?")?;
     let mut absent: Vec<BundleFile> = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
@@ -36,7 +36,7 @@ pub(super) fn absent(db: &Connection, bundle: &Bundle) -> Result<Vec<BundleFile>
 }
 
 /// Reads and compresses contents, outside any transaction.
-pub(super) fn pack(files: &[BundleFile], contents: &Contents<'_>) -> Result<Vec<Content>, BundleError> {
+fn pack(files: &[BundleFile], contents: &Contents<'_>) -> Result<Vec<Content>, BundleError> {
     files
         .iter()
         .map(|file| Ok(content_of(&read(file, contents)?)))
@@ -44,7 +44,7 @@ pub(super) fn pack(files: &[BundleFile], contents: &Contents<'_>) -> Result<Vec<
 }
 
 /// Puts a bundle, unless one of its contents was collected since it was found to be there: then `false`.
-pub(super) fn put(db: &Connection, bundle: &Bundle, at: Timestamp, contents: &[Content]) -> Result<bool, NotDone> {
+fn put(db: &Connection, bundle: &Bundle, at: Timestamp, contents: &[Content]) -> Result<bool, NotDone> {
     for content in contents {
         put_blob(db, content)?;
     }
@@ -133,6 +133,30 @@ pub(super) fn description(db: &Connection, component: &Digest) -> Result<Option<
 }
 
 impl Shared {
+    /// Puts a bundle and makes another change in the same transaction.
+    pub(super) fn put_bundle(
+        &self,
+        bundle: &Bundle,
+        at: Timestamp,
+        contents: &Contents<'_>,
+        also: impl Fn(&Connection) -> Result<(), NotDone> + Clone + Send + 'static,
+    ) -> Result<Digest, BundleError> {
+        loop {
+            let absent = self.read(|db| absent(db, bundle))?;
+            let contents = pack(&absent, contents)?;
+            let (bundle, also) = (bundle.clone(), also.clone());
+            let digest = bundle.digest();
+            let is_put = self.write(move |db| match put(db, &bundle, at, &contents)? {
+                true => also(db).map(|()| true),
+                false => Ok(false),
+            });
+            if is_put? {
+                return Ok(digest);
+            }
+            // A collection came between; there are few, so one of the next rounds succeeds.
+        }
+    }
+
     /// Collects in the order in which things hold each other, some rows at a time.
     pub(super) fn collect(&self, before: Timestamp) -> Result<Collected, JournalError> {
         let mut collected = self.write(move |db| collect_bundles(db, before))?;
@@ -199,7 +223,8 @@ fn collect_slice(db: &Connection, table: &str, unneeded: &str, below: i64) -> Re
 }
 
 fn collect_bundles(db: &Connection, before: Timestamp) -> Result<Collected, NotDone> {
-    let unneeded = "at < ?1 and not exists (select 1 from runs where runs.bundle = bundles.digest)";
+    let unneeded = "at < ?1 and not exists (select 1 from runs where runs.bundle = bundles.digest)
+        and not exists (select 1 from installed where installed.bundle = bundles.digest)";
     let sql = format!("delete from bundle_files where bundle in (select digest from bundles where {unneeded})");
     db.prepare_cached(&sql)?.execute([time(before)])?;
     let bundles = db

@@ -8,6 +8,7 @@ mod bundles;
 mod check;
 mod committer;
 mod glance;
+mod installed;
 mod pack;
 mod people;
 mod queue;
@@ -35,6 +36,7 @@ use self::queue::{Job, Queue};
 use crate::bundle::{Bundle, BundleError};
 use crate::error::{FindError, JournalError, OpenError};
 use crate::find::find;
+use crate::installed::{InstalledRow, Place, Problem};
 use crate::journal::{Contents, Journal};
 use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
@@ -366,15 +368,7 @@ impl Journal for SqliteJournal {
         if self.shared.read(|db| bundles::is_there(db, &digest))? {
             return Ok(digest);
         }
-        loop {
-            let absent = self.shared.read(|db| bundles::absent(db, bundle))?;
-            let contents = bundles::pack(&absent, contents)?;
-            let bundle = bundle.clone();
-            if self.shared.write(move |db| bundles::put(db, &bundle, at, &contents))? {
-                return Ok(digest);
-            }
-            // A collection came between; there are few, so one of the next rounds succeeds.
-        }
+        self.shared.put_bundle(bundle, at, contents, |_| Ok(()))
     }
 
     fn bundle(&self, digest: &Digest) -> Result<Option<Bundle>, JournalError> {
@@ -393,6 +387,44 @@ impl Journal for SqliteJournal {
 
     fn description(&self, component: &Digest) -> Result<Option<String>, JournalError> {
         self.shared.read(|db| bundles::description(db, component))
+    }
+
+    fn install(
+        &self,
+        place: &Place,
+        bundle: &Bundle,
+        component: &Digest,
+        at: Timestamp,
+        contents: &Contents<'_>,
+    ) -> Result<Digest, BundleError> {
+        let row = InstalledRow {
+            place: place.clone(),
+            bundle: bundle.digest(),
+            component: *component,
+            at,
+            problem: None,
+        };
+        self.shared
+            .put_bundle(bundle, at, contents, move |db| installed::put(db, &row))
+    }
+
+    fn note_problem(&self, place: &Place, problem: &Problem) -> Result<(), JournalError> {
+        let (place, problem) = (place.clone(), problem.clone());
+        self.shared
+            .write(move |db| installed::note_problem(db, &place, &problem))
+    }
+
+    fn uninstall(&self, place: &Place) -> Result<(), JournalError> {
+        let place = place.clone();
+        self.shared.write(move |db| installed::remove(db, &place))
+    }
+
+    fn installed_in(&self, place: &Place) -> Result<Option<InstalledRow>, JournalError> {
+        self.shared.read(|db| installed::get(db, place))
+    }
+
+    fn installed(&self) -> Result<Vec<InstalledRow>, JournalError> {
+        self.shared.read(installed::all)
     }
 
     fn collect(&self, before: Timestamp) -> Result<Collected, JournalError> {

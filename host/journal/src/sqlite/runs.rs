@@ -376,14 +376,14 @@ pub(super) fn status_from_text(text: &str) -> Option<Status> {
     all.into_iter().find(|status| status.as_str() == text)
 }
 
-fn path_to_sql(path: &Path) -> ToSqlOutput<'static> {
+pub(super) fn path_to_sql(path: &Path) -> ToSqlOutput<'static> {
     ToSqlOutput::Owned(match path.to_str() {
         Some(text) => Value::Text(text.to_owned()),
         None => Value::Blob(path.as_os_str().as_bytes().to_vec()),
     })
 }
 
-fn path_from_sql(value: ValueRef<'_>) -> Option<PathBuf> {
+pub(super) fn path_from_sql(value: ValueRef<'_>) -> Option<PathBuf> {
     match value {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(PathBuf::from(OsString::from_vec(bytes.to_vec()))),
         _ => None,

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::io;
 
-use skillhost_core::id::Digest;
-use skillhost_journal::{BundleError, BundleFile, NewRun};
+use skillhost_core::id::{Digest, SkillName};
+use skillhost_journal::{BundleError, BundleFile, InstalledRow, NewRun, Place, Problem};
 
 use crate::support::{Stage, append, at, bundle, done, entry, put_bundle, run_id};
 
@@ -15,6 +15,8 @@ stories! {
     a_description_is_kept_for_its_component,
     a_bundle_is_kept_while_a_run_needs_it,
     a_bundle_that_was_just_put_is_not_collected,
+    what_is_installed_is_the_last_bundle_that_could_be_used,
+    a_bundle_is_kept_while_it_is_installed_and_while_a_run_in_progress_has_it,
 }
 
 fn a_bundle_is_read_back_with_its_contents(stage: &Stage) {
@@ -124,4 +126,71 @@ fn a_bundle_that_was_just_put_is_not_collected(stage: &Stage) {
     let collected = stage.journal.collect(at(0)).unwrap();
     assert_eq!(collected.bundles, 0);
     assert!(stage.journal.bundle(&stage.bundle).unwrap().is_some());
+}
+
+fn place(library: &str) -> Place {
+    Place {
+        library: library.into(),
+        skill: SkillName::parse("greeter").unwrap(),
+    }
+}
+
+fn install(stage: &Stage, place: &Place, component: &str, seconds: u64) -> InstalledRow {
+    let files = [("skill.wasm", component)];
+    let contents = |_: &BundleFile| Ok(component.as_bytes().to_vec());
+    let digest = Digest::of(component.as_bytes());
+    let installed = stage
+        .journal
+        .install(place, &bundle(&files), &digest, at(seconds), &contents);
+    InstalledRow {
+        place: place.clone(),
+        bundle: installed.unwrap(),
+        component: digest,
+        at: at(seconds),
+        problem: None,
+    }
+}
+
+fn what_is_installed_is_the_last_bundle_that_could_be_used(stage: &Stage) {
+    let (here, there) = (place("/here"), place("/there"));
+    assert_eq!(stage.journal.installed_in(&here).unwrap(), None);
+    let problem = Problem {
+        code: "does_not_load".to_owned(),
+        message: "it is damaged".to_owned(),
+        hint: "build it again".to_owned(),
+    };
+    stage.journal.note_problem(&here, &problem).unwrap();
+    assert_eq!(stage.journal.installed().unwrap(), [], "nothing could be used yet");
+    let first = install(stage, &here, "first", 1);
+    let other = install(stage, &there, "other", 2);
+    stage.journal.note_problem(&here, &problem).unwrap();
+    let broken = InstalledRow {
+        problem: Some(problem),
+        ..first
+    };
+    assert_eq!(stage.journal.installed().unwrap(), [broken, other.clone()]);
+    let second = install(stage, &here, "second", 3);
+    assert_eq!(stage.journal.installed_in(&here).unwrap(), Some(second));
+    stage.journal.uninstall(&here).unwrap();
+    assert_eq!(stage.journal.installed().unwrap(), [other]);
+}
+
+fn a_bundle_is_kept_while_it_is_installed_and_while_a_run_in_progress_has_it(stage: &Stage) {
+    let here = place("/here");
+    let first = install(stage, &here, "first", 1);
+    let mut started = stage.started(1);
+    started.bundle = first.bundle;
+    stage.journal.create_run(NewRun::first(started, at(2), None)).unwrap();
+    let second = install(stage, &here, "second", 3);
+    let is_there = |row: &InstalledRow| stage.journal.bundle(&row.bundle).unwrap().is_some();
+    stage.journal.collect(at(10)).unwrap();
+    assert!(is_there(&first) && is_there(&second));
+    let third = install(stage, &here, "third", 4);
+    stage.journal.collect(at(10)).unwrap();
+    assert!(is_there(&first), "the run has it");
+    assert!(!is_there(&second), "nobody has it");
+    assert!(is_there(&third), "the next run has it");
+    stage.journal.uninstall(&here).unwrap();
+    stage.journal.collect(at(10)).unwrap();
+    assert!(!is_there(&third));
 }

@@ -127,6 +127,18 @@ create table bundle_files (
 create index bundle_files_by_blob on bundle_files (blob);                          -- for Journal::collect
 create index bundle_files_by_digest on bundle_files (digest);                      -- for Journal::collect
 
+-- The last bundle of each skill that could be used, as it was found in a folder of skills.
+create table installed (
+    library   any not null,                     -- text; a blob if it is not UTF-8
+    skill     text not null,
+    bundle    text not null references bundles,
+    component text not null,
+    at        integer not null,
+    problem   text,                             -- as JSON: why what lies there now cannot be used
+    primary key (library, skill)
+) strict, without rowid;
+create index installed_by_bundle on installed (bundle);                            -- for Journal::collect
+
 create table descriptions (
     component   text primary key,
     at          integer not null,
