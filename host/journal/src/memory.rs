@@ -21,8 +21,8 @@ use crate::error::{AppendError, FindError, JournalError};
 use crate::find::find;
 use crate::journal::{Contents, Journal};
 use crate::rows::{
-    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
-    RunningRun, Taken, Trouble, WaitRow,
+    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
+    RunRow, RunningRun, Taken, Trouble, WaitRow,
 };
 use crate::writer::{Append, RunWriter, Sink, WRITES_PILED_MAX};
 
@@ -214,7 +214,7 @@ impl Journal for MemoryJournal {
         self.change(|state| state.remove_run(run))
     }
 
-    fn prune(&self, before: Timestamp, statuses: &[Status]) -> Result<Vec<RunId>, JournalError> {
+    fn prune(&self, before: Timestamp, statuses: &[Status]) -> Result<Pruned, JournalError> {
         self.change(|state| state.prune(before, statuses))
     }
 
@@ -272,6 +272,7 @@ impl Journal for MemoryJournal {
             state
                 .bundles
                 .entry(bundle.digest())
+                .and_modify(|(_, put)| *put = at.max(*put))
                 .or_insert_with(|| (bundle.clone(), at));
         });
         Ok(bundle.digest())

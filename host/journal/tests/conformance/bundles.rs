@@ -15,6 +15,7 @@ stories! {
     a_description_is_kept_for_its_component,
     a_bundle_is_kept_while_a_run_needs_it,
     a_bundle_that_was_just_put_is_not_collected,
+    a_bundle_that_was_put_again_is_not_collected_though_it_was_there_for_long,
 }
 
 fn a_bundle_is_read_back_with_its_contents(stage: &Stage) {
@@ -124,4 +125,17 @@ fn a_bundle_that_was_just_put_is_not_collected(stage: &Stage) {
     let collected = stage.journal.collect(at(0)).unwrap();
     assert_eq!(collected.bundles, 0);
     assert!(stage.journal.bundle(&stage.bundle).unwrap().is_some());
+}
+
+fn a_bundle_that_was_put_again_is_not_collected_though_it_was_there_for_long(stage: &Stage) {
+    const HOUR: u64 = 3_600_000_000;
+    let again = put_bundle(
+        stage.journal.as_ref(),
+        &[("skill.wasm", "code"), ("SKILL.md", "words")],
+        at(2 * HOUR),
+    );
+    assert_eq!(again, stage.bundle);
+    assert_eq!(stage.journal.collect(at(HOUR)).unwrap().bundles, 0);
+    // The run that it was put for.
+    stage.create(1);
 }
