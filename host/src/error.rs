@@ -128,7 +128,11 @@ impl From<JournalError> for CliError {
                 "run_is_over",
                 Some(format!("`skillhost show {run}` shows how it ended")),
             ),
-            JournalError::NotOver { .. } => (Exit::Invalid, "run_is_not_over", None),
+            JournalError::NotOver { run, .. } => (
+                Exit::Invalid,
+                "run_is_not_over",
+                Some(format!("`skillhost cancel {run}` ends it")),
+            ),
             JournalError::Answered { run, .. } => (
                 Exit::Held,
                 "answered",

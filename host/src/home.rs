@@ -134,14 +134,24 @@ impl Home {
         self.root.join("hook.log")
     }
 
+    /// Returns where the folders of runs are.
+    pub fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
     /// Returns the folder of a run: its mount `run/`.
     pub fn run(&self, run: &RunId) -> PathBuf {
-        self.root.join("runs").join(run.as_str())
+        self.runs().join(run.as_str())
+    }
+
+    /// Returns where results are that are too long for a line of JSON.
+    pub fn results(&self) -> PathBuf {
+        self.root.join("results")
     }
 
     /// Returns where the result of a run is put when it is too long for a line of JSON.
     pub fn result(&self, run: &RunId) -> PathBuf {
-        self.root.join("results").join(format!("{run}.json"))
+        self.results().join(format!("{run}.json"))
     }
 }
 

@@ -18,6 +18,7 @@ pub mod fields;
 pub mod home;
 pub mod inbox_file;
 pub mod input;
+pub mod leftovers;
 pub mod log;
 pub mod notify;
 pub mod progress;

@@ -13,8 +13,8 @@ use crate::bundle::{Bundle, BundleError, BundleFile};
 use crate::error::{FindError, JournalError};
 use crate::installed::{InstalledRow, Place, Problem};
 use crate::rows::{
-    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
-    RunningRun, Taken, Trouble, WaitRow,
+    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
+    RunRow, RunningRun, Taken, Trouble, WaitRow,
 };
 use crate::writer::RunWriter;
 
@@ -94,9 +94,12 @@ pub trait Journal: Send + Sync + 'static {
     /// Forgets a run that is over, or that is parked and that nobody holds. What it alone needed goes with the next [`Journal::collect`].
     fn remove_run(&self, run: &RunId) -> Result<(), JournalError>;
 
-    /// Forgets runs that ended so, if their last entry was made before `before`, and returns them. Other statuses than final ones are passed over. If
-    /// storage fails after some are gone, those are returned: the next call says what is wrong.
-    fn prune(&self, before: Timestamp, statuses: &[Status]) -> Result<Vec<RunId>, JournalError>;
+    /// Forgets runs that stand so, if their last entry and all that the inbox says of them is older than `before`. They are over; or, if `statuses` names it, parked: held by
+    /// nobody, and with nothing in their mailbox. Other statuses are passed over.
+    ///
+    /// # Errors
+    /// If storage fails before any is gone. If it fails later, [`Pruned::stopped`] says so.
+    fn prune(&self, before: Timestamp, statuses: &[Status]) -> Result<Pruned, JournalError>;
 
     // Leases (rule L1): `core::lease` decides, here the decision is carried out if nothing changed in between.
 
@@ -138,7 +141,8 @@ pub trait Journal: Send + Sync + 'static {
 
     // Bundles.
 
-    /// Keeps a bundle for the runs that will be pinned to it. `contents` is asked only for what is not there yet.
+    /// Keeps a bundle for the runs that will be pinned to it. `contents` is asked only for what is not there yet. One that is there counts as put at `at`, or up to ten minutes
+    /// earlier.
     fn put_bundle(&self, bundle: &Bundle, at: Timestamp, contents: &Contents<'_>) -> Result<Digest, BundleError>;
 
     /// Returns the bundle of this digest, if it is there.

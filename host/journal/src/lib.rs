@@ -32,8 +32,8 @@ pub use installed::{InstalledRow, Place, Problem};
 pub use journal::{Contents, Journal};
 pub use memory::MemoryJournal;
 pub use rows::{
-    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
-    RunningRun, Taken, Trouble, WaitRow,
+    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
+    RunRow, RunningRun, Taken, Trouble, WaitRow,
 };
 pub use sqlite::{Glance, GlanceRow, Settings, SqliteJournal};
 pub use writer::{QUEUED_BYTES_MAX, RunWriter};

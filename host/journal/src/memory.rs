@@ -22,8 +22,8 @@ use crate::find::find;
 use crate::installed::{InstalledRow, Place, Problem};
 use crate::journal::{Contents, Journal};
 use crate::rows::{
-    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
-    RunningRun, Taken, Trouble, WaitRow,
+    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
+    RunRow, RunningRun, Taken, Trouble, WaitRow,
 };
 use crate::writer::{Append, RunWriter, Sink, WRITES_PILED_MAX};
 
@@ -229,7 +229,7 @@ impl Journal for MemoryJournal {
         self.change(|state| state.remove_run(run))
     }
 
-    fn prune(&self, before: Timestamp, statuses: &[Status]) -> Result<Vec<RunId>, JournalError> {
+    fn prune(&self, before: Timestamp, statuses: &[Status]) -> Result<Pruned, JournalError> {
         self.change(|state| state.prune(before, statuses))
     }
 

@@ -280,6 +280,15 @@ pub enum Health {
     },
 }
 
+/// What came of forgetting old runs.
+#[derive(Debug, Default)]
+pub struct Pruned {
+    /// Those that are gone.
+    pub runs: Vec<RunId>,
+    /// Why not all are that should be.
+    pub stopped: Option<JournalError>,
+}
+
 /// What a collection removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Collected {
@@ -311,6 +320,11 @@ pub(crate) fn check_copy(run: &RunId, copy: &[Record]) -> Result<(), JournalErro
 /// Returns whether a run can be forgotten: it is over, or nobody tries it any more and a person discards it.
 pub(crate) fn may_be_removed(status: Status, holder: Option<&WorkerId>) -> bool {
     status.is_final() || (status == Status::Parked && holder.is_none())
+}
+
+/// Returns whether a run that stands so may be forgotten for its age.
+pub(crate) fn may_be_pruned(status: Status) -> bool {
+    status.is_final() || status == Status::Parked
 }
 
 /// Returns how a run stands that ended so.

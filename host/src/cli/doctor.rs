@@ -22,7 +22,7 @@ use crate::exit::Exit;
 use crate::home::{open_to_others, read_regular, write_whole};
 use crate::terminal::{Table, plain_line};
 use crate::timeline::{count, duration};
-use crate::{driver, service};
+use crate::{driver, leftovers, service};
 
 /// Fewer open files than this are too few for a host that drives many runs.
 const OPEN_FILES_MIN: u64 = 1_024;
@@ -117,7 +117,8 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> Result<Report> {
             checks.push(online(config, context));
         }
     }
-    if journal.is_ok() {
+    if let Ok(journal) = &journal {
+        checks.extend(left_behind(journal, context));
         checks.extend(skills(context));
     }
     checks.push(clock(journal.as_ref().ok(), context));
@@ -249,6 +250,27 @@ fn database(journal: &SqliteJournal, context: &Context) -> Check {
             format!("`chmod 600 {shown}`"),
         ),
         Err(e) => Check::fail(NAME, &of_io(&shown, &e)),
+    }
+}
+
+/// Looks for what runs left behind that the journal does not have. That there is nothing is not worth a line.
+fn left_behind(journal: &SqliteJournal, context: &Context) -> Option<Check> {
+    const NAME: &str = "folders of runs";
+    match leftovers::find(&context.home, journal) {
+        Err(error) => Some(Check::fail(NAME, &error)),
+        Ok(left) => left.first().map(|first| {
+            let message = format!(
+                "{} of runs that the journal does not have, such as `{}`",
+                count(left.len() as u64, "leftover"),
+                context.path(first)
+            );
+            // No run is so old.
+            Check::warn(
+                NAME,
+                message,
+                "`skillhost prune --older-than 9999d` removes that, and no run",
+            )
+        }),
     }
 }
 

@@ -9,16 +9,16 @@ use serde_json::json;
 use skillhost_core::id::{RunId, WorkerId};
 use skillhost_core::machine::Status;
 use skillhost_core::time::Timestamp;
-use skillhost_journal::{Journal, Taken};
+use skillhost_journal::{Journal, RunFilter, Taken};
 
 use super::context::Context;
 use super::list::status;
 use super::report::{Envelope, Report, Rows};
 use super::since;
-use crate::driver;
 use crate::error::{CliError, Result};
 use crate::terminal;
 use crate::timeline::count;
+use crate::{driver, leftovers};
 
 /// Every status of a run that is over.
 const FINAL: [Status; 4] = [Status::Done, Status::Failed, Status::Cancelled, Status::Continued];
@@ -31,12 +31,13 @@ const BUNDLE_AGE_MIN: u64 = 3_600 * 1_000_000;
 #[command(after_help = "\
 Examples:
   skillhost prune
-  skillhost prune --older-than 7d --status done")]
+  skillhost prune --older-than 7d --status done
+  skillhost prune --older-than 90d --status parked")]
 pub struct PruneArgs {
     /// Forget runs that ended so long ago: `30d`, or before a day such as `2026-11-20`
     #[arg(long, value_name = "TIME", default_value = "30d")]
     pub older_than: String,
-    /// Forget runs that ended so only: done, failed, cancelled, continued
+    /// Forget runs that ended so only: done, failed, cancelled, continued; parked ones go only if they are named here
     #[arg(long, value_name = "STATUS")]
     pub status: Vec<String>,
 }
@@ -58,14 +59,67 @@ pub(super) fn prune(args: &PruneArgs, context: &Context) -> Result<Report> {
         [] => FINAL.to_vec(),
         words => words.iter().map(|word| status(word)).collect::<Result<_>>()?,
     };
-    if let Some(open) = statuses.iter().find(|status| !status.is_final()) {
+    let may_go = |status: &Status| status.is_final() || *status == Status::Parked;
+    if let Some(open) = statuses.iter().find(|status| !may_go(status)) {
         let message = format!("a run that is {} is not over and cannot be forgotten", open.as_str());
         return Err(CliError::invalid("run_is_not_over", message)
             .hint("`skillhost cancel RUN` ends a run; `skillhost discard RUN` forgets one that is parked"));
     }
     let journal = context.journal()?;
-    let runs = journal.prune(before, &statuses)?;
-    forgotten(journal.as_ref(), &runs, context)
+    let parked = match statuses.contains(&Status::Parked) {
+        true => parked_before(journal.as_ref(), before)?,
+        false => Vec::new(),
+    };
+    for run in &parked {
+        give_back(journal.as_ref(), run, context)?;
+    }
+    let pruned = journal.prune(before, &statuses)?;
+    let mut report = forgotten(journal.as_ref(), &pruned.runs, context)?;
+    if let Some(error) = pruned.stopped {
+        let error = CliError::from(error);
+        let message = format!("{} and then could not go on: {}", report.text, error.sentence());
+        return Err(CliError::new(error.exit, error.code, message)
+            .hint("the others are as they were; `skillhost doctor` checks the state folder"));
+    }
+    let used = parked.iter().filter(|run| !pruned.runs.contains(run)).count();
+    if used > 0 {
+        report.notes += &format!(
+            "{} left: a worker holds it, or something was told or left since; `skillhost list --status parked` shows them\n",
+            count(used as u64, "parked run")
+        );
+    }
+    let swept = sweep(journal.as_ref(), context)?;
+    if swept > 0 {
+        report.notes += &format!(
+            "removed {} of runs that the journal does not have\n",
+            count(swept, "leftover")
+        );
+    }
+    Ok(report)
+}
+
+/// Returns the runs that are parked and have no entry since.
+fn parked_before(journal: &dyn Journal, before: Timestamp) -> Result<Vec<RunId>> {
+    let parked = RunFilter {
+        status: vec![Status::Parked],
+        ..RunFilter::default()
+    };
+    let old = journal.runs(&parked)?.into_iter().filter(|row| row.updated_at < before);
+    Ok(old.map(|row| row.run).collect())
+}
+
+/// Removes what runs left behind that the journal does not have, and returns how much it was.
+fn sweep(journal: &dyn Journal, context: &Context) -> Result<u64> {
+    let mut swept = 0;
+    for path in leftovers::find(&context.home, journal)? {
+        let removed = match path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        swept += u64::from(removed.is_ok());
+        warn(&path, removed, context);
+    }
+    Ok(swept)
 }
 
 pub(super) fn discard(args: &DiscardArgs, context: &Context) -> Result<Report> {
@@ -102,16 +156,21 @@ pub(super) fn discard(args: &DiscardArgs, context: &Context) -> Result<Report> {
 
 /// Removes a run that is over, or that is parked and that nobody drives.
 fn remove(journal: &dyn Journal, run: &RunId, context: &Context) -> Result<()> {
+    give_back(journal, run, context)?;
+    Ok(journal.remove_run(run)?)
+}
+
+/// Gives the lease of a run back whose worker died, as the worker would have done.
+fn give_back(journal: &dyn Journal, run: &RunId, context: &Context) -> Result<()> {
     let lease = journal.lease(run)?;
     let is_dead = |holder: &WorkerId| !driver::is_alive(&context.home, holder);
     if lease.holder.as_ref().is_some_and(is_dead) {
-        // A parked run whose worker died is given back first, as the worker would have done.
         let nobody = WorkerId::parse("w-discard").expect("it is a worker id");
         if let Taken::At(epoch) = journal.claim(run, &nobody, &lease)? {
             journal.release(run, epoch)?;
         }
     }
-    Ok(journal.remove_run(run)?)
+    Ok(())
 }
 
 /// Returns the files that hold calls of a run which were too long to be shown on a line.

@@ -1,7 +1,7 @@
 //! What is said of runs.
 
 use crate::machine::Machine;
-use crate::run::{self, DONE, FAILED, LONG, WAITING};
+use crate::run::{self, DONE, FAILED, LONG, PARKED, WAITING};
 
 fn machine() -> Machine {
     let machine = Machine::new();
@@ -267,4 +267,60 @@ fn runs_that_are_over_are_forgotten_with_their_files() {
     insta::assert_snapshot!(all(&machine, &lines.each_ref().map(String::as_str)));
     assert!(!machine.path(&format!("home/runs/{DONE}")).exists());
     assert!(!machine.path(&format!("home/results/{DONE}.json")).exists());
+}
+
+#[test]
+fn parked_runs_are_pruned_only_if_they_are_named() {
+    let machine = machine();
+    run::parked(&machine);
+    let _ = machine.see("prune");
+    assert!(machine.see("list").contains("parked"), "it waits for a person");
+    let pruned = machine.see("prune --status parked");
+    assert!(pruned.contains("forgot 1 run\n"), "{pruned}");
+    assert!(machine.see(&format!("status {PARKED}")).contains("there is no run"));
+}
+
+#[test]
+fn what_runs_left_behind_that_are_gone_is_told_by_doctor_and_removed_by_prune() {
+    const GONE: &str = "01kgoneaaaaaaaaaaaaaaaaaa9";
+    const JUST_MADE: &str = "01kmadeaaaaaaaaaaaaaaaaaa9";
+    let machine = machine();
+    let days_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 86_400);
+    let put = |path: &str| {
+        machine.put(path, "{}");
+        let path = machine.path(path);
+        for path in [path.as_path(), path.parent().unwrap()] {
+            std::fs::File::open(path).unwrap().set_modified(days_ago).unwrap();
+        }
+    };
+    let kept = [
+        format!("home/runs/{DONE}/report.md"),
+        format!("home/results/{DONE}.json"),
+        "home/runs/notes/of mine.md".to_owned(),
+    ];
+    let gone = [
+        format!("home/runs/{GONE}/report.md"),
+        format!("home/results/{GONE}.json"),
+        format!("home/results/{GONE}-3.json"),
+    ];
+    kept.iter().chain(&gone).for_each(|path| put(path));
+    machine.put(&format!("home/runs/{JUST_MADE}/report.md"), "");
+    let told = machine.see("doctor");
+    assert!(
+        told.contains("3 leftovers of runs that the journal does not have")
+            && told.contains("prune --older-than 9999d"),
+        "{told}"
+    );
+    let pruned = machine.see("prune --older-than 9999d");
+    assert!(
+        pruned.contains("forgot 0 runs") && pruned.contains("removed 3 leftovers"),
+        "{pruned}"
+    );
+    for path in &gone {
+        assert!(!machine.path(path).exists(), "{path}");
+    }
+    for path in kept.iter().chain([&format!("home/runs/{JUST_MADE}/report.md")]) {
+        assert!(machine.path(path).exists(), "{path}");
+    }
+    assert!(!machine.see("doctor").contains("leftover"));
 }

@@ -13,8 +13,8 @@ use crate::bundle::Bundle;
 use crate::error::{AppendError, JournalError};
 use crate::installed::{InstalledRow, Place};
 use crate::rows::{
-    Collected, Created, DueRun, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
-    RunningRun, Taken, Trouble, WaitRow, asked_by, check_asked, check_copy, may_be_removed, status_of,
+    Collected, Created, DueRun, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter, RunRow,
+    RunningRun, Taken, Trouble, WaitRow, asked_by, check_asked, check_copy, may_be_pruned, may_be_removed, status_of,
 };
 use crate::writer::Append;
 
@@ -200,16 +200,25 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn prune(&mut self, before: Timestamp, statuses: &[Status]) -> Result<Vec<RunId>, JournalError> {
-        let ended = self.runs.iter().filter(|(_, run)| {
-            let last = run.records.last().expect("a run has its first entry");
-            run.status.is_final() && statuses.contains(&run.status) && last.at < before
+    pub(super) fn prune(&mut self, before: Timestamp, statuses: &[Status]) -> Result<Pruned, JournalError> {
+        let mut told: BTreeMap<&RunId, Timestamp> = BTreeMap::new();
+        for row in self.inbox.values() {
+            let newest = told.entry(&row.run).or_default();
+            *newest = row.at.max(*newest);
+        }
+        let old = self.runs.iter().filter(|(run, row)| {
+            let last = row.records.last().expect("a run has its first entry").at;
+            let is_unused = row.status.is_final() || (row.lease.holder.is_none() && row.mail.is_empty());
+            statuses.contains(&row.status)
+                && may_be_pruned(row.status)
+                && is_unused
+                && last.max(told.get(run).copied().unwrap_or_default()) < before
         });
-        let ended: Vec<RunId> = ended.map(|(run, _)| run.clone()).collect();
-        for run in &ended {
+        let runs: Vec<RunId> = old.map(|(run, _)| run.clone()).collect();
+        for run in &runs {
             self.remove_run(run)?;
         }
-        Ok(ended)
+        Ok(Pruned { runs, stopped: None })
     }
 
     pub(super) fn claim(&mut self, run: &RunId, worker: &WorkerId, seen: &Lease) -> Result<Taken, JournalError> {
@@ -336,6 +345,7 @@ impl State {
         self.blobs.extend(contents);
         self.bundles
             .entry(bundle.digest())
+            .and_modify(|(_, put)| *put = at.max(*put))
             .or_insert_with(|| (bundle.clone(), at));
     }
 

@@ -6,7 +6,7 @@ use skillhost_core::time::Timestamp;
 
 use super::apply::{count, put_blob, time};
 use super::pack::{Content, content_of, expand};
-use super::runs::parse;
+use super::runs::{parse, stamp};
 use super::{NotDone, Shared};
 use crate::bundle::{Bundle, BundleError, BundleFile, read};
 use crate::error::JournalError;
@@ -20,6 +20,21 @@ pub(super) fn is_there(db: &Connection, digest: &Digest) -> Result<bool, NotDone
     Ok(db
         .prepare_cached("select 1 from bundles where digest = ?")?
         .exists([digest.to_string()])?)
+}
+
+/// Says that a bundle which was put long ago is wanted again, if it is still there.
+pub(super) fn refresh(db: &Connection, digest: &Digest, at: Timestamp) -> Result<bool, NotDone> {
+    let sql = "update bundles set at = max(at, ?2) where digest = ?1";
+    Ok(db.prepare_cached(sql)?.execute(params![digest.to_string(), time(at)])? > 0)
+}
+
+/// Returns when a bundle was put or wanted last, if it is there.
+pub(super) fn put_at(db: &Connection, digest: &Digest) -> Result<Option<Timestamp>, NotDone> {
+    let sql = "select at from bundles where digest = ?";
+    let at = db
+        .prepare_cached(sql)?
+        .query_row([digest.to_string()], |row| row.get(0));
+    Ok(at.optional()?.map(stamp))
 }
 
 /// Returns the files whose contents are not there, each content once.

@@ -39,8 +39,8 @@ use crate::find::find;
 use crate::installed::{InstalledRow, Place, Problem};
 use crate::journal::{Contents, Journal};
 use crate::rows::{
-    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, RunFilter, RunRow,
-    RunningRun, Taken, Trouble, WaitRow,
+    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
+    RunRow, RunningRun, Taken, Trouble, WaitRow,
 };
 use crate::writer::{RunWriter, Sink};
 
@@ -49,6 +49,9 @@ const READERS_KEPT_MAX: usize = 4;
 
 /// The most runs that one transaction removes, so that it does not keep other processes waiting for long (rule J6).
 const REMOVED_AT_ONCE_MAX: usize = 20;
+
+/// A bundle that was put longer ago is put anew. Not each time, as that would cost every launch a commit.
+const REFRESHED_AFTER: Duration = Duration::from_secs(600);
 
 /// What can be set about a journal.
 #[derive(Clone, Debug)]
@@ -302,18 +305,22 @@ impl Journal for SqliteJournal {
         self.shared.write(move |db| runs::remove(db, &run))
     }
 
-    fn prune(&self, before: Timestamp, statuses: &[Status]) -> Result<Vec<RunId>, JournalError> {
-        let ended = self.shared.read(|db| runs::ended_before(db, before, statuses))?;
-        let mut removed = Vec::new();
-        for some in ended.chunks(REMOVED_AT_ONCE_MAX) {
-            let some = some.to_vec();
-            match self.shared.write(move |db| runs::remove_all(db, &some)) {
-                Ok(gone) => removed.extend(gone),
-                Err(error) if removed.is_empty() => return Err(error),
-                Err(_) => break,
+    fn prune(&self, before: Timestamp, statuses: &[Status]) -> Result<Pruned, JournalError> {
+        let which = Arc::new(runs::Prunable::new(before, statuses));
+        let old = self.shared.read(|db| which.all(db))?;
+        let mut pruned = Pruned::default();
+        for some in old.chunks(REMOVED_AT_ONCE_MAX) {
+            let (some, which) = (some.to_vec(), Arc::clone(&which));
+            match self.shared.write(move |db| which.remove(db, &some)) {
+                Ok(gone) => pruned.runs.extend(gone),
+                Err(error) if pruned.runs.is_empty() => return Err(error),
+                Err(error) => {
+                    pruned.stopped = Some(error);
+                    break;
+                }
             }
         }
-        Ok(removed)
+        Ok(pruned)
     }
 
     fn lease(&self, run: &RunId) -> Result<Lease, JournalError> {
@@ -365,8 +372,11 @@ impl Journal for SqliteJournal {
 
     fn put_bundle(&self, bundle: &Bundle, at: Timestamp, contents: &Contents<'_>) -> Result<Digest, BundleError> {
         let digest = bundle.digest();
-        if self.shared.read(|db| bundles::is_there(db, &digest))? {
-            return Ok(digest);
+        match self.shared.read(|db| bundles::put_at(db, &digest))? {
+            Some(put) if at.since(put) < REFRESHED_AFTER => return Ok(digest),
+            // A collection may come between this and the run that needs it.
+            Some(_) if self.shared.write(move |db| bundles::refresh(db, &digest, at))? => return Ok(digest),
+            _ => {}
         }
         self.shared.put_bundle(bundle, at, contents, |_| Ok(()))
     }

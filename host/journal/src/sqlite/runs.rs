@@ -16,7 +16,9 @@ use super::NotDone;
 use super::apply::{insert_entry, time};
 use super::pack::{EntryRow, pack_entry};
 use crate::error::JournalError;
-use crate::rows::{Created, NewRun, RunFilter, RunRow, RunningRun, Taken, Trouble, check_copy, may_be_removed};
+use crate::rows::{
+    Created, NewRun, RunFilter, RunRow, RunningRun, Taken, Trouble, check_copy, may_be_pruned, may_be_removed,
+};
 
 /// A run to be made, in the form of its rows.
 pub(super) struct Prepared {
@@ -266,33 +268,51 @@ pub(super) fn remove(db: &Connection, run: &RunId) -> Result<(), NotDone> {
     Ok(())
 }
 
-/// Returns runs that ended so, and whose last entry is older than `before`.
-pub(super) fn ended_before(db: &Connection, before: Timestamp, statuses: &[Status]) -> Result<Vec<RunId>, NotDone> {
-    let statuses = statuses.iter().filter(|status| status.is_final());
-    let statuses: Vec<&str> = statuses.map(|status| status.as_str()).collect();
-    let statuses = serde_json::to_string(&statuses).expect("words serialise");
-    let sql = "select id from runs where status in (select value from json_each(?))
-        and (select at from entries where entries.run = key order by seq desc limit 1) < ? order by id";
-    let mut find = db.prepare_cached(sql)?;
-    let mut rows = find.query(params![statuses, time(before)])?;
-    let mut ended = Vec::new();
-    while let Some(row) = rows.next()? {
-        ended.push(parse("a run", RunId::parse(&row.get::<_, String>(0)?))?);
-    }
-    Ok(ended)
+/// Which runs are forgotten for their age.
+pub(super) struct Prunable {
+    before: i64,
+    /// As JSON.
+    statuses: String,
 }
 
-/// Removes runs, and returns those that were still there.
-pub(super) fn remove_all(db: &Connection, runs: &[RunId]) -> Result<Vec<RunId>, NotDone> {
-    let mut removed = Vec::new();
-    for run in runs {
-        match remove(db, run) {
-            Ok(()) => removed.push(run.clone()),
-            Err(NotDone::Journal(JournalError::UnknownRun { .. })) => {}
-            Err(error) => return Err(error),
+impl Prunable {
+    const SQL: &str = "select id from runs where status in (select value from json_each(?1))
+        and (select at from entries where entries.run = key order by seq desc limit 1) < ?2
+        and not exists (select 1 from inbox where inbox.run = key and at >= ?2)
+        and (status <> 'parked' or (holder is null and not exists (select 1 from mail where mail.run = key)))";
+
+    pub(super) fn new(before: Timestamp, statuses: &[Status]) -> Self {
+        let statuses = statuses.iter().filter(|status| may_be_pruned(**status));
+        let statuses: Vec<&str> = statuses.map(|status| status.as_str()).collect();
+        Self {
+            before: time(before),
+            statuses: serde_json::to_string(&statuses).expect("words serialise"),
         }
     }
-    Ok(removed)
+
+    /// Returns all of them.
+    pub(super) fn all(&self, db: &Connection) -> Result<Vec<RunId>, NotDone> {
+        let mut find = db.prepare_cached(&format!("{} order by id", Self::SQL))?;
+        let mut rows = find.query(params![self.statuses, self.before])?;
+        let mut old = Vec::new();
+        while let Some(row) = rows.next()? {
+            old.push(parse("a run", RunId::parse(&row.get::<_, String>(0)?))?);
+        }
+        Ok(old)
+    }
+
+    /// Removes those of `runs` that still are, and returns them: somebody may go on with one that is parked.
+    pub(super) fn remove(&self, db: &Connection, runs: &[RunId]) -> Result<Vec<RunId>, NotDone> {
+        let mut look = db.prepare_cached(&format!("{} and id = ?3", Self::SQL))?;
+        let mut removed = Vec::new();
+        for run in runs {
+            if look.exists(params![self.statuses, self.before, run.as_str()])? {
+                remove(db, run)?;
+                removed.push(run.clone());
+            }
+        }
+        Ok(removed)
+    }
 }
 
 pub(super) fn lease(db: &Connection, run: &RunId) -> Result<Lease, NotDone> {

@@ -17,6 +17,7 @@ stories! {
     a_bundle_that_was_just_put_is_not_collected,
     what_is_installed_is_the_last_bundle_that_could_be_used,
     a_bundle_is_kept_while_it_is_installed_and_while_a_run_in_progress_has_it,
+    a_bundle_that_was_put_again_is_not_collected_though_it_was_there_for_long,
 }
 
 fn a_bundle_is_read_back_with_its_contents(stage: &Stage) {
@@ -193,4 +194,17 @@ fn a_bundle_is_kept_while_it_is_installed_and_while_a_run_in_progress_has_it(sta
     stage.journal.uninstall(&here).unwrap();
     stage.journal.collect(at(10)).unwrap();
     assert!(!is_there(&third));
+}
+
+fn a_bundle_that_was_put_again_is_not_collected_though_it_was_there_for_long(stage: &Stage) {
+    const HOUR: u64 = 3_600_000_000;
+    let again = put_bundle(
+        stage.journal.as_ref(),
+        &[("skill.wasm", "code"), ("SKILL.md", "words")],
+        at(2 * HOUR),
+    );
+    assert_eq!(again, stage.bundle);
+    assert_eq!(stage.journal.collect(at(HOUR)).unwrap().bundles, 0);
+    // The run that it was put for.
+    stage.create(1);
 }

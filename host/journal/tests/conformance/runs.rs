@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use skillhost_core::entry::{Entry, How, Parent, Retried, Why};
 use skillhost_core::id::{Digest, LaunchId, Number, RunId, Seq, SignalName, SkillName};
 use skillhost_core::machine::{Command, Level, Line, Local, Status, Wait, Write};
-use skillhost_journal::{Created, FindError, InboxFilter, JournalError, NewRun, RunFilter};
+use skillhost_journal::{Created, FindError, InboxFilter, JournalError, NewRun, RunFilter, Trouble};
 
 use crate::support::{Stage, append, at, called, done, entry, finished, json, record, returned, run_id};
 
@@ -26,6 +26,7 @@ stories! {
     a_run_that_is_over_can_be_forgotten_and_one_that_is_not_cannot,
     the_launch_of_a_forgotten_run_falls_back_to_the_run_before,
     runs_that_ended_long_ago_are_forgotten_together,
+    parked_runs_are_forgotten_for_their_age_only_if_that_is_asked_for_and_nobody_uses_them,
 }
 
 fn a_new_run_has_its_row_its_launch_and_its_first_entry(stage: &Stage) {
@@ -385,10 +386,40 @@ fn runs_that_ended_long_ago_are_forgotten_together(stage: &Stage) {
     append(&mut recent, [entry(1, called(0, json("1"))), entry(2, done())]).unwrap();
 
     let statuses = [Status::Done, Status::Failed, Status::Waiting];
-    assert_eq!(stage.journal.prune(at(1_001), &statuses).unwrap(), []);
-    let pruned = stage.journal.prune(at(1_002), &statuses).unwrap();
+    assert_eq!(stage.journal.prune(at(1_001), &statuses).unwrap().runs, []);
+    let pruned = stage.journal.prune(at(1_002), &statuses).unwrap().runs;
     assert_eq!(pruned, (1..=LONG_AGO).map(run_id).collect::<Vec<_>>());
     let left = names(stage, &RunFilter::default());
     assert_eq!(left, [run_id(53), run_id(52), run_id(51)]);
-    assert_eq!(stage.journal.prune(at(1_002), &statuses).unwrap(), []);
+    assert_eq!(stage.journal.prune(at(1_002), &statuses).unwrap().runs, []);
+}
+
+fn parked_runs_are_forgotten_for_their_age_only_if_that_is_asked_for_and_nobody_uses_them(stage: &Stage) {
+    let park = |n| {
+        let run = stage.create(n);
+        let epoch = stage.claim(&run, "worker");
+        let trouble = Trouble {
+            code: "no_key".to_owned(),
+            message: "no key".to_owned(),
+            hint: None,
+            at: at(n),
+            attempts: 1,
+        };
+        stage.journal.park(&run, epoch, &trouble).unwrap();
+        stage.journal.release(&run, epoch).unwrap();
+        run
+    };
+    let old = park(1);
+    let held = park(2);
+    stage.claim(&held, "worker");
+    let told = park(3);
+    let go = Command::Cancel { reason: None };
+    stage.journal.post_mail(&told, at(4), &go).unwrap();
+    let parked_lately = park(500);
+    let pruned = |statuses: &[Status]| stage.journal.prune(at(400), statuses).unwrap().runs;
+    assert_eq!(pruned(&[Status::Done, Status::Failed, Status::Cancelled]), []);
+    assert_eq!(pruned(&[Status::Parked, Status::Running]), [old]);
+    for left in [held, told, parked_lately] {
+        assert_eq!(stage.journal.run(&left).unwrap().status, Status::Parked);
+    }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::executor::block_on;
 use skillhost_core::id::{Epoch, Seq};
-use skillhost_core::machine::Command;
+use skillhost_core::machine::{Command, Status};
 use skillhost_core::payload::Payload;
-use skillhost_journal::{AppendError, Health, Journal, JournalError, Settings, SqliteJournal, Taken};
+use skillhost_journal::{AppendError, Health, Journal, JournalError, RunFilter, Settings, SqliteJournal, Taken};
 
 use crate::support::{Stage, append, at, called, done, entry, json, put_bundle, returned, run_id, worker};
 use crate::{database, open_again, shell};
@@ -239,4 +239,28 @@ fn put_bundles_survive_a_second_process_putting_the_same() {
     });
     assert_eq!(digests[0], digests[1]);
     assert_eq!(stage.journal.bundle(&digests[0]).unwrap().unwrap().files().len(), 2);
+}
+
+#[test]
+fn pruning_that_storage_stops_half_way_says_what_is_gone_and_why_the_rest_is_not() {
+    const RUNS: u64 = 45;
+    let stage = Stage::sqlite();
+    for n in 1..=RUNS {
+        append(&mut stage.run(n).1, [entry(1, done())]).unwrap();
+    }
+    shell(&database(&stage))
+        .execute_batch(&format!(
+            "create trigger guard before delete on runs when old.id = '{}' begin select raise(abort, 'not this one'); end",
+            run_id(30)
+        ))
+        .unwrap();
+    let pruned = stage.journal.prune(at(1_000_000), &[Status::Done]).unwrap();
+    assert_eq!(pruned.runs.len(), 20, "the first transaction's");
+    let stopped = pruned.stopped.unwrap();
+    let JournalError::Storage { source, .. } = &stopped else {
+        panic!("{stopped}")
+    };
+    assert!(source.to_string().contains("not this one"), "{source}");
+    let left = stage.journal.runs(&RunFilter::default()).unwrap();
+    assert_eq!(left.len(), 25, "of the second, none");
 }
