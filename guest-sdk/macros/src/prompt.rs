@@ -31,7 +31,9 @@ impl Parse for Arguments {
         })?;
         let mut variables = Vec::new();
         if !input.is_empty() {
-            input.parse::<Token![,]>()?;
+            input.parse::<Token![,]>().map_err(|error| {
+                Error::new(error.span(), "expected `,` between the prompt's name and its variables")
+            })?;
             let given: Punctuated<Variable, Token![,]> = input.parse_terminated(Variable::parse, Token![,])?;
             variables.extend(given);
         }
@@ -41,7 +43,12 @@ impl Parse for Arguments {
 
 impl Parse for Variable {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let name: Ident = input.parse()?;
+        let name: Ident = input.parse().map_err(|error| {
+            Error::new(
+                error.span(),
+                "expected a variable of the prompt and its value, such as `name = input.name`",
+            )
+        })?;
         // `name` alone is `name = name`, as in a struct.
         let value = if input.peek(Token![=]) {
             input.parse::<Token![=]>()?;
@@ -212,6 +219,23 @@ mod tests {
                 error.to_string().starts_with("the name of a prompt is that of a file"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_no_variable_shows_an_example() {
+        for (arguments, expected) in [
+            (
+                quote!("greeting", 5),
+                "expected a variable of the prompt and its value, such as `name = input.name`",
+            ),
+            (
+                quote!("greeting" name = 5),
+                "expected `,` between the prompt's name and its variables",
+            ),
+        ] {
+            let error = expand(arguments).expect_err("it is refused");
+            assert_eq!(error.to_string(), expected);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::parse::{Parse, ParseStream};
+use syn::parse::{Parse, ParseBuffer, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
 use syn::{Error, Expr, ExprLit, FnArg, Ident, ItemFn, Lit, LitStr, Meta, Result, ReturnType, Token, Type};
@@ -170,6 +170,9 @@ pub(crate) fn documentation(function: &ItemFn) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
+/// What may stand there.
+const KNOWN: &str = "`name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`";
+
 /// What stands in the brackets of `#[skill(..)]`.
 #[derive(Default)]
 struct Arguments {
@@ -191,7 +194,9 @@ impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let mut arguments = Self::default();
         while !input.is_empty() {
-            let word: Ident = input.parse()?;
+            let word: Ident = input
+                .parse()
+                .map_err(|error| Error::new(error.span(), format!("expected one of {KNOWN}")))?;
             match word.to_string().as_str() {
                 "name" => arguments.name = Some(text(input)?),
                 "version" => arguments.version = Some(text(input)?),
@@ -202,9 +207,7 @@ impl Parse for Arguments {
                 _ => {
                     return Err(Error::new(
                         word.span(),
-                        format!(
-                            "`#[skill]` knows no `{word}`; it knows `name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`"
-                        ),
+                        format!("`#[skill]` knows no `{word}`; it knows {KNOWN}"),
                     ));
                 }
             }
@@ -218,14 +221,24 @@ impl Parse for Arguments {
 
 /// `= ".."`
 fn text(input: ParseStream<'_>) -> Result<LitStr> {
-    input.parse::<Token![=]>()?;
-    input.parse()
+    let wrong = |error: Error| Error::new(error.span(), "expected a text: `= \"..\"`");
+    input.parse::<Token![=]>().map_err(wrong)?;
+    input.parse().map_err(wrong)
+}
+
+/// Returns what stands in parentheses after a word; without them, `example` shows what belongs there.
+fn in_parentheses<'a>(input: ParseStream<'a>, example: &str) -> Result<ParseBuffer<'a>> {
+    fn content(input: ParseStream<'_>) -> Result<ParseBuffer<'_>> {
+        let content;
+        syn::parenthesized!(content in input);
+        Ok(content)
+    }
+    content(input).map_err(|error| Error::new(error.span(), format!("expected parentheses: `{example}`")))
 }
 
 /// `(web_search, tools, schema)`
 fn needs(input: ParseStream<'_>) -> Result<Vec<&'static str>> {
-    let content;
-    syn::parenthesized!(content in input);
+    let content = in_parentheses(input, "needs(web_search)")?;
     let words: Punctuated<Ident, Token![,]> = content.parse_terminated(Ident::parse, Token![,])?;
     let need = |word: Ident| match word.to_string().as_str() {
         "web_search" => Ok("web-search"),
@@ -241,9 +254,17 @@ fn needs(input: ParseStream<'_>) -> Result<Vec<&'static str>> {
 
 /// `("project", read, reason = "..")`; only files have an access.
 fn request(input: ParseStream<'_>, word: &Ident, capability: &'static str) -> Result<Request> {
-    let content;
-    syn::parenthesized!(content in input);
-    let target: LitStr = content.parse()?;
+    let example = match capability {
+        "files" => "files(\"project\", read, reason = \"..\")",
+        _ => "process(\"cargo\", reason = \"..\")",
+    };
+    let content = in_parentheses(input, example)?;
+    let target: LitStr = content.parse().map_err(|error| {
+        Error::new(
+            error.span(),
+            format!("expected what is asked for, as a text: `{example}`"),
+        )
+    })?;
     let mut access = None;
     let mut reason = None;
     while content.parse::<Option<Token![,]>>()?.is_some() && !content.is_empty() {
@@ -371,6 +392,29 @@ mod tests {
             of_arguments(quote!(process("cargo", read))),
             "`process` knows no `read`; it knows `reason = \"..\"`"
         );
+    }
+
+    #[test]
+    fn what_is_not_well_formed_is_shown_how_it_would_be() {
+        for (arguments, expected) in [
+            (
+                quote!("greeter"),
+                "expected one of `name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`",
+            ),
+            (quote!(name), "expected a text: `= \"..\"`"),
+            (quote!(summary = 5), "expected a text: `= \"..\"`"),
+            (quote!(needs = "tools"), "expected parentheses: `needs(web_search)`"),
+            (
+                quote!(files = "project"),
+                "expected parentheses: `files(\"project\", read, reason = \"..\")`",
+            ),
+            (
+                quote!(process(cargo)),
+                "expected what is asked for, as a text: `process(\"cargo\", reason = \"..\")`",
+            ),
+        ] {
+            assert_eq!(of_arguments(arguments), expected);
+        }
     }
 
     #[test]
