@@ -216,9 +216,9 @@ thread_local! {
 
 /// Makes the calls of `work` even after the run was cancelled, within the grace period that the host gives.
 ///
-/// ```no_run
+/// ```
 /// # use skillhost_sdk::prelude::*;
-/// # async fn write() -> Result<String> { Ok(String::new()) }
+/// # async fn write() -> Result<String> { Err(Failure::new(code::CANCELLED, "the run was cancelled")) }
 /// # async fn example() -> Result<String> {
 /// match write().await {
 ///     Ok(report) => Ok(report),
@@ -228,6 +228,8 @@ thread_local! {
 ///     }
 /// }
 /// # }
+/// # let failed = skillhost_sdk::example::run(async { Ok(example().await) });
+/// # assert!(failed.unwrap_err().is_cancelled());
 /// ```
 pub fn cleanup<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let mut work = Box::pin(work);

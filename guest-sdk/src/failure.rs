@@ -42,7 +42,7 @@ struct Parts {
 /// | [`continue_as`](crate::continue_as) | `invalid` |
 /// | anything else with `?` | `json` of `serde_json`, else `error` |
 ///
-/// ```no_run
+/// ```
 /// # use skillhost_sdk::prelude::*;
 /// # async fn example() -> Result<String> {
 /// match files::run().read_text("notes.md").await {
@@ -51,6 +51,7 @@ struct Parts {
 ///     Err(failure) => Err(failure.context("the notes")),
 /// }
 /// # }
+/// # assert_eq!(skillhost_sdk::example::run(example()), "");
 /// ```
 pub mod code {
     /// The run was cancelled.
@@ -104,8 +105,9 @@ impl Failure {
 
     /// Makes it one that nothing mends: where a failure is otherwise tried again or told to a model, this one is passed on at once.
     ///
-    /// ```no_run
+    /// ```
     /// # use skillhost_sdk::prelude::*;
+    /// # use skillhost_sdk::example;
     /// #[tool("Books the room")]
     /// async fn book(room: String) -> Result<()> {
     ///     if room == "the roof" {
@@ -113,6 +115,13 @@ impl Failure {
     ///     }
     ///     inbox::post(format!("Book {room}")).await
     /// }
+    /// # async fn example() -> Result<()> {
+    /// # example::model_says([r#"book({"room": "the roof"})"#]);
+    /// # let failure = Agent::haiku("").tools(book).ask("Book the roof").text().await.unwrap_err();
+    /// # assert_eq!(failure.code(), "refused");
+    /// # Ok(())
+    /// # }
+    /// # example::run(example());
     /// ```
     #[must_use]
     pub fn fatal(mut self) -> Self {

@@ -1,6 +1,8 @@
-//! A host for this crate's own tests: it answers as scripted, in the order that a test chooses, and notes every call.
+//! A host for this crate's own tests and for the examples of its documentation: it answers as scripted, in the order that a test chooses, and notes every call.
 //!
 //! The modules have the names and signatures of the world's. Start with [`World`] and [`host`].
+
+#![allow(dead_code, reason = "the examples need less of it than the tests")]
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -53,7 +55,7 @@ pub(crate) enum State {
 
 impl World {
     /// Answers every model call with its own last words, and delivers in the order started.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             calls: Vec::new(),
             next: Box::new(|open| open[0].number),

@@ -3,16 +3,19 @@
 //! `run/` is the run's own folder, which may be written and stays when the run ends; `skill/` holds what the skill was installed with. Others
 //! are asked for in `#[skill(files("name", read, reason = ".."))]` and granted by the user. Paths are relative to their mount.
 //!
-//! ```no_run
+//! ```
 //! # use skillhost_sdk::prelude::*;
 //! # async fn example() -> Result<()> {
+//! # skillhost_sdk::example::file("notes/today.md", "Rest.");
 //! let notes = files::mount("notes")?.read_text("today.md").await?;
 //! files::run().write("report.md", &notes).await?;
+//! assert_eq!(files::run().glob("**/*.md").await?, ["report.md"]);
 //! # Ok(())
 //! # }
+//! # skillhost_sdk::example::run(example());
 //! ```
 //!
-//! What is not there fails with `not-found`, what was not granted with `denied`, more than 8 MiB at once with `too-large` ([`code`](crate::code)):
+//! What is not there fails with `not-found`, what was not granted with `denied`, more than 8 MiB at once with `too-large` ([`code`]):
 //!
 //! ```no_run
 //! # use skillhost_sdk::prelude::*;

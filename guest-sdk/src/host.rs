@@ -1,9 +1,10 @@
-//! The one place where the SDK meets the host: the world's functions, or in this crate's own tests a fake that answers as scripted.
+//! The one place where the SDK meets the host: the world's functions, or, where there is no host because nothing here is WebAssembly, a fake that answers as
+//! tests and examples script it.
 //!
 //! Types are always the world's own; only functions and resources are exchanged.
 
-#[cfg(not(test))]
+#[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::skillhost::skill::{clock, files, inbox, log, model, random, run, signals, tasks};
 
-#[cfg(test)]
+#[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::fake::{clock, files, inbox, log, model, random, run, signals, tasks};

@@ -13,13 +13,14 @@ const TITLE_BYTES_MAX: usize = 200;
 
 /// Posts a message, exactly once also after a crash. The title becomes one line, and is cut off after 200 bytes.
 ///
-/// ```no_run
+/// ```
 /// # use skillhost_sdk::prelude::*;
 /// # async fn example() -> Result<()> {
 /// // Fails with `invalid` if the body is longer than 64 KiB.
 /// inbox::post("The report is ready").body("It has 12 findings.").attach("report.md").await?;
 /// # Ok(())
 /// # }
+/// # skillhost_sdk::example::run(example());
 /// ```
 pub fn post(title: impl AsRef<str>) -> Post {
     Post {

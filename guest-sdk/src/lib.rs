@@ -24,10 +24,17 @@
 //! }
 //! ```
 //!
-//! - [`macro@skill`] makes a function a skill, [`macro@data`] a type its input or output, [`prompt!`] takes a text from `prompts/`.
-//! - [`model`], [`files`], [`inbox`], [`signals`], [`clock`], [`random`], [`run`], [`log`] are what the host offers.
-//! - [`map`], [`join_all`], [`join!`], [`first`], [`either`], [`timeout`] do several things at once, [`cleanup`] tidies up after a cancellation.
-//! - [`Failure`] is what goes wrong.
+//! | to | |
+//! |---|---|
+//! | be a skill | [`macro@skill`] on the function, [`macro@data`] on its types, [`prompt!`] for texts of `prompts/` |
+//! | ask a model | [`model`]; with tools, an [`Agent`] of [`macro@tool`]s |
+//! | use what the host offers | [`files`], [`inbox`], [`signals`] (events, and [`ask`](signals::ask) for people), [`clock`], [`random`], [`run`], [`log`] |
+//! | do several things | [`map`] over many, [`join!`] and [`join_all`], [`first`] and [`either`], [`timeout`], [`Tasks`] that depend on each other |
+//! | survive what goes wrong | [`Failure`] and its [`code`]s, `attempts` and `timeout` of every call, [`saga`] to undo, [`cleanup`] after a cancellation |
+//! | go on for ever | [`continue_as`] in a new run |
+//!
+//! A call is made when it is awaited, and can say a `label` for the timeline, a `timeout`, how many `attempts`, and for development whether its answer is never reused
+//! (`fresh`) or always (`pure`). What is printed, logged or panicked with is in `skillhost logs`. [`examples`] has skills, whole.
 //!
 //! A type that is not `#[data]` cannot cross the boundary:
 //!
@@ -55,9 +62,13 @@ pub mod clock;
 mod continuing;
 #[doc(hidden)]
 pub mod describe;
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+pub mod example;
+pub mod examples;
 mod executor;
 mod failure;
-#[cfg(test)]
+#[cfg(not(target_family = "wasm"))]
 mod fake;
 pub mod files;
 mod host;
@@ -67,8 +78,6 @@ mod map;
 pub mod model;
 mod prompt;
 pub mod random;
-// In this crate's tests calls are the fake host's.
-#[cfg(not(test))]
 pub mod raw;
 pub mod run;
 mod saga;
@@ -102,6 +111,7 @@ pub fn json(value: &(impl serde::Serialize + ?Sized)) -> String {
 pub mod prelude {
     pub use crate::agent::OnLimit::{Fail, Summarise};
     pub use crate::clock::{days, hours, mins, now, secs, sleep, sleep_until, tomorrow_at};
+    pub use crate::files::Path;
     pub use crate::log::progress;
     pub use crate::signals::ask;
     pub use crate::{
@@ -120,6 +130,10 @@ pub mod __private {
     pub use futures::join;
 
     /// A result, for the macros: they have its whole type and want the value's.
+    #[diagnostic::on_unimplemented(
+        message = "a tool returns a `Result` of what the model is told, not `{Self}`",
+        note = "write `-> Result<String>`, or `-> Result<Answer>` with `#[data]` above `Answer`"
+    )]
     pub trait Fallible {
         /// What it is if nothing failed.
         type Value;

@@ -1,6 +1,6 @@
 //! Tells whoever watches the run. What a skill prints and what it panics with go to the same log.
 //!
-//! ```no_run
+//! ```
 //! # use skillhost_sdk::prelude::*;
 //! # let (done, total) = (3, 8);
 //! log::info!("read {done} files");

@@ -11,15 +11,22 @@ use crate::log;
 
 /// Does `work` for every item, at most `limit` at a time. One that fails does not stop the others.
 ///
-/// ```no_run
+/// ```
 /// # use skillhost_sdk::prelude::*;
-/// # async fn example(parts: Vec<String>) -> Result<()> {
-/// let (found, missed) = map(parts, 8, async |part: String| model::sonnet(&part).label(&part).text().await)
-///     .progress("parts")
-///     .await
-///     .split();
+/// # async fn example() -> Result<()> {
+/// let parts = ["rivers", "lakes", "seas"];
+/// let (found, missed) = map(parts, 8, async |part: &str| match part {
+///     "seas" => Err(Failure::new("salty", "no seas")),
+///     part => model::sonnet(part).label(part).text().await,
+/// })
+/// .progress("parts")
+/// .await
+/// .split();
+/// assert_eq!(found, ["rivers", "lakes"]);
+/// assert_eq!((missed[0].index, missed[0].failure.code()), (2, "salty"));
 /// # Ok(())
 /// # }
+/// # skillhost_sdk::example::run(example());
 /// ```
 pub fn map<'a, I, T, F>(items: I, limit: usize, work: F) -> Map<'a, I::Item, F>
 where

@@ -73,7 +73,7 @@ pub struct Note {
 /// Returns the notes that were left since they were last asked for, in the order left, at most 100; further ones come with the next call. It is answered
 /// at once, with none if there are none. Each note is returned once.
 ///
-/// ```no_run
+/// ```
 /// # use skillhost_sdk::prelude::*;
 /// # async fn example(mut plan: String) -> Result<String> {
 /// for note in run::notes().await? {
@@ -81,6 +81,7 @@ pub struct Note {
 /// }
 /// # Ok(plan)
 /// # }
+/// # assert_eq!(skillhost_sdk::example::run(example("Rest.".to_owned())), "Rest.");
 /// ```
 pub fn notes() -> Call<Vec<Note>> {
     Call::new(host::run::start_notes, |pending| {

@@ -1,20 +1,29 @@
 //! Steps that are undone when a later one fails.
 //!
-//! ```no_run
+//! ```
 //! # use skillhost_sdk::prelude::*;
-//! # async fn book(what: &str) -> Result<String> { Ok(what.to_owned()) }
-//! # async fn give_back(booking: &str) -> Result<()> { Ok(()) }
-//! # async fn example() -> Result<String> {
-//! saga(async |undo: &Undo| {
-//!     let room = book("room").await?;
+//! async fn book(what: &str) -> Result<()> {
+//!     files::run().append("bookings", format!("+{what} ")).await
+//! }
+//!
+//! async fn give_back(what: &str) -> Result<()> {
+//!     files::run().append("bookings", format!("-{what} ")).await
+//! }
+//!
+//! # async fn example() -> Result<()> {
+//! let trip: Result<()> = saga(async |undo: &Undo| {
+//!     book("room").await?;
 //!     undo.by("give the room back", async || give_back("room").await);
-//!     let train = book("train").await?;
+//!     book("train").await?;
 //!     undo.by("give the train back", async || give_back("train").await);
-//!     files::run().write("trip.md", format!("{room}, {train}")).await?;
-//!     Ok(train)
+//!     Err(Failure::new("ill", "nobody can travel"))
 //! })
-//! .await
+//! .await;
+//! assert_eq!(trip.unwrap_err().code(), "ill");
+//! assert_eq!(files::run().read_text("bookings").await?, "+room +train -train -room ");
+//! # Ok(())
 //! # }
+//! # skillhost_sdk::example::run(example());
 //! ```
 //!
 //! If the steps end with a failure, or because the run was cancelled, what was noted is undone, the last first. Undoing is made of ordinary calls that

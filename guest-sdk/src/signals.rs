@@ -1,13 +1,17 @@
 //! Waits for messages from outside the run: events that programs send, and answers that people give.
 //!
-//! ```no_run
+//! ```
 //! # use skillhost_sdk::prelude::*;
+//! # use skillhost_sdk::example;
 //! # #[data] struct Build { passed: bool }
 //! # async fn example() -> Result<bool> {
+//! # example::answer(r#"{"approve": true}"#);
+//! # example::answer(r#"{"passed": true}"#);
 //! let approval: Approval = ask("publish", "Publish the report?").attach("report.md").timeout(days(2), Approval::no()).await?;
 //! let build: Build = signals::wait("build-finished").within(hours(1)).await?;
 //! # Ok(approval.approve && build.passed)
 //! # }
+//! # assert!(example::run(example()));
 //! ```
 //!
 //! A wait [`within`](Wait::within) a time fails with `timeout` when that is over, one with a [`timeout`](Wait::timeout) has another value then. What is sent is

@@ -79,12 +79,14 @@ pub async fn timeout<T>(limit: Duration, work: impl IntoFuture<Output = Result<T
 
 /// Waits for two or more things of different types; all start at once.
 ///
-/// ```no_run
+/// ```
 /// # use skillhost_sdk::prelude::*;
 /// # async fn example() -> Result<String> {
+/// # skillhost_sdk::example::file("run/notes.md", " And a note.");
 /// let (poem, notes) = join!(model::opus("Write a poem.").text(), files::run().read_text("notes.md"));
 /// # Ok(poem? + &notes?)
 /// # }
+/// # assert_eq!(skillhost_sdk::example::run(example()), "Write a poem. And a note.");
 /// ```
 #[macro_export]
 macro_rules! join {

@@ -1,19 +1,27 @@
 //! A model that works with tools until it has an answer.
 //!
-//! ```no_run
+//! ```
 //! # use skillhost_sdk::prelude::*;
+//! # use skillhost_sdk::example;
 //! # #[data] struct Answer { text: String }
 //! #[tool("Reads a file of the project")]
 //! async fn read(
 //!     /// Relative to the project's folder.
 //!     path: String,
 //! ) -> Result<String> {
-//!     files::mount("project")?.read_text(path).await
+//!     files::mount("notes")?.read_text(path).await
 //! }
 //!
-//! # async fn example(task: String) -> Result<Answer> {
-//! Agent::sonnet("You mend what is broken.").tools(read).turns(40).on_limit(Summarise).ask(task).json().await
+//! # async fn example() -> Result<()> {
+//! # example::file("notes/plan.md", "Rest on Sunday.");
+//! # example::model_says([r#"read({"path": "plan.md"})"#, r#"{"text": "We rest."}"#]);
+//! let agent = Agent::sonnet("You know the plan.").tools(read).turns(40).on_limit(Summarise);
+//! let answer: Answer = agent.ask("What about Sunday?").json().await?;
+//! # assert_eq!(answer.text, "We rest.");
+//! # assert_eq!(example::called()[1], "read notes/plan.md");
+//! # Ok(())
 //! # }
+//! # example::run(example());
 //! ```
 //!
 //! Every turn is an ordinary model call, and what a tool does is made of ordinary calls, so an agent goes on after a crash where it was. The tools that

@@ -20,20 +20,24 @@ pub const ANSWER_BYTES_MAX: usize = 128 << 10;
 
 /// Makes a tool of a closure, which can use what is around it. `A` is `#[data]`; each of its fields is an argument.
 ///
-/// ```no_run
+/// ```
 /// # use skillhost_sdk::prelude::*;
+/// # use skillhost_sdk::example;
 /// #[data]
 /// struct Search {
 ///     /// What is looked for.
 ///     words: String,
 /// }
 ///
-/// # async fn example(notes: Vec<String>) -> Result<String> {
+/// # async fn example() -> Result<String> {
+/// # let notes = ["rivers are wet".to_owned(), "seas are salty".to_owned()];
+/// # example::model_says([r#"search({"words": "wet"})"#, "Rivers are wet."]);
 /// let search = agent::tool("search", "Searches the notes", async |search: Search| {
 ///     Ok(notes.iter().filter(|note| note.contains(&search.words)).cloned().collect::<Vec<_>>())
 /// });
-/// Agent::haiku("You know the notes.").tools(search).ask("What is new?").text().await
+/// Agent::haiku("You know the notes.").tools(search).ask("What is wet?").text().await
 /// # }
+/// # assert_eq!(example::run(example()), "Rivers are wet.");
 /// ```
 pub fn tool<'a, A, T, F>(name: impl Into<String>, description: impl Into<String>, work: F) -> Tool<'a>
 where

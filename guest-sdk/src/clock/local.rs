@@ -13,12 +13,13 @@ const DAY_S: i64 = 86_400;
 
 /// A time as the user's clocks show it, `2026-11-21 17:28:01` when it is printed.
 ///
-/// ```no_run
+/// ```
 /// # use skillhost_sdk::prelude::*;
 /// # async fn example() -> Result<String> {
 /// let today = clock::local(now());
 /// model::haiku(format!("It is {} in {}. What day is that?", today.date(), run::info().zone)).text().await
 /// # }
+/// # assert_eq!(skillhost_sdk::example::run(example()), "It is 1970-01-01 in Europe/Berlin. What day is that?");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Local {
@@ -46,12 +47,13 @@ pub fn local(time: SystemTime) -> Local {
 ///
 /// A time that they skip tomorrow because they are put forward is as much later as they are put forward; of one that they show twice it is the first.
 ///
-/// ```no_run
+/// ```
 /// # use skillhost_sdk::prelude::*;
 /// # async fn example() -> Result<()> {
 /// sleep_until(tomorrow_at("02:00")).await?;
 /// # Ok(())
 /// # }
+/// # skillhost_sdk::example::run(example());
 /// ```
 pub fn tomorrow_at(clock: &str) -> When {
     When(on_day(clock, 1))

@@ -1,18 +1,21 @@
 //! Asks a language model. Which provider answers is the user's choice.
 //!
-//! ```no_run
+//! ```
 //! # use skillhost_sdk::prelude::*;
+//! # use skillhost_sdk::example;
 //! # #[data] struct Plan { parts: Vec<String> }
 //! # async fn example(question: &str) -> Result<String> {
+//! # example::model_says([r#"{"parts": ["rivers"]}"#, "Many."]);
 //! let plan: Plan = model::opus(format!("Plan how to answer: {question}")).label("plan").json().await?;
 //! model::opus(format!("Answer {question} as planned: {}", json(&plan))).max_tokens(16_000).text().await
 //! # }
+//! # assert_eq!(example::run(example("How many rivers?")), "Many.");
 //! ```
 //!
 //! A request is answered as text, as a value of a type ([`Request::json`]), or as it is ([`Request::reply`]). The provider is asked again by itself when it fails
-//! in a way that may pass; how often and for how long can be said of each call, and what is left is a failure with a [`code`](crate::code):
+//! in a way that may pass; how often and for how long can be said of each call, and what is left is a failure with a [`code`]:
 //!
-//! ```no_run
+//! ```
 //! # use skillhost_sdk::prelude::*;
 //! # async fn example(text: &str) -> Result<String> {
 //! let fixed = model::haiku(format!("Correct this: {text}")).attempts(6).timeout(mins(3)).text().await;
@@ -21,6 +24,7 @@
 //!     fixed => fixed,
 //! }
 //! # }
+//! # assert_eq!(skillhost_sdk::example::run(example("teh")), "Correct this: teh");
 //! ```
 
 mod reply;

@@ -1,27 +1,33 @@
 //! Named tasks that depend on each other: each begins when what it needs is there, and those that need nothing of each other run at once.
 //!
-//! ```no_run
+//! ```
 //! # use skillhost_sdk::prelude::*;
+//! # use skillhost_sdk::example;
 //! # #[data] struct Facts { list: Vec<String> }
-//! # async fn figures() -> Result<u32> { Ok(1) }
-//! # async fn example(question: String) -> Result<String> {
+//! # async fn example() -> Result<()> {
+//! # let question = "Which rivers?";
+//! # example::model_says([r#"{"list": ["Elbe", "Oder"]}"#, "no heading", "# Rivers"]);
 //! let done = Tasks::new()
-//!     .add(task("facts", async |_| model::sonnet(&question).json::<Facts>().await).retries(2))
-//!     .add(task("figures", async |_| figures().await))
+//!     .add(task("facts", async |_| model::sonnet(question).json::<Facts>().await).retries(2))
+//!     .add(task("figures", async |_| Ok(files::run().glob("*.csv").await?.len())))
 //!     .add(
 //!         task("report", async |past: Past| {
-//!             let (facts, figures) = (past.get::<Facts>("facts")?, past.get::<u32>("figures")?);
+//!             let (facts, figures) = (past.get::<Facts>("facts")?, past.get::<usize>("figures")?);
 //!             model::opus(format!("{} {figures}", json(&facts.list))).text().await
 //!         })
 //!         .depends_on(["facts", "figures"])
+//!         .retries(1)
 //!         .validate(|report| report.contains('#').then_some(()).ok_or("it has no heading")),
 //!     )
 //!     .add(task("notice", async |_| inbox::post("The report is ready").await).depends_on(["report"]).detached())
 //!     .at_once(4)
 //!     .all()
 //!     .await?;
-//! Ok(done.get::<String>("report")?.to_string())
+//! assert_eq!(*done.get::<String>("report")?, "# Rivers");
+//! # assert_eq!(example::called().last().unwrap(), "post The report is ready []");
+//! # Ok(())
 //! # }
+//! # example::run(example());
 //! ```
 //!
 //! Tasks are no unit of recovery: what they do is made of calls, as everything else, and after a crash each goes on where it was.
