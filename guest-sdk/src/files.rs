@@ -27,9 +27,12 @@
 //! # }
 //! ```
 
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::call::Call;
+use crate::bindings::skillhost::skill::types::Reuse;
+use crate::call::{Call, Options};
 use crate::failure::{Failure, IntoFailure as _, Result, code};
 use crate::host;
 use crate::run;
@@ -164,39 +167,23 @@ impl Mount {
     }
 
     /// Lists what is in a folder (`""` for the mount itself), but not in folders within it, in byte order.
-    pub async fn list(&self, folder: impl AsRef<str>) -> Result<Vec<Entry>> {
-        self.everything(folder.as_ref(), None, false).await
+    pub fn list(&self, folder: impl AsRef<str>) -> List<Entry> {
+        self.everything(folder.as_ref(), None, Some)
     }
 
     /// Lists the files whose paths match, such as `**/*.md`, in byte order.
-    pub async fn glob(&self, pattern: impl AsRef<str>) -> Result<Vec<Path>> {
-        let entries = self.everything("", Some(pattern.as_ref()), true).await?;
-        let files = entries.into_iter().filter(|entry| entry.kind == Kind::File);
-        Ok(files.map(|entry| entry.path).collect())
+    pub fn glob(&self, pattern: impl AsRef<str>) -> List<Path> {
+        let file = |entry: Entry| (entry.kind == Kind::File).then_some(entry.path);
+        self.everything("", Some(pattern.as_ref()), file)
     }
 
-    /// Lists page by page until there is no more.
-    async fn everything(&self, folder: &str, glob: Option<&str>, recursive: bool) -> Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        let mut after = None;
-        loop {
-            let what = host::files::ListOptions {
-                glob: glob.map(str::to_owned),
-                recursive,
-                limit: None,
-                after: after.take(),
-            };
-            let path = self.path(folder);
-            let page = Call::new(
-                move |options| host::files::start_list(&path, &what, options),
-                |pending| host::files::finish_list(pending).map_err(|error| error.into_failure()),
-            )
-            .await?;
-            entries.extend(page.entries.into_iter().map(|entry| self.entry(entry)));
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(entries),
-            }
+    fn everything<T>(&self, folder: &str, glob: Option<&str>, keep: fn(Entry) -> Option<T>) -> List<T> {
+        List {
+            mount: self.clone(),
+            folder: folder.to_owned(),
+            glob: glob.map(str::to_owned),
+            keep,
+            options: Options::default(),
         }
     }
 
@@ -220,6 +207,73 @@ impl Mount {
             size: entry.size,
             modified: entry.modified_ns.map(|ns| UNIX_EPOCH + Duration::from_nanos(ns)),
         }
+    }
+}
+
+/// A listing that is made when it is awaited, of as many calls as there are pages.
+#[must_use = "a listing is made when it is awaited"]
+#[derive(Clone, Debug)]
+pub struct List<T> {
+    mount: Mount,
+    folder: String,
+    glob: Option<String>,
+    keep: fn(Entry) -> Option<T>,
+    options: Options,
+}
+
+impl<T> List<T> {
+    /// Says what the timeline shows.
+    pub fn label(mut self, label: impl AsRef<str>) -> Self {
+        self.options.set_label(label.as_ref());
+        self
+    }
+
+    /// Limits how long each page may take; then it fails with the code `timeout`.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.options.timeout = Some(limit);
+        self
+    }
+
+    /// States that what is there does not change, so that the answer may be reused while developing.
+    pub fn pure(mut self) -> Self {
+        self.options.reuse = Some(Reuse::Pure);
+        self
+    }
+
+    /// Lists page by page until there is no more.
+    async fn pages(self) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let what = host::files::ListOptions {
+                glob: self.glob.clone(),
+                recursive: self.glob.is_some(),
+                limit: None,
+                after: after.take(),
+            };
+            let path = self.mount.path(&self.folder);
+            let page = Call::new(
+                move |options| host::files::start_list(&path, &what, options),
+                |pending| host::files::finish_list(pending).map_err(|error| error.into_failure()),
+            )
+            .with_options(self.options.clone())
+            .await?;
+            let entries = page.entries.into_iter().map(|entry| self.mount.entry(entry));
+            found.extend(entries.filter_map(self.keep));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(found),
+            }
+        }
+    }
+}
+
+impl<T: 'static> IntoFuture for List<T> {
+    type Output = Result<Vec<T>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<Vec<T>>>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.pages())
     }
 }
 

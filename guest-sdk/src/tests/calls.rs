@@ -57,9 +57,10 @@ fn a_listing_is_read_to_its_end_relative_to_its_mount() {
     for path in ["notes/a.md", "notes/b.md", "notes/c/d.md", "run/e.md"] {
         file(path, "");
     }
-    let paths = block_on(async { files::mount("notes")?.glob("**/*.md").await });
+    let paths = block_on(async { files::mount("notes")?.glob("**/*.md").label("the notes").await });
     assert_eq!(paths, Ok(["a.md", "b.md", "c/d.md"].map(str::to_owned).to_vec()));
-    assert_eq!(host(|world| world.calls.len()), 3);
+    let labels: Vec<_> = host(|world| world.calls.iter().map(|call| call.label.clone()).collect());
+    assert_eq!(labels, vec![Some("the notes".to_owned()); 3]);
 }
 
 #[test]
