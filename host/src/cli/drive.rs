@@ -48,10 +48,17 @@ pub(super) fn drive(session: &Session<'_>, run: &RunId, how: Drive) -> Result<Re
             (false, false) => follow::hand_over(session, &row, how.wait),
         };
         let now = newest(journal, &row.run)?;
-        let goes_on = matches!(gone_on, Ok(Followed::Settled)) && now.run != row.run;
-        row = now;
-        if !goes_on {
-            break gone_on;
+        match gone_on {
+            Ok(Followed::Settled) if now.run != row.run => row = now,
+            // What was handed over is told of, wherever it has gone on by now.
+            Ok(Followed::HandedOver) => {
+                row = journal.run(&row.run)?;
+                break gone_on;
+            }
+            _ => {
+                row = now;
+                break gone_on;
+            }
         }
     };
     if how.here || how.wait {
