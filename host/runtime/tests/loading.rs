@@ -137,8 +137,10 @@ async fn describe_may_not_make_calls() {
         r#"(import "skillhost:skill/run@0.1.0" (instance $run
              (type $m (record (field "name" string) (field "writable" bool)))
              (export "mount" (type $mount (eq $m)))
+             (type $z (record (field "from-ns" u64) (field "ahead-s" s32)))
+             (export "zone-offset" (type $offset (eq $z)))
              (type $r (record (field "id" string) (field "skill" string) (field "mounts" (list $mount)) (field "started-ns" u64)
-               (field "zone" string) (field "provider" string) (field "features" (list string))))
+               (field "zone" string) (field "zone-offsets" (list $offset)) (field "provider" string) (field "features" (list string))))
              (export "run-info" (type $info (eq $r)))
              (export "info" (func (result $info)))))"#,
         "",

@@ -7,9 +7,11 @@ mod support;
 use std::time::Duration;
 
 use skillhost_core::effect::Class;
+use skillhost_core::entry::ZoneOffset;
 use skillhost_core::machine::End;
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
+use skillhost_core::time::Timestamp;
 use support::{Driven, probe, reply, script};
 
 #[tokio::test]
@@ -305,6 +307,37 @@ async fn a_failure_of_the_skill_is_its_result() {
     );
     assert_eq!(failure.details.as_ref().unwrap().as_str(), r#"{"n":1}"#);
     assert_eq!(failure.backtrace, None);
+}
+
+#[tokio::test]
+async fn a_guest_that_is_continued_ends_there_with_its_input_whatever_is_open() {
+    let mut guest = Driven::start("start a sleep 1;start b model x;continue [1,2];model y").await;
+    let End::Continued(next) = &guest.end else {
+        panic!("{:?}", guest.end);
+    };
+    assert_eq!(next.input.as_str(), "[1,2]");
+    let started: Vec<String> = guest.did().into_iter().filter(|act| act.starts_with("start")).collect();
+    assert_eq!(started.len(), 2, "nothing is done after it: {started:?}");
+    let traps = Driven::start("continue [1,").await;
+    let message = &traps.trapped().message;
+    assert!(message.contains("an input that is no JSON"), "{message}");
+}
+
+#[tokio::test]
+async fn g8_a_guest_knows_the_offsets_of_the_users_zone_without_a_call() {
+    let mut start = script("zone");
+    start.info.zone_offsets = [(0, 3_600), (5, 7_200)]
+        .map(|(from, ahead_s)| ZoneOffset {
+            from: Timestamp(from),
+            ahead_s,
+        })
+        .to_vec();
+    let guest = Driven::start_with(start).await;
+    assert_eq!(
+        guest.seen(),
+        ["[ZoneOffset { from-ns: 0, ahead-s: 3600 }, ZoneOffset { from-ns: 5000, ahead-s: 7200 }]"]
+    );
+    assert!(guest.calls.is_empty());
 }
 
 #[tokio::test]

@@ -169,6 +169,11 @@ impl Script {
                 };
                 Some(format!("{:?}", signals::ask(&question, &options())))
             }
+            ["continue", input] => {
+                run::continue_as(input);
+                Some("it returned".to_owned())
+            }
+            ["zone"] => Some(format!("{:?}", run::info().zone_offsets)),
             ["notes"] => Some(format!("{:?}", run::notes(&options()))),
             ["start", name, "notes"] => {
                 self.pendings.insert((*name).to_owned(), run::start_notes(&options()));
