@@ -1,8 +1,11 @@
-//! Named places at which a test has the process killed, as by a power cut.
+//! Named places at which a test has the process killed, as by a power cut; and other trouble that a test wants.
 //!
 //! Without the feature `failpoints` every [`hit`] is an empty function. With it:
 //! - `SKILLHOST_FAILPOINT=<name>` kills the process with SIGKILL where that place is reached first, `<name>:<n>` where it is reached for the n-th time;
 //! - `SKILLHOST_FAILPOINT_PANIC`, of the same form, has what runs there panic instead, as a fault of ours would;
+//! - `SKILLHOST_FAILPOINT_HOLD=<name>:<file>` has everybody wait at that place as long as the file is there, so that they go on at the same moment;
+//! - `SKILLHOST_FAILPOINT_FULL=<file>` has every commit fail as on a full disk, as long as the file is there;
+//! - `SKILLHOST_FAILPOINT_UNREADABLE=<file>` has no mailbox be read, as long as the file is there;
 //! - `SKILLHOST_FAILPOINT_LOG=<file>` appends a line for each place reached, so that a test can list where an undisturbed run passes, and then be killed at
 //!   every one of them.
 //!
@@ -33,12 +36,27 @@ pub const BETWEEN_BATCHES: &str = "journal.between-batches";
 #[inline(always)]
 pub fn hit(_name: &str) {}
 
+/// Returns whether a test wants the disk to be full.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn is_full() -> bool {
+    false
+}
+
+/// Returns whether a test wants mailboxes to be unreadable.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn is_unreadable() -> bool {
+    false
+}
+
 #[cfg(feature = "failpoints")]
-pub use enabled::hit;
+pub use enabled::{hit, is_full, is_unreadable};
 
 #[cfg(feature = "failpoints")]
 mod enabled {
     use std::io::Write as _;
+    use std::path::PathBuf;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -55,14 +73,24 @@ mod enabled {
 
     static KILLS: OnceLock<Option<Aim>> = OnceLock::new();
     static PANICS: OnceLock<Option<Aim>> = OnceLock::new();
+    static HOLD: OnceLock<Option<(String, PathBuf)>> = OnceLock::new();
+    static FULL: OnceLock<Option<PathBuf>> = OnceLock::new();
+    static UNREADABLE: OnceLock<Option<PathBuf>> = OnceLock::new();
     static LOG: OnceLock<Option<std::fs::File>> = OnceLock::new();
 
-    /// Marks a place: kills the process, or panics, if the environment says so.
+    /// Marks a place: holds or kills the process, or panics, if the environment says so.
     pub fn hit(name: &str) {
         if let Some(mut log) = LOG.get_or_init(open_log).as_ref() {
             // One write each, so that lines of several threads and processes do not mix.
             log.write_all(format!("{name}\n").as_bytes())
                 .expect("the file named by SKILLHOST_FAILPOINT_LOG takes a line");
+        }
+        if let Some((held, file)) = HOLD.get_or_init(read_hold)
+            && held == name
+        {
+            while file.exists() {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
         }
         let kills = KILLS.get_or_init(|| read_aim("SKILLHOST_FAILPOINT"));
         if kills.as_ref().is_some_and(|aim| aim.is_hit(name)) {
@@ -74,6 +102,28 @@ mod enabled {
         if panics.as_ref().is_some_and(|aim| aim.is_hit(name)) {
             panic!("the test asked for it at {name}");
         }
+    }
+
+    /// Returns whether the disk is to be full.
+    pub fn is_full() -> bool {
+        is_there(&FULL, "SKILLHOST_FAILPOINT_FULL")
+    }
+
+    /// Returns whether mailboxes are to be unreadable.
+    pub fn is_unreadable() -> bool {
+        is_there(&UNREADABLE, "SKILLHOST_FAILPOINT_UNREADABLE")
+    }
+
+    /// Returns whether a variable names a file that is there.
+    fn is_there(file: &OnceLock<Option<PathBuf>>, variable: &str) -> bool {
+        let file = file.get_or_init(|| std::env::var_os(variable).map(PathBuf::from));
+        file.as_ref().is_some_and(|file| file.exists())
+    }
+
+    fn read_hold() -> Option<(String, PathBuf)> {
+        let text = std::env::var("SKILLHOST_FAILPOINT_HOLD").ok()?;
+        let (name, file) = text.split_once(':').expect("a hold is `name:file`");
+        Some((name.to_owned(), PathBuf::from(file)))
     }
 
     fn read_aim(variable: &str) -> Option<Aim> {

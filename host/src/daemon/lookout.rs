@@ -104,9 +104,9 @@ impl Seen {
         Ok(seen)
     }
 
-    fn look(&mut self, roster: &Arc<Roster>) -> Result<(), JournalError> {
+    pub(super) fn look(&mut self, roster: &Arc<Roster>) -> Result<(), JournalError> {
         let version = roster.journal().data_version()?;
-        if self.version == Some(version) && self.search.is_none() {
+        if self.is_all_of(version) {
             return Ok(());
         }
         for (run, newest) in roster.journal().mail_since(self.mail)? {
@@ -124,8 +124,18 @@ impl Seen {
         Ok(())
     }
 
+    /// Returns whether everything was seen of the database as it was then.
+    pub(super) fn is_all_of(&self, version: u64) -> bool {
+        self.version == Some(version) && self.search.is_none()
+    }
+
     /// Offers the runs that were doing something, as far as there is room. Whoever has made one within `told_within` is about to say so, with his keys.
-    fn search(&mut self, roster: &Arc<Roster>, version: u64, told_within: Duration) -> Result<(), JournalError> {
+    pub(super) fn search(
+        &mut self,
+        roster: &Arc<Roster>,
+        version: u64,
+        told_within: Duration,
+    ) -> Result<(), JournalError> {
         let mut search = self.search.take().unwrap_or(Search {
             version,
             after: None,
@@ -143,7 +153,9 @@ impl Seen {
                 ..
             } in found
             {
-                let is_young = epoch == Epoch(0) && now().since(created_at) < told_within;
+                // One of a time to come is not young: the clock was set back since.
+                let now = now();
+                let is_young = epoch == Epoch(0) && created_at <= now && now.since(created_at) < told_within;
                 match is_young {
                     true => search.left_out = true,
                     false => match roster.offer(&run, Some(&skill)) {

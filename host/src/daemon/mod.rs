@@ -152,7 +152,12 @@ async fn live(home: &Home, roster: Arc<Roster>, tenure: Tenure) -> Result<()> {
         // The sender lives as long as the server.
         _ = ended.wait_for(|ends| *ends) => tracing::info!("told to end"),
         () = nothing_to_do(&server) => tracing::info!("nothing to do"),
-        () = folder_gone(home) => tracing::error!("the state folder is gone"),
+        () = folder_gone(home) => {
+            // What is under way can be recorded nowhere, so it is not waited for.
+            tracing::error!("the state folder is gone");
+            tasks.shutdown().await;
+            return Ok(());
+        }
         () = terminated() => tracing::info!("terminated"),
     }
     roster.drain();
@@ -297,3 +302,6 @@ fn unusable(home: &Home, error: &std::io::Error) -> CliError {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

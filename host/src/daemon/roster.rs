@@ -14,7 +14,7 @@ use skillhost_core::id::{Digest, Number, RunId, SkillName, WorkerId};
 use skillhost_core::machine::{Command, Status as Standing};
 use skillhost_core::payload::Payload;
 use skillhost_effects::model::{self, Environment, Settings};
-use skillhost_journal::{Journal, RunRow, Trouble};
+use skillhost_journal::{Journal, JournalError, RunRow, Taken, Trouble};
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::backlog::{Backlog, Line};
@@ -23,11 +23,16 @@ use super::herald::{Herald, Sight};
 use super::lock;
 use super::protocol::Reply;
 use crate::describe;
-use crate::driver::{Bell, Drive, DriveError, Driven, Observer, Residency, Ring, Room, Seen, Stay, Until, Worker};
+use crate::driver::{
+    self, Bell, Drive, DriveError, Driven, Observer, Residency, Ring, Room, Seen, Stay, Until, Worker,
+};
 use crate::schema::{self, Schema};
 
 /// How many things seen are kept for a watcher that is slow; it misses what is older.
 const SIGHTS_KEPT: usize = 1_024;
+
+/// How long a run pauses that should be parked and cannot be, because storage fails.
+const UNPARKED_PAUSE: Duration = Duration::from_secs(10);
 
 /// How many runs may pause between two attempts, without their turn, before they keep others from beginning.
 const PAUSING_MAX: usize = 512;
@@ -353,10 +358,18 @@ impl Roster {
                         continue;
                     }
                 }
-                Fate::Park(trouble) => {
-                    self.park(run, &trouble);
-                    self.herald.note(run, Sight::Parked);
-                }
+                Fate::Park(trouble) => match self.park(run, &trouble) {
+                    Ok(()) => self.herald.note(run, Sight::Parked),
+                    // It stands as if it were driven, and nobody else would look for it.
+                    Err(error) => {
+                        tracing::error!(%run, "{}; could not be parked, tried again in {UNPARKED_PAUSE:?}: {error}", trouble.message);
+                        self.pass_turn(run);
+                        self.pause(ring, UNPARKED_PAUSE).await;
+                        if !self.is_draining() {
+                            continue;
+                        }
+                    }
+                },
                 Fate::Elsewhere(holder) => {
                     self.wait_for(holder, run);
                     // Nothing else is due for that.
@@ -482,16 +495,26 @@ impl Roster {
     }
 
     /// Leaves a run to a person, with the reason.
-    fn park(&self, run: &RunId, trouble: &Trouble) {
-        tracing::error!(%run, code = trouble.code, "parked: {}", trouble.message);
-        let parked = self.journal().lease(run).and_then(|lease| match lease.holder {
-            None => self.journal().park(run, lease.epoch, trouble),
+    fn park(&self, run: &RunId, trouble: &Trouble) -> Result<(), JournalError> {
+        let lease = self.journal().lease(run)?;
+        let held = match &lease.holder {
+            None => None,
+            // It could not be given back when the attempt failed.
+            Some(holder) if holder == self.worker.id() => Some(lease.epoch),
             // Somebody else goes on with it.
-            Some(_) => Ok(()),
-        });
-        if let Err(error) = parked {
-            tracing::error!(%run, "could not be parked: {error}");
+            Some(holder) if driver::is_alive(self.worker.home(), holder) => return Ok(()),
+            // The attempt failed before it could take the lease of one that died.
+            Some(_) => match self.journal().claim(run, self.worker.id(), &lease)? {
+                Taken::At(epoch) => Some(epoch),
+                Taken::Changed(_) => return Ok(()),
+            },
+        };
+        if let Some(epoch) = held {
+            self.journal().release(run, epoch)?;
         }
+        self.journal().park(run, held.unwrap_or(lease.epoch), trouble)?;
+        tracing::error!(%run, code = trouble.code, "parked: {}", trouble.message);
+        Ok(())
     }
 
     /// Goes on with a run when the worker that holds it is gone: its lock is free then, however it went (rule L1).

@@ -63,14 +63,16 @@ pub(super) async fn start(home: &Home) -> Result<Client> {
 
 /// Starts the daemon and does not wait for it: for commands that only notice that there is something to do.
 pub(super) fn spawn(home: &Home) -> Result<Child> {
+    let said = stderr(home).map_err(|e| {
+        let message = format!(
+            "the daemon did not start: could not write to `{}`",
+            home.logs().display()
+        );
+        CliError::new(Exit::Storage, "home_not_writable", message)
+            .caused_by(&e)
+            .hint("`skillhost doctor` checks the state folder")
+    })?;
     let spawned = (|| {
-        home::make_folder(&home.logs())?;
-        let path = home.logs().join(STDERR);
-        let is_long = std::fs::metadata(&path).is_ok_and(|said| said.len() > STDERR_BYTES_MAX);
-        let said = File::options().create(true).append(true).open(path)?;
-        if is_long {
-            said.set_len(0)?;
-        }
         Command::new(std::env::current_exe()?)
             .args(["worker", "run", "--detached"])
             .env(env::HOME, home.root())
@@ -81,6 +83,18 @@ pub(super) fn spawn(home: &Home) -> Result<Child> {
             .spawn()
     })();
     spawned.map_err(|e| did_not_start(home, &e.to_string()))
+}
+
+/// Opens the file that takes what the daemon says before it has a log.
+fn stderr(home: &Home) -> io::Result<File> {
+    home::make_folder(&home.logs())?;
+    let path = home.logs().join(STDERR);
+    let is_long = std::fs::metadata(&path).is_ok_and(|said| said.len() > STDERR_BYTES_MAX);
+    let said = File::options().create(true).append(true).open(path)?;
+    if is_long {
+        said.set_len(0)?;
+    }
+    Ok(said)
 }
 
 /// Says why a daemon that ended at once did not start: in its own words, which are the last that it wrote.

@@ -110,6 +110,17 @@ mod tests {
     }
 
     #[test]
+    fn l1_of_several_who_ask_at_once_none_is_taken_for_the_worker() {
+        let folder = tempfile::tempdir().unwrap();
+        let worker = WorkerId::parse("w1").unwrap();
+        fs::write(file_of(folder.path(), &worker), "").unwrap();
+        let asks = File::open(file_of(folder.path(), &worker)).unwrap();
+        asks.try_lock_shared().unwrap();
+        assert_eq!(holder(folder.path(), &worker).unwrap(), Holder::Gone);
+        wait_until_gone(folder.path(), &worker).unwrap();
+    }
+
+    #[test]
     fn the_files_of_dead_workers_are_swept_and_those_of_live_ones_stay() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("w0.lock"), "").unwrap();

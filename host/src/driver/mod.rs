@@ -42,6 +42,7 @@ pub const SCRIPT: &str = "offline.toml";
 
 /// The places at which a test may have this process killed, beside those of the journal.
 pub const FAILPOINTS: &[&str] = &[
+    "driver.before-claim",
     "driver.claimed",
     "driver.loaded",
     "driver.before-write",
@@ -320,11 +321,14 @@ impl Worker {
                         holder,
                     });
                 }
-                (Claim::Take(_), seen) => match self.0.journal.claim(run, &self.0.id, &seen)? {
-                    Taken::At(epoch) => return Ok(epoch),
-                    // Somebody was faster: look again.
-                    Taken::Changed(_) => {}
-                },
+                (Claim::Take(_), seen) => {
+                    failpoint::hit("driver.before-claim");
+                    match self.0.journal.claim(run, &self.0.id, &seen)? {
+                        Taken::At(epoch) => return Ok(epoch),
+                        // Somebody was faster: look again.
+                        Taken::Changed(_) => {}
+                    }
+                }
             }
         }
     }

@@ -177,6 +177,9 @@ fn a_daemon_that_is_stopped_records_what_is_under_way_and_leaves_the_rest_to_the
         let mut client = Client::connect(&place.state()).await.unwrap().unwrap();
         let draining = client.ask(&Request::Stop).await.unwrap();
         assert_eq!(draining, Some(Reply::Draining { runs: 1 }));
+        let mut other = Client::connect(&place.state()).await.unwrap().unwrap();
+        let asked = other.ask(&Request::Wake { run: run.clone() }).await.unwrap();
+        assert_eq!(asked, Some(Reply::Drained), "what comes now is for the next daemon");
         let_go(&place);
         while let Some(Reply::Draining { .. }) = client.next().await {}
     });

@@ -220,6 +220,9 @@ impl Committer {
         }
         failpoint::hit(failpoint::IN_TRANSACTION);
         self.is_still_there().map_err(Failure::Storage)?;
+        if failpoint::is_full() {
+            return Err(Failure::Storage(full()));
+        }
         self.db
             .prepare_cached("commit")
             .and_then(|mut sql| sql.execute([]))
@@ -406,6 +409,14 @@ fn look_up(db: &Connection, run: &RunId) -> rusqlite::Result<Option<Known>> {
         })
     });
     known.optional()
+}
+
+/// Returns what SQLite says when the disk is full.
+fn full() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL),
+        Some("database or disk is full".to_owned()),
+    )
 }
 
 /// Returns whether it is the rows that are refused, and not storage that fails.

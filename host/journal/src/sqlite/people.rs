@@ -9,6 +9,7 @@ use super::NotDone;
 use super::apply::{apply_local, count, forget_trouble, time};
 use super::runs::{key, limit, parse, row, stamp, status_from_text};
 use crate::error::JournalError;
+use crate::failpoint;
 use crate::rows::{DueRun, InboxFilter, InboxId, InboxRow, Trouble, WaitRow, asked_by, check_asked};
 
 pub(super) fn waits(db: &Connection, run: &RunId) -> Result<Vec<WaitRow>, NotDone> {
@@ -110,6 +111,12 @@ pub(super) fn post_mail(db: &Connection, run: &RunId, at: Timestamp, command: &C
 }
 
 pub(super) fn mail(db: &Connection, run: &RunId) -> Result<Vec<Mail>, NotDone> {
+    if failpoint::is_unreadable() {
+        return Err(damaged(
+            format!("the mailbox of run `{run}`"),
+            "a test wants that".to_owned(),
+        ));
+    }
     let key = key(db, run)?;
     let mut find = db.prepare_cached("select id, at, command from mail where run = ? order by id")?;
     let mut rows = find.query([key])?;
