@@ -2,19 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::collections::BTreeMap;
-use std::process::{Child, Command, Stdio};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Child, Command};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use skillhost_core::entry::Entry;
-use skillhost_core::id::{LaunchId, Number, RunId, SignalName};
+use skillhost_core::id::{Epoch, LaunchId, Number, RunId, SignalName};
 use skillhost_core::machine::{Command as Told, Decision, Wait};
 use skillhost_core::payload::Payload;
 use skillhost_it::{Place, Seeded, told, workspace};
 use skillhost_journal::{InboxFilter, Journal as _, NewRun, RunFilter, SqliteJournal};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_skillhost-under-test");
+
+const WAITING: i32 = 40;
+const HELD: i32 = 70;
 
 /// Makes so many runs like the one that a launch of these words makes, which is the first of them.
 fn launch_many(place: &Place, words: &[&str], runs: usize) -> Vec<RunId> {
@@ -69,35 +73,118 @@ fn assert_all_done(journal: &SqliteJournal, runs: &[RunId]) {
     }
 }
 
+/// A process of the crowd, and what it says.
+struct Member {
+    process: Child,
+    said: std::path::PathBuf,
+}
+
+impl Member {
+    fn new(mut command: Command, said: std::path::PathBuf) -> Self {
+        let file = std::fs::File::create(&said).unwrap();
+        command.stdout(file.try_clone().unwrap()).stderr(file);
+        Self {
+            process: command.spawn().unwrap(),
+            said,
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        // It may have ended, and is not waited for yet.
+        kill_process(Pid::from_child(&self.process), signal).ok();
+    }
+
+    /// Kills it, unless it has ended by itself: then its run was done, waits for somebody, or somebody else held it.
+    fn end(mut self) {
+        let ended = self.process.try_wait().unwrap();
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        let said = std::fs::read_to_string(&self.said).unwrap();
+        if let Some(code) = ended.and_then(|status| status.code()) {
+            assert!([0, WAITING, HELD].contains(&code), "exit code {code}: {said}");
+        }
+        assert_nobody_was_displaced(&said);
+    }
+}
+
+#[test]
+fn l1_of_many_processes_that_take_a_run_at_the_same_moment_one_drives_it() {
+    const PROCESSES: usize = 12;
+    let place = Place::new(PROGRAM, &["acts"]);
+    place.server.hold_acts();
+    let first = launch_many(&place, &["acts"], 1).remove(0);
+    place.kill_daemon();
+    let run = launch_like(&place, &first, 1).remove(0);
+    let sayings = tempfile::tempdir().unwrap();
+    let (gate, passed) = (sayings.path().join("gate"), sayings.path().join("passed"));
+    std::fs::write(&gate, "").unwrap();
+    let member = |n: usize| {
+        let mut command = place.command(&["resume", "--here", run.as_str(), "--json"]);
+        command
+            .env(
+                "SKILLHOST_FAILPOINT_HOLD",
+                format!("driver.before-claim:{}", gate.display()),
+            )
+            .env("SKILLHOST_FAILPOINT_LOG", &passed);
+        Member::new(command, sayings.path().join(n.to_string()))
+    };
+    let crowd = RefCell::new((0..PROCESSES).map(member).collect::<Vec<_>>());
+    place.until(|| {
+        // Each has seen that nobody holds the run.
+        let passed = std::fs::read_to_string(&passed).unwrap_or_default();
+        passed.matches("driver.before-claim").count() == PROCESSES
+    });
+    std::fs::remove_file(&gate).unwrap();
+    place.until(|| {
+        let mut crowd = crowd.borrow_mut();
+        let ended = crowd.iter_mut().map(|member| member.process.try_wait().unwrap());
+        ended.filter(Option::is_some).count() == PROCESSES - 1
+    });
+    place.until(|| place.server.counts().acts.contains_key(&format!("{run}/0")));
+    crowd.into_inner().into_iter().for_each(Member::end);
+    assert_eq!(place.journal().run(&run).unwrap().epoch, Epoch(1));
+}
+
+/// Who holds a run keeps it as long as he lives: no journal refuses him.
+fn assert_nobody_was_displaced(said: &str) {
+    let displaced = said.lines().find(|line| line.contains("passed to another worker"));
+    assert_eq!(displaced, None);
+}
+
 #[test]
 fn l1_of_many_processes_that_come_stop_and_die_one_drives_a_run_at_a_time() {
     const RUNS: usize = 200;
     const PROCESSES: u64 = 50;
+    // So few that several processes want the same at the same moment.
+    const WANTED: u64 = 8;
     let place = Place::new(PROGRAM, &["acts"]);
+    // Who is in the middle of an act holds its run, until half of all have come.
+    place.server.hold_acts();
     let runs = launch_many(&place, &["acts", "--input", r#"{"ask":true}"#], RUNS);
     place.kill_daemon();
+    let sayings = tempfile::tempdir().unwrap();
     let mut random = Seeded::new(20_261_121);
-    let mut processes: Vec<Child> = Vec::new();
-    for _ in 0..PROCESSES {
-        let run = &runs[random.below(RUNS as u64) as usize];
-        let words: &[&str] = match random.below(3) {
+    let mut crowd: Vec<Member> = Vec::new();
+    for n in 0..PROCESSES {
+        if n == PROCESSES / 2 {
+            place.server.answer_acts();
+        }
+        let run = &runs[random.below(WANTED) as usize];
+        let words: &[&str] = match random.below(4) {
             0 => &["worker", "run"],
             _ => &["resume", "--here", run.as_str(), "--json"],
         };
-        processes.push(quiet(place.command(words)));
+        let said = sayings.path().join(n.to_string());
+        crowd.push(Member::new(place.command(words), said));
         // Some of those that are there are killed, and some only stopped.
-        let victim = random.below(processes.len() as u64) as usize;
+        let victim = &crowd[random.below(crowd.len() as u64) as usize];
         let signal = [Some(Signal::KILL), Some(Signal::STOP), None, None][random.below(4) as usize];
         if let Some(signal) = signal {
-            // It may have ended, and is not waited for yet.
-            kill_process(Pid::from_child(&processes[victim]), signal).ok();
+            victim.signal(signal);
         }
     }
     // What lives and is stopped keeps its runs until it is killed.
-    for process in &mut processes {
-        process.kill().unwrap();
-        process.wait().unwrap();
-    }
+    crowd.into_iter().for_each(Member::end);
     place.json(&["worker", "start"]);
     let journal = place.journal();
     place.until(|| {
@@ -105,9 +192,27 @@ fn l1_of_many_processes_that_come_stop_and_die_one_drives_a_run_at_a_time() {
         how_many(&journal, skillhost_core::machine::Status::Done) == RUNS
     });
     assert_all_done(&journal, &runs);
+    for run in &runs {
+        assert!(journal.run(run).unwrap().epoch > Epoch(0), "who drives takes the lease");
+    }
+    for log in std::fs::read_dir(place.home().join("logs")).unwrap() {
+        assert_nobody_was_displaced(&std::fs::read_to_string(log.unwrap().path()).unwrap());
+    }
     let acts = place.server.counts().acts;
     let twice: BTreeMap<_, _> = acts.iter().filter(|(_, times)| **times > 1).collect();
     assert!(twice.is_empty(), "what must not be done twice was: {twice:?}");
+}
+
+/// However often a run is taken up again, its inbox says once that a call is in doubt.
+fn assert_nothing_is_said_twice(journal: &SqliteJournal, run: &RunId) {
+    let of_run = InboxFilter {
+        dismissed: true,
+        run: Some(run.clone()),
+        ..InboxFilter::default()
+    };
+    let said = journal.inbox(&of_run).unwrap();
+    let sources: BTreeSet<String> = said.iter().map(|row| format!("{:?}", row.source)).collect();
+    assert_eq!(sources.len(), said.len(), "{said:?}");
 }
 
 /// Has acts skipped that a crash left in doubt.
@@ -116,6 +221,7 @@ fn decide(place: &Place, journal: &SqliteJournal, runs: &[RunId]) {
         return;
     }
     for run in runs {
+        assert_nothing_is_said_twice(journal, run);
         let waits = journal.waits(run).unwrap();
         for wait in waits.iter().filter(|wait| wait.wait == Wait::Decision) {
             let command = Told::Decide {
@@ -128,10 +234,6 @@ fn decide(place: &Place, journal: &SqliteJournal, runs: &[RunId]) {
         }
     }
     place.json(&["worker", "start"]);
-}
-
-fn quiet(mut command: Command) -> Child {
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 #[test]

@@ -157,6 +157,11 @@ impl Loopback {
         self.state.lock().acts_held = true;
     }
 
+    /// Answers acts again, from now on; those that are not answered stay so.
+    pub fn answer_acts(&self) {
+        self.state.lock().acts_held = false;
+    }
+
     /// Returns what was counted so far.
     pub fn counts(&self) -> Counts {
         self.state.lock().counts.clone()
