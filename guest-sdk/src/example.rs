@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use crate::bindings::skillhost::skill::model::{Block, StopReason, ToolCall};
-use crate::bindings::skillhost::skill::signals::Answer;
+use crate::bindings::skillhost::skill::signals::{Answer, Error};
 use crate::executor::block_on;
 use crate::failure::Result;
 use crate::fake::{World, host, says};
@@ -56,6 +56,11 @@ pub fn answer(json: &str) {
         by: None,
     };
     host(|world| world.answers.push_back(Ok(answer)));
+}
+
+/// Has the next event or answer not come in time.
+pub fn nothing_comes() {
+    host(|world| world.answers.push_back(Err(Error::Timeout)));
 }
 
 /// Returns what was called so far.

@@ -16,8 +16,13 @@ const TITLE_BYTES_MAX: usize = 200;
 /// ```
 /// # use skillhost_sdk::prelude::*;
 /// # async fn example() -> Result<()> {
-/// // Fails with `invalid` if the body is longer than 64 KiB.
-/// inbox::post("The report is ready").body("It has 12 findings.").attach("report.md").await?;
+/// let posted = inbox::post("The report is ready").body("It has 12 findings.").attach("report.md").await;
+/// // It fails if the body is longer than 64 KiB; the report is there all the same.
+/// if let Err(failure) = posted
+///     && !failure.is_cancelled()
+/// {
+///     log::warn!("nobody was told: {failure}");
+/// }
 /// # Ok(())
 /// # }
 /// # skillhost_sdk::example::run(example());

@@ -16,6 +16,19 @@
 //!
 //! A wait [`within`](Wait::within) a time fails with `timeout` when that is over, one with a [`timeout`](Wait::timeout) has another value then. What is sent is
 //! checked against the schema of its type before the skill sees it.
+//!
+//! ```
+//! # use skillhost_sdk::prelude::*;
+//! # use skillhost_sdk::example;
+//! # async fn example() -> Result<bool> {
+//! # example::nothing_comes();
+//! match signals::wait::<bool>("build-finished").within(hours(1)).await {
+//!     Err(failure) if failure.code() == code::TIMEOUT => Ok(false),
+//!     came => came,
+//! }
+//! # }
+//! # assert!(!example::run(example()));
+//! ```
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;

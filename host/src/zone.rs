@@ -59,6 +59,9 @@ mod tests {
         let first: Vec<_> = offsets.iter().take(3).map(seconds).collect();
         assert_eq!(first, [(0, 3_600), (1_806_195_600, 7_200), (1_824_944_400, 3_600)]);
         assert_eq!(offsets.len(), 21);
+        let recorded = serde_json::to_string(&offsets).unwrap();
+        assert!(recorded.starts_with("[[0,3600],[1806195600000000,7200],"), "{recorded}");
+        assert_eq!(serde_json::from_str::<Vec<ZoneOffset>>(&recorded).unwrap(), offsets);
     }
 
     #[test]

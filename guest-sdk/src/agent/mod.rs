@@ -24,6 +24,22 @@
 //! # example::run(example());
 //! ```
 //!
+//! An agent that is not done when its turns are used up fails with `turn-limit`, unless it is to [`Summarise`](OnLimit::Summarise):
+//!
+//! ```
+//! # use skillhost_sdk::prelude::*;
+//! # use skillhost_sdk::example;
+//! # #[tool("Looks once more")] async fn look() -> Result<String> { Ok("nothing".to_owned()) }
+//! # async fn example() -> Result<String> {
+//! # example::model_says(["look()", "look()"]);
+//! match Agent::haiku("Look until you see it.").tools(look).turns(2).ask("Is it there?").text().await {
+//!     Err(failure) if failure.code() == code::TURN_LIMIT => Ok("not yet".to_owned()),
+//!     answer => answer,
+//! }
+//! # }
+//! # assert_eq!(example::run(example()), "not yet");
+//! ```
+//!
 //! Every turn is an ordinary model call, and what a tool does is made of ordinary calls, so an agent goes on after a crash where it was. The tools that
 //! the model asks for in one turn run at once and are answered in order. A tool that fails tells the model why, which may do better; a failure that is
 //! [fatal](Failure::fatal), and a cancelled run, end the agent.

@@ -15,7 +15,16 @@ pub fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_nanos(host::clock::now())
 }
 
-/// Waits in real time, also while the host is down; at most ten years.
+/// Waits in real time, also while the host is down; at most ten years. It fails only with `cancelled`.
+///
+/// ```
+/// # use skillhost_sdk::prelude::*;
+/// # async fn example() -> Result<()> {
+/// sleep(hours(12)).label("until the evening").await?;
+/// # Ok(())
+/// # }
+/// # skillhost_sdk::example::run(example());
+/// ```
 pub fn sleep(duration: Duration) -> Call<()> {
     let duration_ns = nanoseconds(duration);
     Call::new(

@@ -30,6 +30,23 @@
 //! # example::run(example());
 //! ```
 //!
+//! What fails is one failure with the task's name in front ([`all`](Tasks::all)), or what came of each ([`settled`](Tasks::settled)):
+//!
+//! ```
+//! # use skillhost_sdk::prelude::*;
+//! # async fn example() -> Result<()> {
+//! let done = Tasks::new()
+//!     .add(task("web", async |_| -> Result<u32> { Err(Failure::new("offline", "no web today")) }))
+//!     .add(task("notes", async |_| Ok(7_u32)).depends_on(["web"]).when(|past| past.failed("web")))
+//!     .settled()
+//!     .await?;
+//! assert_eq!(done.get::<u32>("web").unwrap_err().code(), "offline");
+//! assert_eq!(*done.get::<u32>("notes")?, 7);
+//! # Ok(())
+//! # }
+//! # skillhost_sdk::example::run(example());
+//! ```
+//!
 //! Tasks are no unit of recovery: what they do is made of calls, as everything else, and after a crash each goes on where it was.
 
 mod plan;

@@ -141,12 +141,27 @@ pub struct Started {
 }
 
 /// How far the clocks of a zone are from UTC, from a time on.
+///
+/// Recorded as a pair: there are some twenty in every journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(Timestamp, i32)", into = "(Timestamp, i32)")]
 pub struct ZoneOffset {
     /// From when on; 0 for the first.
     pub from: Timestamp,
     /// How many seconds they are ahead.
     pub ahead_s: i32,
+}
+
+impl From<(Timestamp, i32)> for ZoneOffset {
+    fn from((from, ahead_s): (Timestamp, i32)) -> Self {
+        Self { from, ahead_s }
+    }
+}
+
+impl From<ZoneOffset> for (Timestamp, i32) {
+    fn from(offset: ZoneOffset) -> Self {
+        (offset.from, offset.ahead_s)
+    }
 }
 
 /// What a run is pinned to.

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use skillhost_core::entry::{Entry, How};
 use skillhost_core::id::RunId;
-use skillhost_it::{Place, result_of, was_killed};
+use skillhost_it::{Place, result_of, told, was_killed};
 use skillhost_journal::{Journal as _, RunFilter};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_skillhost-under-test");
@@ -86,8 +86,12 @@ fn whoever_awaits_the_launch_gets_the_result_of_its_last_run() {
             1,
             "only the last end is news: {inbox}"
         );
-        let first = shown(&["show", runs(&place)[0].as_str()]);
-        assert_eq!(first["status"], "continued");
+        let runs = runs(&place);
+        assert_eq!(shown(&["show", runs[0].as_str()])["status"], "continued");
+        let first = told(&place.run(&["show", runs[0].as_str()]));
+        assert!(first.contains(&format!("goes on as run {}", runs[1])), "{first}");
+        let second = told(&place.run(&["show", runs[1].as_str()]));
+        assert!(second.contains(&format!("continues run {}", runs[0])), "{second}");
     }
 }
 
