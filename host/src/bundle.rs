@@ -7,13 +7,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use skillhost_core::id::Digest;
+use skillhost_core::id::{Digest, SkillName};
 use skillhost_journal::{Bundle, BundleFile};
 
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::home::read_regular;
-use crate::skills::Installed;
+use crate::skills::{COMPONENT, Installed, steadily};
 
 /// The largest component, in bytes.
 pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
@@ -38,17 +38,59 @@ const FOLDERS: [&str; 4] = ["prompts", "assets", "data", "references"];
 pub struct Scan {
     folder: PathBuf,
     component: String,
+    /// The component, if it was built and is not in the folder.
+    built: Option<Vec<u8>>,
     bundle: Bundle,
 }
 
 impl Scan {
     /// Reads the folder of a skill.
     pub fn of(skill: &Installed) -> Result<Self> {
+        steadily(&skill.folder, || Self::once(skill))
+    }
+
+    fn once(skill: &Installed) -> Result<Self> {
         let mut walk = Walk {
             skill,
             files: Vec::new(),
         };
         walk.file(&skill.component, COMPONENT_BYTES_MAX)?;
+        Self::rest(walk, None)
+    }
+
+    /// Reads the folder of a skill's source, of which this is the component. Where the folder holds components of its own, they are passed over.
+    pub fn with_component(name: &SkillName, folder: &Path, built: Vec<u8>) -> Result<Self> {
+        let skill = Installed {
+            name: name.clone(),
+            folder: folder.to_owned(),
+            component: COMPONENT.to_owned(),
+        };
+        let mut walk = Walk {
+            skill: &skill,
+            files: Vec::new(),
+        };
+        walk.push(COMPONENT, &built);
+        Self::rest(walk, Some(built))
+    }
+
+    /// Makes the scan of a component that comes alone.
+    pub fn alone(built: Vec<u8>) -> Result<Self> {
+        let file = BundleFile {
+            path: COMPONENT.to_owned(),
+            digest: Digest::of(&built),
+            size: built.len() as u64,
+        };
+        Ok(Self {
+            folder: PathBuf::new(),
+            component: COMPONENT.to_owned(),
+            built: Some(built),
+            bundle: Bundle::new([file])?,
+        })
+    }
+
+    /// Reads what belongs to a bundle beside the component.
+    fn rest(mut walk: Walk<'_>, built: Option<Vec<u8>>) -> Result<Self> {
+        let skill = walk.skill;
         for name in FILES {
             if exists(&skill.folder.join(name)) {
                 walk.file(name, FILE_BYTES_MAX)?;
@@ -63,6 +105,7 @@ impl Scan {
         Ok(Self {
             folder: skill.folder.clone(),
             component: skill.component.clone(),
+            built,
             bundle,
         })
     }
@@ -82,11 +125,17 @@ impl Scan {
 
     /// Reads the component.
     pub fn read_component(&self) -> io::Result<Vec<u8>> {
+        if let Some(built) = &self.built {
+            return Ok(built.clone());
+        }
         read_regular(&self.folder.join(&self.component), COMPONENT_BYTES_MAX)
     }
 
     /// Reads a file of the bundle, for the journal, which checks that it is still the same.
     pub fn read(&self, file: &BundleFile) -> io::Result<Vec<u8>> {
+        if file.path == self.component {
+            return self.read_component();
+        }
         read_regular(&self.folder.join(&file.path), COMPONENT_BYTES_MAX)
     }
 
@@ -152,12 +201,16 @@ impl Walk<'_> {
         }
         let full = self.inside(path)?;
         let content = read_regular(&full, bytes_max).map_err(|e| self.unreadable(path, &e))?;
+        self.push(path, &content);
+        Ok(())
+    }
+
+    fn push(&mut self, path: &str, content: &[u8]) {
         self.files.push(BundleFile {
             path: path.to_owned(),
-            digest: Digest::of(&content),
+            digest: Digest::of(content),
             size: content.len() as u64,
         });
-        Ok(())
     }
 
     /// Returns where a path really leads, which has to be inside the folder.
@@ -186,8 +239,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]
 
     use std::os::unix::fs::symlink;
-
-    use skillhost_core::id::SkillName;
 
     use super::*;
 
@@ -256,6 +307,19 @@ mod tests {
             ]
         );
         assert_eq!(folder.scan().unwrap().script().unwrap(), Some(String::new()));
+    }
+
+    #[test]
+    fn a_component_that_was_built_takes_the_place_of_what_lies_in_the_folder() {
+        let folder = Folder::with(SKILL);
+        folder.put("src/lib.rs", "");
+        let name = SkillName::parse("x").unwrap();
+        let scan = Scan::with_component(&name, &folder.path(), b"built".to_vec()).unwrap();
+        assert_eq!(scan.component(), Digest::of(b"built"));
+        assert_eq!(scan.read_component().unwrap(), b"built");
+        let component = scan.bundle().file("skill.wasm").unwrap();
+        assert_eq!(scan.read(component).unwrap(), b"built");
+        assert_eq!(scan.bundle().files().len(), folder.paths().len());
     }
 
     #[test]

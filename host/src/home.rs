@@ -99,6 +99,11 @@ impl Home {
         self.user.join("compiled")
     }
 
+    /// Returns the folder of the SDKs that were unpacked for those who write skills.
+    pub fn sdks(&self) -> PathBuf {
+        self.root.join("sdk")
+    }
+
     /// Returns the folder of the locks that show which workers live.
     pub fn workers(&self) -> PathBuf {
         self.root.join("workers")

@@ -3,7 +3,10 @@
 //! Start with [`cli::main`] for what a person or an agent meets. `ARCHITECTURE.md` is the map.
 
 pub mod agent;
+pub mod author;
 pub mod bundle;
+pub mod carried;
+pub mod cases;
 pub mod cli;
 pub mod comparison;
 pub mod config;
@@ -21,6 +24,7 @@ pub mod input;
 pub mod leftovers;
 pub mod log;
 pub mod notify;
+pub mod problem;
 pub mod progress;
 pub mod readable;
 pub mod schema;

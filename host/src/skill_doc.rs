@@ -1,7 +1,7 @@
 //! The part of a skill's `SKILL.md` that tells an agent how to run it. It is generated from what the component says of itself, so that it cannot tell of fields
 //! that are not there; the rest of the file is its author's and is left as it is.
 //!
-//! Start with [`written`]; [`state`] says whether that would change anything.
+//! Start with [`written`]; [`state`] says whether that would change anything. [`command`] is the line that launches it, for people.
 
 use serde_json::Value;
 use skillhost_core::id::SkillName;
@@ -102,24 +102,24 @@ fn block(text: &str, name: &SkillName) -> Option<(usize, usize)> {
     Some((start, end + line_end.map_or(0, str::len)))
 }
 
+/// Returns the command that launches a skill, with what it cannot do without.
+pub fn command(skill: Skill<'_>) -> String {
+    let fields = fields(skill).into_iter().filter(|field| field.required);
+    let required: String = fields.map(|field| format!(" {}", field.word)).collect();
+    format!("skillhost launch {}{required}", skill.name)
+}
+
+fn fields(skill: Skill<'_>) -> Vec<Field> {
+    let names = skill.input.fields().unwrap_or_default().into_iter();
+    names.map(|name| Field::of(name, skill)).collect()
+}
+
 fn how_to_run(skill: Skill<'_>) -> String {
-    let name = skill.name;
-    let fields: Vec<Field> = skill
-        .input
-        .fields()
-        .unwrap_or_default()
-        .into_iter()
-        .map(|name| Field::of(name, skill))
-        .collect();
-    let required: Vec<String> = fields
-        .iter()
-        .filter(|field| field.required)
-        .map(|field| format!(" {}", field.word))
-        .collect();
+    let fields = fields(skill);
     let mut text = format!(
         "## How to run it\n\n\
-        - Launch: `skillhost launch {name}{} --json`. It returns at once with a `run_id` (RUN below), and the run goes on without you.\n",
-        required.concat()
+        - Launch: `{} --json`. It returns at once with a `run_id` (RUN below), and the run goes on without you.\n",
+        command(skill)
     );
     for field in fields.iter().take(FIELDS_MAX) {
         text.push_str(&field.line());

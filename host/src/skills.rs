@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use skillhost_core::id::SkillName;
@@ -15,6 +16,9 @@ use crate::exit::Exit;
 
 /// The most folders that are looked at.
 const FOLDERS_MAX: usize = 10_000;
+
+/// How often a folder is looked into that changes all the time.
+const LOOKS_MAX: usize = 16;
 
 /// What a component is called if a folder holds several.
 pub const COMPONENT: &str = "skill.wasm";
@@ -77,6 +81,11 @@ impl Library {
             |e| CliError::new(Exit::Host, "no_skills", format!("`{}` is no folder", root.display())).caused_by(&e);
         let root = std::path::absolute(&root).map_err(unusable)?;
         Ok(Self { root })
+    }
+
+    /// Takes a folder for one that skills are installed in.
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
     }
 
     /// Returns the folder.
@@ -161,6 +170,11 @@ impl Library {
     /// Says what the folder of this name is.
     pub fn look(&self, name: &str) -> Found {
         let folder = self.root.join(name);
+        steadily(&folder, || self.look_once(name))
+    }
+
+    fn look_once(&self, name: &str) -> Found {
+        let folder = self.root.join(name);
         let broken = |reason: String, hint: String| {
             Found::Broken(Broken {
                 name: name.to_owned(),
@@ -208,6 +222,26 @@ impl Library {
             Err(e) => broken(e.to_string(), "rename its folder".to_owned()),
         }
     }
+}
+
+/// Looks into a folder, and looks again if another was put in its place meanwhile: what was seen may be what was left of the old one.
+pub(crate) fn steadily<T>(folder: &Path, look: impl Fn() -> T) -> T {
+    // A folder that is made anew may get the number of one that is gone, but not the time of its renaming.
+    let which = || {
+        let metadata = fs::metadata(folder).ok()?;
+        Some((metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
+    };
+    let mut before = which();
+    let mut seen = look();
+    for _ in 1..LOOKS_MAX {
+        let after = which();
+        if after == before {
+            break;
+        }
+        before = after;
+        seen = look();
+    }
+    seen
 }
 
 fn components(folder: &Path) -> io::Result<Vec<String>> {

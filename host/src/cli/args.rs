@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::auth::AuthArgs;
+use super::build::BuildArgs;
+use super::check::CheckArgs;
 use super::compare::{CompareArgs, DiffArgs};
 use super::doctor::DoctorArgs;
 use super::fork::ForkArgs;
 use super::hook::HookArgs;
+use super::install::{InstallArgs, UninstallArgs};
+use super::new::NewArgs;
 use super::pages::{CompletionsArgs, ManArgs};
 use super::prune::{DiscardArgs, PruneArgs};
 use super::replay::ReplayArgs;
@@ -93,6 +97,16 @@ pub enum Command {
     Worker(WorkerArgs),
     /// List what is installed, and what is wrong with what does not load
     Skills(SkillsArgs),
+    /// Make the crate of a new skill
+    New(NewArgs),
+    /// Build the component of a skill's crate and check it
+    Build(BuildArgs),
+    /// Say whether a component or a skill can be launched, and what is wrong with it
+    Check(CheckArgs),
+    /// Put a skill into the folder of skills
+    Install(InstallArgs),
+    /// Take a skill out of the folder of skills
+    Uninstall(UninstallArgs),
     /// Tell the agent's sessions what waits for you
     Hook(HookArgs),
     /// Make this machine ready: the folder of skills, a model provider, the hook
@@ -145,6 +159,11 @@ impl Command {
             Self::Wait(_) => "wait",
             Self::Worker(_) => "worker",
             Self::Skills(_) => "skills",
+            Self::New(_) => "new",
+            Self::Build(_) => "build",
+            Self::Check(_) => "check",
+            Self::Install(_) => "install",
+            Self::Uninstall(_) => "uninstall",
             Self::Hook(_) => "hook",
             Self::Setup(_) => "setup",
             Self::Auth(_) => "auth",

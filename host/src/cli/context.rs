@@ -171,6 +171,23 @@ impl Session<'_> {
         Ok(Worker::open(&self.context.home, Arc::clone(&self.journal), loader)?)
     }
 
+    /// Runs something that may compile a component to its end, and says so if it takes its time and somebody watches.
+    pub(super) fn patiently<T>(&self, name: &str, work: impl Future<Output = T>) -> Result<T> {
+        let working = async {
+            let mut work = std::pin::pin!(work);
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = tokio::time::sleep(COMPILING_SILENT), if self.context.terminal.stderr => {}
+            }
+            terminal::note(&format!(
+                "compiling skill `{name}`, which takes a while the first time ..."
+            ));
+            work.await
+        };
+        Ok(self.loading()?.tokio.block_on(working))
+    }
+
     /// Returns what a component says of itself: from the journal, or by asking it.
     pub(super) fn describe(
         &self,
@@ -181,20 +198,8 @@ impl Session<'_> {
         if let Some(description) = describe::kept(self.journal.as_ref(), &component)? {
             return Ok(description);
         }
-        let Loading { loader, tokio } = self.loading()?;
-        let asking = async {
-            let mut asking = std::pin::pin!(describe::ask(self.journal.as_ref(), loader, component, bytes));
-            tokio::select! {
-                biased;
-                asked = &mut asking => return asked,
-                () = tokio::time::sleep(COMPILING_SILENT), if self.context.terminal.stderr => {}
-            }
-            terminal::note(&format!(
-                "compiling skill `{name}`, which takes a while the first time ..."
-            ));
-            asking.await
-        };
-        tokio.block_on(asking).map_err(|error| match error {
+        let asking = describe::ask(self.journal.as_ref(), &self.loading()?.loader, component, bytes);
+        self.patiently(name, asking)?.map_err(|error| match error {
             DescribeError::Journal(error) => error.into(),
             DescribeError::Load(e) => {
                 let exit = if e.may_pass() { Exit::Host } else { Exit::Unsupported };

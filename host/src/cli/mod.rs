@@ -6,7 +6,9 @@ mod answer;
 mod args;
 mod auth;
 mod branch;
+mod build;
 mod cancel;
+mod check;
 mod compare;
 mod context;
 mod doctor;
@@ -16,9 +18,11 @@ mod fork;
 mod hook;
 mod inbox;
 mod inject;
+mod install;
 mod launch;
 mod list;
 mod logs;
+mod new;
 mod newest;
 mod online;
 mod order;
@@ -182,6 +186,11 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Wait(args) => wait::run(&args, context),
         Command::Worker(args) => worker::run(args.command, context),
         Command::Skills(args) => skills::run(&args, context),
+        Command::New(args) => new::run(&args, context),
+        Command::Build(args) => build::run(&args, context),
+        Command::Check(args) => check::run(&args, context),
+        Command::Install(args) => install::install(&args, context),
+        Command::Uninstall(args) => install::uninstall(&args, context),
         Command::Hook(args) => hook::run(&args, context),
         Command::Setup(args) => setup::run(&args, context),
         Command::Auth(args) => auth::run(&args, context),

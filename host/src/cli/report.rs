@@ -86,6 +86,12 @@ pub struct Envelope {
     /// What `status` says of the run beside its labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standing: Option<Value>,
+    /// The file or folder that the command made or looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// A component: what it is, imports and says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<Value>,
     /// What a command lists.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub rows: Option<Rows>,
@@ -149,6 +155,8 @@ pub enum Rows {
     Entries(Vec<Value>),
     /// `skills`.
     Skills(Vec<Value>),
+    /// `build`, `check` and `install`: what is wrong with a skill.
+    Problems(Vec<Value>),
     /// `auth list`.
     Keys(Vec<Value>),
     /// `prune` and `discard`.
@@ -172,6 +180,7 @@ impl Rows {
             | Self::Lines(rows)
             | Self::Entries(rows)
             | Self::Skills(rows)
+            | Self::Problems(rows)
             | Self::Keys(rows)
             | Self::Forgotten(rows)
             | Self::Replays(rows)

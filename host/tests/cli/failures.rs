@@ -4,7 +4,7 @@ use crate::machine::Machine;
 use crate::run;
 
 /// A core WebAssembly module, not a component: the magic number and version 1.
-const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
+pub(crate) const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
 #[test]
 fn words_that_make_no_command_are_invalid_input() {

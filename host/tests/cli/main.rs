@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod auth;
+mod author;
 mod doctor;
 mod failures;
 mod help;

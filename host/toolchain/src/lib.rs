@@ -1,12 +1,13 @@
 //! Builds guest crates to components.
 //!
-//! Start with [`Toolchain::find`] and [`Toolchain::build`]. There are two ways to a compiler for `wasm32-wasip2`, tried in this order: rustup's target, and on Debian the
+//! Start with [`Toolchain::find`] and [`Toolchain::build_skill`]. There are two ways to a compiler for `wasm32-wasip2`, tried in this order: rustup's target, and on Debian the
 //! packages `rustc-web` and `rust-web-src`, with which the standard library is built once. [`workspace`] builds all guests of this repository, for its tests.
 //!
 //! What a component has to import and export is not checked here: the host's loader does that.
 
 mod cargo;
 mod debian;
+mod diagnostic;
 mod rustup;
 pub mod workspace;
 
@@ -16,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 
-pub use cargo::{BuildError, Component, Crate};
+pub use cargo::{BuildError, BuiltSkill, Component, Crate, Messages, Skill};
+pub use diagnostic::{Diagnostic, Level, Place};
 
 /// The target that components are built for.
 pub const TARGET: &str = "wasm32-wasip2";
@@ -133,6 +135,11 @@ impl Toolchain {
     /// Builds the components of a crate or a workspace with cargo, whose messages go to standard error.
     pub fn build(&self, guests: &Crate) -> Result<Vec<Component>, BuildError> {
         cargo::build(self, guests)
+    }
+
+    /// Builds the component of a skill, where cargo builds it by itself too. A skill that does not compile leaves what was built before.
+    pub fn build_skill(&self, skill: &Skill) -> Result<BuiltSkill, BuildError> {
+        cargo::build_skill(self, skill)
     }
 
     /// Returns where to build, so that the toolchains do not undo each other's work.

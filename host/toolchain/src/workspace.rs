@@ -138,6 +138,12 @@ pub fn guest_packages(root: &Path) -> Result<Vec<String>, GuestsError> {
     Ok(packages.filter(Package::is_guest).map(|package| package.name).collect())
 }
 
+/// Returns the folder that cargo builds a crate into.
+pub fn target_folder(manifest: &Path) -> Result<PathBuf, GuestsError> {
+    let folder = manifest.parent().unwrap_or(manifest);
+    Workspace::read(folder).map(|workspace| workspace.target_directory)
+}
+
 /// What cargo says of the workspace.
 #[derive(Deserialize)]
 struct Workspace {

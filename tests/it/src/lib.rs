@@ -47,6 +47,7 @@ pub struct Left {
     pub lines: Vec<String>,
 }
 
+pub mod author;
 mod replay;
 
 pub use replay::{replay, replay_on};

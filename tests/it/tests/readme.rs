@@ -1,11 +1,12 @@
-//! Every command in the README works as written: its shell blocks are run, in order, by a shell that stops at the first that fails.
+//! Every command in the README, and on the page for a first skill, works as written: its shell blocks are run, in order, by a shell that stops at the first that fails.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::path::Path;
 use std::process::Command;
 
-use skillhost_it::{guests, told, workspace};
+use skillhost_it::author::Author;
+use skillhost_it::{Place, guests, told, workspace};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_skillhost-under-test");
 
@@ -59,4 +60,37 @@ fn every_command_in_the_readme_works_as_written() {
             .unwrap();
         assert!(output.status.success(), "{block}\n{}", told(&output));
     }
+}
+
+#[test]
+fn a_first_skill_goes_from_an_empty_directory_to_an_installed_one_as_its_page_says() {
+    let place = Place::new(PROGRAM, &[]);
+    let author = Author::new(&place, env!("CARGO_TARGET_TMPDIR"));
+    let folder = author.fresh("first-skill");
+    let programs = folder.join("bin");
+    std::fs::create_dir_all(&programs).unwrap();
+    std::os::unix::fs::symlink(PROGRAM, programs.join("skillhost")).unwrap();
+    let page = std::fs::read_to_string(workspace().join("guest-sdk/README.md")).unwrap();
+    // One shell for all of them: its reader has one, too.
+    let script = shell_blocks(&page).concat();
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-eu", "-c", &script])
+        .env_clear()
+        .env("HOME", &folder)
+        .env("SKILLHOST_SKILLS", place.skills());
+    let mut shell = author.equip(shell, &folder);
+    let path = std::env::var("PATH").unwrap();
+    let output = shell
+        .env("PATH", format!("{}:{path}", programs.display()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{script}\n{}", told(&output));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("would use up to 1 sentences"), "{said}");
+    assert_eq!(
+        std::fs::read_dir(place.skills()).unwrap().count(),
+        0,
+        "it is uninstalled again"
+    );
 }

@@ -127,19 +127,35 @@ pub(super) fn types(engine: &Engine, component: &Component) -> Result<(), LoadEr
     }
     let provided = provided();
     for (name, item) in ty.imports(engine) {
-        let members: Vec<&str> = match &item.ty {
-            ComponentItem::ComponentInstance(instance) => instance
-                .exports(engine)
-                .filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_) | ComponentItem::Resource(_)))
-                .map(|(name, _)| name)
-                .collect(),
-            // A type has nothing behind it.
-            ComponentItem::Type(_) => continue,
-            _ => vec![name],
-        };
-        import(&provided, name, &members)?;
+        if let Some(members) = members(engine, name, &item.ty) {
+            import(&provided, name, &members)?;
+        }
     }
     Ok(())
+}
+
+/// Returns the names of what is imported and has something behind it.
+pub(super) fn imports(engine: &Engine, component: &Component) -> Vec<String> {
+    let engine = engine.wasmtime();
+    let ty = component.component_type();
+    let imports = ty.imports(engine);
+    let real =
+        imports.filter(|(name, item)| members(engine, name, &item.ty).is_some_and(|members| !members.is_empty()));
+    real.map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Returns the functions of an import; none for a type, which has nothing behind it.
+fn members<'a>(engine: &'a wasmtime::Engine, name: &'a str, item: &'a ComponentItem) -> Option<Vec<&'a str>> {
+    match item {
+        ComponentItem::ComponentInstance(instance) => {
+            let members = instance.exports(engine);
+            let functions =
+                members.filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_) | ComponentItem::Resource(_)));
+            Some(functions.map(|(name, _)| name).collect())
+        }
+        ComponentItem::Type(_) => None,
+        _ => Some(vec![name]),
+    }
 }
 
 /// What this host provides: interfaces with their version and, for those of the world, their members.

@@ -105,7 +105,95 @@ pub enum LoadError {
     },
 }
 
+/// What is wrong with a component, in parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// What is wrong.
+    pub message: String,
+    /// What a component should be or have.
+    pub expected: Option<String>,
+    /// What this one is or has.
+    pub found: Option<String>,
+    /// What mends it.
+    pub fix: Option<String>,
+}
+
 impl LoadError {
+    /// Returns the same in parts: what is wrong, what was expected, what is there, and the fix.
+    pub fn misfit(&self) -> Misfit {
+        let misfit = |message: &str, expected: &str, found: String, fix: &str| Misfit {
+            message: message.to_owned(),
+            expected: Some(expected.to_owned()),
+            found: Some(found),
+            fix: Some(fix.to_owned()),
+        };
+        match self {
+            Self::TooLarge { bytes, max } => misfit(
+                "the component is too large",
+                &format!("at most {max} bytes"),
+                format!("{bytes} bytes"),
+                "build it with `--release` and strip it",
+            ),
+            Self::NotWasm { begins } => misfit(
+                "this is not a WebAssembly file",
+                "a component, built for `wasm32-wasip2`",
+                format!("a file that begins with {begins}"),
+                "give the `.wasm` file that `skillhost build` writes",
+            ),
+            Self::CoreModule => misfit(
+                "this is a core WebAssembly module, not a component",
+                "a component",
+                "a core module".to_owned(),
+                "build it for `wasm32-wasip2`, or make a component of it with `wasm-tools component new`",
+            ),
+            Self::OtherWorld { missing, exports } => misfit(
+                "this component is no skill",
+                &format!("it exports {}", list(missing)),
+                format!("it exports {}", list(exports)),
+                "build it against the world `skillhost:skill/skill`, as `#[skill]` of `skillhost-sdk` does",
+            ),
+            Self::UnknownImport { name, provided } => misfit(
+                "the component imports something that this host does not provide",
+                provided,
+                format!("`{name}`"),
+                "leave out what needs this import: for Rust, a crate that uses sockets, threads or HTTP by itself",
+            ),
+            Self::OtherVersion { name, host } => misfit(
+                "the component was built for another version of an interface",
+                &format!("version {host}"),
+                format!("`{name}`"),
+                "rebuild it with the `skillhost-sdk` that belongs to this host, or update the host",
+            ),
+            Self::NewerWorld { name, functions, host } => misfit(
+                "the component uses functions that this host does not have yet",
+                &format!("what version {host} of the world has"),
+                format!("{} of `{name}`", list(functions)),
+                "update skillhost, or rebuild it with the `skillhost-sdk` that belongs to this host",
+            ),
+            Self::AsyncAbi { reason } => misfit(
+                "the component uses the asynchronous ABI of the component model",
+                "synchronous exports and imports",
+                reason.clone(),
+                "build it for `wasm32-wasip2` without async exports (for JavaScript: `--backend-qjs-disable-async`)",
+            ),
+            Self::Unfit { reason } => misfit(
+                "the component does not fit the world",
+                "the functions of `skillhost:skill` with the types that they have there",
+                reason.clone(),
+                "rebuild it with the `skillhost-sdk` that belongs to this host",
+            ),
+            Self::Invalid { .. } | Self::Read(_) | Self::WrongDigest { .. } | Self::Compiler { .. } => Misfit {
+                message: match std::error::Error::source(self) {
+                    Some(source) => format!("{self}: {source}"),
+                    None => self.to_string(),
+                },
+                expected: None,
+                found: None,
+                fix: None,
+            },
+        }
+    }
+
     /// Returns whether trying again may help: the component itself is not at fault.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Read(_) | Self::WrongDigest { .. })

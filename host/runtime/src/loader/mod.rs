@@ -24,7 +24,7 @@ use crate::engine::Engine;
 use crate::guest::state::State;
 use crate::guest::{Guest, GuestStart};
 use cache::Cache;
-pub use error::LoadError;
+pub use error::{LoadError, Misfit};
 
 /// The largest component that is loaded.
 pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
@@ -236,6 +236,11 @@ impl Loaded {
     /// Returns where its code came from.
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// Returns the interfaces that the component imports, as it names them; those of types alone are not among them.
+    pub fn imports(&self) -> Vec<String> {
+        check::imports(&self.engine, &self.component)
     }
 
     /// Makes a guest, which has not run yet.

@@ -1,0 +1,346 @@
+//! The cases that a skill is tested with: the form of `tests/*.toml`. What runs them is elsewhere; here they are read and checked.
+//!
+//! ```toml
+//! about = "a draft that is approved is announced"   # what the case shows; its file's name if absent
+//! input = { topic = "rivers" }                      # what the skill is launched with
+//! notes = ["be brief"]                              # what is left for the run before it begins
+//!
+//! [[reply]]                                         # as in `offline.toml`, which answers instead where a case has none
+//! label = "draft"
+//! text = "All about rivers."
+//!
+//! [[answer]]                                        # what people say: the next answer to a question of that name
+//! question = "publish"
+//! value = { approve = true, comment = "" }
+//!
+//! [[event]]                                         # what other programs send, ahead and in this order
+//! name = "build-finished"
+//! value = { passed = true }
+//!
+//! [expect]
+//! output = { published = true }                     # the whole result; `output_has` names some members of it
+//! calls = ["draft", "publish", "announce"]          # the calls in the order started, by label or else by function; `*` is any text
+//!
+//! [expect.files]                                    # files of `run/`: the whole text, or parts of it, or that there is none
+//! "draft.md" = "All about rivers."
+//! "log.md" = { contains = ["rivers", "approved"] }
+//! "error.md" = { absent = true }
+//!
+//! [[expect.inbox]]                                  # messages in the order posted; what is not named may be anything
+//! title = "Published: rivers"
+//! ```
+//!
+//! What `expect` does not name is not looked at. A case that is to fail has `status = "failed"` and may have `failure = { code = "declined" }`; one whose question
+//! nobody answers lets its time pass, as it has no other way on.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+use skillhost_effects::model::offline::Script;
+use toml::{Spanned, Table};
+
+/// The version of the form that this host writes and the newest it reads.
+const VERSION: u32 = 1;
+
+/// The longest case, in bytes: as much as a script of replies may have.
+const CASE_BYTES_MAX: usize = 4 << 20;
+
+/// A case that was read and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// What it shows.
+    pub about: Option<String>,
+    /// What the skill is launched with.
+    pub input: Value,
+    /// What is left for the run before it begins.
+    pub notes: Vec<String>,
+    /// The script of replies, in the form of `offline.toml`; the skill's own answers if it is absent.
+    pub script: Option<String>,
+    /// What people say, in order.
+    pub answers: Vec<Answer>,
+    /// What other programs send, in order.
+    pub events: Vec<Event>,
+    /// What has to come of it.
+    pub expect: Expect,
+}
+
+/// What a person says to a question.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// The question's name.
+    pub question: String,
+    /// What is said.
+    pub value: Value,
+}
+
+/// What another program sends.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// What it is called.
+    pub name: String,
+    /// What it brings.
+    #[serde(default)]
+    pub value: Value,
+}
+
+/// How a run ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ending {
+    /// The skill returned a result.
+    #[default]
+    Done,
+    /// It returned a failure.
+    Failed,
+}
+
+/// What has to come of a case.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// How the run ends.
+    #[serde(default)]
+    pub status: Ending,
+    /// The whole result.
+    pub output: Option<Value>,
+    /// Some members of the result, each with its whole value.
+    pub output_has: Option<serde_json::Map<String, Value>>,
+    /// The failure of one that fails.
+    pub failure: Option<ExpectedFailure>,
+    /// The calls in the order started, by label or else by function, as patterns.
+    pub calls: Option<Vec<String>>,
+    /// The files of `run/`.
+    #[serde(default)]
+    pub files: BTreeMap<String, ExpectedFile>,
+    /// The messages in the inbox, in the order posted.
+    pub inbox: Option<Vec<ExpectedMessage>>,
+}
+
+/// A failure that has to come.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedFailure {
+    /// Its code.
+    pub code: String,
+    /// What its message contains.
+    #[serde(default)]
+    pub contains: Texts,
+}
+
+/// A file that has to be there, or not.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum ExpectedFile {
+    /// This text and no other.
+    Text(String),
+    /// Something with these parts.
+    Contains {
+        /// The parts.
+        contains: Texts,
+    },
+    /// No file.
+    Absent {
+        /// That is so.
+        absent: True,
+    },
+}
+
+/// A message that has to be in the inbox.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedMessage {
+    /// Its title.
+    pub title: Option<String>,
+    /// What its body contains.
+    #[serde(default)]
+    pub contains: Texts,
+}
+
+/// One text or several.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "OneOrMore")]
+pub struct Texts(pub Vec<String>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl From<OneOrMore> for Texts {
+    fn from(texts: OneOrMore) -> Self {
+        Self(match texts {
+            OneOrMore::One(text) => vec![text],
+            OneOrMore::More(texts) => texts,
+        })
+    }
+}
+
+/// `true`: the contrary is said by leaving it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "bool")]
+pub struct True;
+
+impl TryFrom<bool> for True {
+    type Error = &'static str;
+
+    fn try_from(is_so: bool) -> Result<Self, Self::Error> {
+        is_so.then_some(Self).ok_or("leave it out instead of `false`")
+    }
+}
+
+/// Why a case cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct CaseError {
+    /// Where, from 1.
+    pub line: usize,
+    /// Why.
+    pub reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: Option<u32>,
+    about: Option<String>,
+    #[serde(default = "nothing")]
+    input: Value,
+    #[serde(default)]
+    notes: Vec<String>,
+    features: Option<Vec<String>>,
+    #[serde(default)]
+    reply: Vec<Spanned<Table>>,
+    #[serde(default)]
+    answer: Vec<Answer>,
+    #[serde(default)]
+    event: Vec<Event>,
+    expect: Expect,
+}
+
+fn nothing() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+impl Case {
+    /// Reads a case and checks all of it.
+    pub fn parse(text: &str) -> Result<Self, CaseError> {
+        if text.len() > CASE_BYTES_MAX {
+            return Err(CaseError {
+                line: 1,
+                reason: format!("a case may have {CASE_BYTES_MAX} bytes, this has {}", text.len()),
+            });
+        }
+        let line_at = |offset: usize| 1 + text.bytes().take(offset).filter(|b| *b == b'\n').count();
+        let file: File = toml::from_str(text).map_err(|e| CaseError {
+            line: line_at(e.span().map_or(0, |span| span.start)),
+            reason: e.message().to_owned(),
+        })?;
+        if let Some(version) = file.version.filter(|version| *version != VERSION) {
+            return Err(CaseError {
+                line: 1,
+                reason: format!("version {version} is not known, this host reads version {VERSION}"),
+            });
+        }
+        // One by one, so that a mistake is told with its line.
+        for reply in &file.reply {
+            Script::parse(&script(None, [reply.get_ref()])).map_err(|e| CaseError {
+                line: line_at(reply.span().start),
+                reason: format!("this reply cannot be used: {}", e.reason),
+            })?;
+        }
+        let expect = file.expect;
+        if expect.failure.is_some() && expect.status != Ending::Failed {
+            return Err(CaseError {
+                line: line_at(text.find("failure").unwrap_or(0)),
+                reason: "a case with a `failure` has `status = \"failed\"`".to_owned(),
+            });
+        }
+        let replies = file.reply.iter().map(Spanned::get_ref);
+        Ok(Self {
+            about: file.about,
+            input: file.input,
+            notes: file.notes,
+            script: (!file.reply.is_empty()).then(|| script(file.features.as_deref(), replies)),
+            answers: file.answer,
+            events: file.event,
+            expect,
+        })
+    }
+}
+
+/// Returns replies as a script of their own.
+fn script<'a>(features: Option<&[String]>, replies: impl IntoIterator<Item = &'a Table>) -> String {
+    let replies = replies.into_iter().map(|reply| toml::Value::Table(reply.clone()));
+    let mut script = Table::from_iter([("reply".to_owned(), toml::Value::Array(replies.collect()))]);
+    if let Some(features) = features {
+        script.insert("features".to_owned(), features.to_vec().into());
+    }
+    toml::to_string(&script).expect("a table can be written")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// The example of the documentation above.
+    fn example() -> String {
+        let source = include_str!("cases.rs");
+        let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
+        let lines: Vec<&str> = lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+        let text = lines.join("\n");
+        text.split("```toml\n")
+            .nth(1)
+            .unwrap()
+            .split("```")
+            .next()
+            .unwrap()
+            .to_owned()
+    }
+
+    #[test]
+    fn the_example_of_the_documentation_is_read_as_it_says() {
+        let case = Case::parse(&example()).unwrap();
+        assert_eq!(case.input, json!({"topic": "rivers"}));
+        assert_eq!(case.answers[0].value, json!({"approve": true, "comment": ""}));
+        assert_eq!(case.events[0].name, "build-finished");
+        assert_eq!(case.expect.calls.unwrap().len(), 3);
+        assert_eq!(case.expect.files["error.md"], ExpectedFile::Absent { absent: True });
+        assert_eq!(
+            case.expect.inbox.unwrap()[0].title.as_deref(),
+            Some("Published: rivers")
+        );
+        assert!(Script::parse(&case.script.unwrap()).is_ok());
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_line() {
+        let said = |text: &str| Case::parse(text).unwrap_err().to_string();
+        assert!(said("[expect]\n\n[[reply]]\nlable = \"x\"\n").starts_with("line 3: this reply cannot be used: "));
+        assert!(said("input = {}\nexpcet = {}\n").starts_with("line 2: unknown field `expcet`"));
+        assert!(said("input = {}\n").contains("missing field `expect`"));
+        assert_eq!(
+            said("[expect]\nfailure = { code = \"x\" }\n"),
+            "line 2: a case with a `failure` has `status = \"failed\"`"
+        );
+        assert!(said("[expect.files]\nx = { absent = false }\n").starts_with("line 2: "));
+        assert_eq!(
+            said("version = 9\n[expect]\n"),
+            "line 1: version 9 is not known, this host reads version 1"
+        );
+    }
+
+    #[test]
+    fn without_replies_the_skills_own_script_answers() {
+        let case = Case::parse("[expect]\noutput_has = { a = 1 }\n").unwrap();
+        assert_eq!((case.script, case.input), (None, json!({})));
+    }
+}
