@@ -81,6 +81,7 @@ impl Stage {
             component: Digest::of(b"no component"),
             seed: Digest::of(b"seed"),
             zone: "UTC".to_owned(),
+            zone_offsets: Vec::new(),
             mounts: Vec::new(),
             limits: Limits::default(),
             provider: Provider {
@@ -93,6 +94,7 @@ impl Stage {
             engine: "test".to_owned(),
             semantics: SEMANTICS,
             parent: None,
+            continues: None,
         };
         self.journal.create_run(NewRun::first(started, now, None)).unwrap();
         run
