@@ -101,7 +101,7 @@ impl Home {
 
     /// Returns the folder of the SDKs that were unpacked for those who write skills.
     pub fn sdks(&self) -> PathBuf {
-        self.root.join("sdk")
+        self.user.join("sdk")
     }
 
     /// Returns the folder of the locks that show which workers live.

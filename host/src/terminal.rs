@@ -1,7 +1,8 @@
 //! Where a command's words go: data to standard output, everything else to standard error.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, BufRead as _, IsTerminal as _, Write};
 
+use tokio::sync::oneshot;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// The width of lines where there is no terminal to ask.
@@ -61,6 +62,22 @@ pub fn prompt(text: &str) {
     let mut stream = io::stderr().lock();
     // Nobody is left to ask if this fails.
     let _ = write!(stream, "{text}").and_then(|()| stream.flush());
+}
+
+/// Asks for a line. What is typed comes when it has been typed; nothing comes at the end of the input.
+///
+/// A thread of its own reads, as nothing can be done about a person who does not type; it ends with the process.
+pub fn ask(text: &str) -> oneshot::Receiver<String> {
+    prompt(text);
+    let (sender, typed) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        if matches!(io::stdin().lock().read_line(&mut line), Ok(1..)) {
+            // Whoever asked may have gone on without.
+            sender.send(line).ok();
+        }
+    });
+    typed
 }
 
 fn write_to(stream: &mut dyn Write, text: &str) -> io::Result<()> {

@@ -112,6 +112,17 @@ impl Timeline {
         Some(timeline)
     }
 
+    /// Returns the timeline of a run that has done nothing yet, and otherwise is as another.
+    pub fn empty(like: &Self) -> Self {
+        Self {
+            started: like.started.clone(),
+            started_at: like.started_at,
+            calls: Vec::new(),
+            finished: None,
+            cancelled: None,
+        }
+    }
+
     /// Returns the call of this number.
     pub fn call(&self, number: Number) -> Option<&CallLine> {
         self.calls.iter().find(|call| call.number == number)
@@ -205,6 +216,16 @@ impl CallLine {
     /// Returns how long it took.
     pub fn took(&self) -> Option<Duration> {
         self.ended_at.map(|ended| ended.since(self.started_at))
+    }
+
+    /// Returns the tokens that its answer tells of, whoever was asked for it and when.
+    pub fn usage(&self) -> u64 {
+        match &self.outcome {
+            Some(Outcome::Ok(payload)) if self.function == Function::MODEL_COMPLETE => {
+                payload.read::<model::Reply>().map_or(0, |reply| reply.usage.total())
+            }
+            _ => 0,
+        }
     }
 
     /// Returns the model that answered.

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use skillhost_toolchain::workspace::target_folder;
 use skillhost_toolchain::{BuildError, Choice, Messages, Packages, Skill, Toolchain, ToolchainError};
@@ -29,6 +30,8 @@ pub struct Compiled {
     pub warnings: Vec<Problem>,
     /// Where the component is to be kept.
     pub place: PathBuf,
+    /// How long the compiler took.
+    pub took: Duration,
 }
 
 /// Why there is no component.
@@ -48,6 +51,7 @@ impl From<CliError> for NotCompiled {
 
 /// Builds a crate. The compiler's messages are shown on standard error, or kept for the caller.
 pub fn compile(project: &Project, home: &Home, profile: &str, messages: Messages) -> Result<Compiled, NotCompiled> {
+    let begun = Instant::now();
     let settings = project.connect(home)?;
     let choice = Choice::from_environment().map_err(|e| no_toolchain(&e))?;
     let toolchain = Toolchain::find(choice, Packages::Expect).map_err(|e| no_toolchain(&e))?;
@@ -70,6 +74,7 @@ pub fn compile(project: &Project, home: &Home, profile: &str, messages: Messages
         bytes,
         warnings: built.diagnostics.iter().map(Problem::of_compiler).collect(),
         place: place(target, project),
+        took: begun.elapsed(),
     })
 }
 

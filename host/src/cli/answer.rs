@@ -207,18 +207,41 @@ pub(super) fn answer_typed(
     question: &Question,
     typed: Vec<fields::Given>,
 ) -> Result<()> {
+    let command = of_typed(session, number, question, typed)?;
+    session.journal.post_mail(&row.run, crate::driver::now(), &command)?;
+    Ok(())
+}
+
+/// Makes the answer of what was typed at the terminal.
+pub(super) fn of_typed(
+    session: &Session<'_>,
+    number: Number,
+    question: &Question,
+    typed: Vec<fields::Given>,
+) -> Result<Command> {
     let words = Words {
         input: None,
         fields: typed,
     };
     let value = value_of(question, &words.read(&mut io::empty())?)?;
-    let command = Command::Answer {
+    Ok(Command::Answer {
         number,
         value: Payload::of(&value),
         by: session.context.environment.user.clone(),
-    };
-    session.journal.post_mail(&row.run, crate::driver::now(), &command)?;
-    Ok(())
+    })
+}
+
+/// Checks an answer that was said ahead.
+pub(super) fn check(question: &Question, value: &Value) -> Result<()> {
+    let schema = schema_of(question)?;
+    schema.check(value).map_err(|mistakes| {
+        let message = format!(
+            "the answer to `{}` does not fit: {}",
+            question.name,
+            mistakes.join("; ")
+        );
+        CliError::invalid("bad_input", message).hint(format!("it has to fit {}", schema.root()))
+    })
 }
 
 fn parse_question(text: &str) -> Result<(&str, Number)> {

@@ -8,6 +8,7 @@ use super::auth::AuthArgs;
 use super::build::BuildArgs;
 use super::check::CheckArgs;
 use super::compare::{CompareArgs, DiffArgs};
+use super::dev::DevArgs;
 use super::doctor::DoctorArgs;
 use super::fork::ForkArgs;
 use super::hook::HookArgs;
@@ -77,6 +78,8 @@ pub enum Command {
     Answer(AnswerArgs),
     /// Go on with a run that failed, in a new run that keeps what was answered
     Retry(RetryArgs),
+    /// Run a skill while it is written: after every save again, reusing what was answered before
+    Dev(DevArgs),
     /// Begin another run that shares a run's journal up to a call
     Fork(ForkArgs),
     /// Check that a component still does what a run recorded; nothing is performed
@@ -149,6 +152,7 @@ impl Command {
             Self::Signal(_) => "signal",
             Self::Answer(_) => "answer",
             Self::Retry(_) => "retry",
+            Self::Dev(_) => "dev",
             Self::Fork(_) => "fork",
             Self::Replay(_) => "replay",
             Self::Diff(_) => "diff",

@@ -61,13 +61,25 @@ pub(super) fn run(args: &BuildArgs, context: &Context) -> Result<Report> {
 
 /// Builds a crate and examines the component, which is then where it belongs. What is wrong with the crate is a report of its own.
 pub(super) fn of_crate(path: Option<&std::path::Path>, session: &Session<'_>) -> Result<Result<Built, Box<Report>>> {
-    let context = session.context;
     let project = Project::find(path)?;
+    Ok(of_project(&project, session)?.map(|(compiled, examined)| Built {
+        project,
+        compiled,
+        examined,
+    }))
+}
+
+/// The same, of a crate that was found.
+pub(super) fn of_project(
+    project: &Project,
+    session: &Session<'_>,
+) -> Result<Result<(Compiled, Examined), Box<Report>>> {
+    let context = session.context;
     let messages = match context.json {
         true => Messages::Kept,
         false => Messages::Shown,
     };
-    let compiled = match build::compile(&project, &context.home, build::PROFILE, messages) {
+    let compiled = match build::compile(project, &context.home, build::PROFILE, messages) {
         Ok(compiled) => compiled,
         Err(NotCompiled::Error(error)) => return Err(error),
         Err(NotCompiled::Source(problems)) => {
@@ -94,11 +106,7 @@ pub(super) fn of_crate(path: Option<&std::path::Path>, session: &Session<'_>) ->
         Err(problem) => return Ok(Err(Box::new(no_skill(project.package(), problem)))),
     };
     build::keep(&compiled.bytes, &compiled.place)?;
-    Ok(Ok(Built {
-        project,
-        compiled,
-        examined,
-    }))
+    Ok(Ok((compiled, examined)))
 }
 
 /// Makes the report of a component that cannot be launched.

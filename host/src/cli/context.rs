@@ -53,6 +53,18 @@ impl Context {
         })
     }
 
+    /// Returns the same with another state folder.
+    pub(super) fn apart(&self, home: Home) -> Self {
+        Self {
+            environment: self.environment.clone(),
+            terminal: self.terminal,
+            json: self.json,
+            home,
+            installed: self.installed.clone(),
+            zone: self.zone.clone(),
+        }
+    }
+
     /// Opens the journal, and makes it if it is not there.
     pub(super) fn journal(&self) -> Result<Arc<dyn Journal>> {
         Ok(Arc::new(self.database()?))

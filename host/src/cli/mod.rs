@@ -11,6 +11,7 @@ mod cancel;
 mod check;
 mod compare;
 mod context;
+mod dev;
 mod doctor;
 mod drive;
 mod follow;
@@ -176,6 +177,7 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Signal(args) => signal::signal(args, context),
         Command::Answer(args) => answer::run(args, context),
         Command::Retry(args) => retry::run(&args, context),
+        Command::Dev(args) => dev::run(&args, context),
         Command::Fork(args) => fork::run(&args, context),
         Command::Replay(args) => replay::run(&args, context),
         Command::Diff(args) => compare::diff(&args, context),

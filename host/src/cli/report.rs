@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use skillhost_core::id::{LaunchId, RunId, SkillName};
 
+use super::dev::Development;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::home;
@@ -92,6 +93,9 @@ pub struct Envelope {
     /// A component: what it is, imports and says of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub component: Option<Value>,
+    /// What `dev` says of the execution.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub development: Option<Development>,
     /// What a command lists.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub rows: Option<Rows>,

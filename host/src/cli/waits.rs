@@ -136,6 +136,16 @@ pub(super) fn events(journal: &dyn Journal, run: &RunId, name: &str) -> Result<V
     Ok(calls.values().filter_map(|called| called.request.read().ok()).collect())
 }
 
+/// Returns what a person calls a call.
+pub(super) fn label(journal: &dyn Journal, run: &RunId, number: Number) -> Result<String> {
+    let calls = journal.calls(run, &[number].into())?;
+    let label = calls.get(&number).map(|called| match &called.options.label {
+        Some(label) => plain_line(label),
+        None => called.function.to_string(),
+    });
+    Ok(label.unwrap_or_else(|| format!("call {number}")))
+}
+
 fn calls(journal: &dyn Journal, run: &RunId, waits: &[WaitRow]) -> Result<BTreeMap<Number, Called>> {
     Ok(journal.calls(run, &waits.iter().map(|wait| wait.number).collect())?)
 }

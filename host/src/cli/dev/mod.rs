@@ -1,0 +1,352 @@
+//! `dev`: builds a skill, runs it, and after every save builds and runs it again, reusing what it was answered before (rules D1 to D4).
+//!
+//! A round is a build and an execution. [`workshop`] keeps executions, [`execution`] drives one, [`screen`] shows what became different by the change.
+
+mod execution;
+mod screen;
+mod workshop;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::Value;
+use skillhost_core::entry::Started;
+use skillhost_core::recording::Recording;
+use skillhost_journal::{Created, NewRun};
+
+use super::context::{Context, Session};
+use super::order::Order;
+use super::report::{Envelope, ErrorMember, Report, Rows, WaitMember};
+use super::{build, drive, waits};
+use crate::author::component::Examined;
+use crate::author::project::Project;
+use crate::bundle::Scan;
+use crate::driver::{self, Worker};
+use crate::error::{CliError, Result};
+use crate::exit::Exit;
+use crate::fields::{Given, parse_arg};
+use crate::input::{Raw, Spelling, Words};
+use crate::terminal;
+use crate::watch_files::{Tree, Watch};
+use execution::{Reached, Sayings};
+pub(super) use screen::Development;
+use screen::{Look, Times};
+use workshop::{Execution, Workshop};
+
+/// `dev`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Runs in a state folder of the crate, `.skillhost`: nothing of it comes into your inbox, and no daemon sees it. A call that
+was made before gets the answer that it got then; a call that the change made new is performed, and so are reads and writes.
+
+Examples:
+  skillhost dev --arg name=Ada
+  skillhost dev ~/skills/nightly --arg topic=rivers --answer publish='{\"approve\": true}'
+  skillhost dev --once --json --arg name=Ada")]
+pub struct DevArgs {
+    /// The crate of the skill; the one that this folder is in if absent
+    pub path: Option<PathBuf>,
+    /// Give a field of the input
+    #[arg(long = "arg", value_name = "NAME=VALUE", value_parser = parse_arg)]
+    pub args: Vec<Given>,
+    /// Give the whole input as JSON, `@FILE`, or `-` for standard input
+    #[arg(long, value_name = "JSON")]
+    pub input: Option<String>,
+    /// Say ahead what a question or an event of this name is answered
+    #[arg(long, value_name = "NAME=JSON", value_parser = parse_arg)]
+    pub answer: Vec<Given>,
+    /// Do without asking what must not be done twice
+    #[arg(long)]
+    pub perform: bool,
+    /// Build and run once, and end
+    #[arg(long)]
+    pub once: bool,
+    /// Reuse nothing
+    #[arg(long)]
+    pub fresh: bool,
+    /// Let the skill's own script answer instead of a model
+    #[arg(long, conflicts_with = "provider")]
+    pub offline: bool,
+    /// Ask this model provider: anthropic, openai, claude-cli or offline
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// Allow this many model calls in each execution
+    #[arg(long, value_name = "N")]
+    pub max_calls: Option<u64>,
+    /// Allow this many tokens, read and written, in each execution
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<u64>,
+}
+
+pub(super) fn run(args: &DevArgs, context: &Context) -> Result<Report> {
+    let project = Project::find(args.path.as_deref())?;
+    let apart = context.apart(workshop::home(&context.home, project.folder())?);
+    let session = apart.session(apart.journal()?);
+    let worker = session.worker()?;
+    let words = Words {
+        input: args.input.clone(),
+        fields: args.args.clone(),
+    };
+    let bench = Bench {
+        args,
+        project: &project,
+        session: &session,
+        worker: &worker,
+        raw: words.read(&mut io::stdin().lock())?,
+        sayings: Sayings {
+            answers: args.answer.iter().map(said).collect::<Result<_>>()?,
+            perform: args.perform,
+        },
+    };
+    match args.once || context.json {
+        true => bench.once(),
+        false => bench.watch(),
+    }
+}
+
+/// Reads what is said ahead.
+fn said(given: &Given) -> Result<(String, Value)> {
+    let text = match &given.value {
+        crate::fields::Value::Present => "null",
+        crate::fields::Value::Text(text) | crate::fields::Value::Json(text) => text,
+    };
+    let value = super::signal::json_input(Some(text), &mut io::empty())?;
+    Ok((given.name.clone(), value))
+}
+
+/// All that stays the same from round to round.
+struct Bench<'a> {
+    args: &'a DevArgs,
+    project: &'a Project,
+    session: &'a Session<'a>,
+    worker: &'a Worker,
+    raw: Raw,
+    sayings: Sayings,
+}
+
+/// What a round came to.
+enum Round {
+    /// There is no component to run; this is why.
+    NotBuilt(Box<Report>),
+    /// It was run.
+    Run(Box<Ran>),
+}
+
+struct Ran {
+    reached: Reached,
+    now: Execution,
+    before: Option<Execution>,
+    times: Times,
+}
+
+impl Bench<'_> {
+    /// One round, told to whoever asked.
+    fn once(&self) -> Result<Report> {
+        match self.round(std::future::pending())? {
+            Round::NotBuilt(report) => Ok(*report),
+            Round::Run(ran) => self.report(&ran),
+        }
+    }
+
+    /// Round after round, until Ctrl-C.
+    fn watch(&self) -> Result<Report> {
+        let tokio = &self.session.loading()?.tokio;
+        let mut sources = {
+            let _entered = tokio.enter();
+            Watch::begin(vec![Tree::all_but(self.project.folder(), &["target"])])
+        };
+        loop {
+            let leave = async {
+                tokio::select! {
+                    _ = sources.changed() => {}
+                    () = interrupted() => {}
+                }
+            };
+            match self.round(leave) {
+                Ok(round) => self.show(&round)?,
+                // The next save may mend it.
+                Err(error) => terminal::note(&Report::of_error(&error).notes),
+            }
+            terminal::note("waiting for a change; Ctrl-C ends\n");
+            let ended = tokio.block_on(async {
+                tokio::select! {
+                    _ = sources.changed() => false,
+                    () = interrupted() => true,
+                }
+            });
+            if ended {
+                return Ok(Report::done("", Envelope::default()));
+            }
+        }
+    }
+
+    /// Builds and runs.
+    fn round(&self, leave: impl Future<Output = ()>) -> Result<Round> {
+        let begun = Instant::now();
+        let (compiled, examined) = match build::of_project(self.project, self.session)? {
+            Ok(built) => built,
+            Err(report) => return Ok(Round::NotBuilt(report)),
+        };
+        let built = begun + compiled.took;
+        let journal = self.session.journal.as_ref();
+        let (started, recording, before) = self.begin(&examined, compiled.bytes)?;
+        let run = started.run.clone();
+        let new = NewRun {
+            silent: true,
+            ..NewRun::first(started, driver::now(), None)
+        };
+        let Created::New = journal.create_run(new)? else {
+            unreachable!("its launch is known by an id that was just drawn")
+        };
+        let row = journal.run(&run)?;
+        let reached = execution::drive(
+            self.session,
+            self.worker,
+            &row,
+            &Arc::new(recording),
+            &self.sayings,
+            leave,
+        )?;
+        let times = Times {
+            build: built - begun,
+            run: built.elapsed(),
+        };
+        let workshop = self.workshop();
+        let now = workshop.execution(&run)?;
+        workshop.tidy()?;
+        Ok(Round::Run(Box::new(Ran {
+            reached,
+            now,
+            before,
+            times,
+        })))
+    }
+
+    /// Settles what the execution begins with, and what it may reuse.
+    fn begin(&self, examined: &Examined, component: Vec<u8>) -> Result<(Started, Recording, Option<Execution>)> {
+        let name = &examined.description.name;
+        let scan = Arc::new(Scan::with_component(name, self.project.folder(), component)?);
+        let order = Order {
+            raw: &self.raw,
+            spelling: Spelling::Word,
+            offline: self.args.offline,
+            provider: self.args.provider.as_deref(),
+            max_calls: self.args.max_calls,
+            max_tokens: self.args.max_tokens,
+        };
+        let mut started = order.started(self.session, name, &scan)?;
+        let workshop = self.workshop();
+        let before = workshop.last()?;
+        if self.args.fresh {
+            return Ok((started, Recording::default(), before));
+        }
+        if let Some(before) = &before {
+            Workshop::inherit(&mut started, before)?;
+        }
+        let recording = workshop.recording(&started)?;
+        Ok((started, recording, before))
+    }
+
+    fn workshop(&self) -> Workshop<'_> {
+        Workshop::new(self.session.journal.as_ref(), &self.session.context.home)
+    }
+
+    fn look<'r>(&self, ran: &'r Ran) -> Result<Option<Look<'r>>> {
+        let workshop = self.workshop();
+        let folder = |execution: &Execution| workshop.folder(&execution.row.run);
+        let (now, before) = (folder(&ran.now), ran.before.as_ref().map(folder));
+        let journal = self.session.journal.as_ref();
+        Look::at(
+            journal,
+            &ran.now,
+            ran.before.as_ref(),
+            (&now, before.as_deref()),
+            ran.times,
+        )
+    }
+
+    /// Shows a round to the person at the terminal.
+    fn show(&self, round: &Round) -> Result<()> {
+        let text = match round {
+            Round::NotBuilt(report) => {
+                terminal::note(&report.notes);
+                report.text.clone()
+            }
+            Round::Run(ran) => match self.look(ran)? {
+                Some(look) => format!("{}{}", look.text(self.session.context.terminal.width), self.asks(ran)?),
+                None => String::new(),
+            },
+        };
+        terminal::print(&text)
+            .map_err(|e| CliError::new(Exit::Host, "no_output", "could not write to standard output").caused_by(&e))
+    }
+
+    /// Says what an execution waits for.
+    fn asks(&self, ran: &Ran) -> Result<String> {
+        if ran.reached != Reached::Wait {
+            return Ok(String::new());
+        }
+        let mut text = "\nwaits for\n".to_owned();
+        text.extend(self.members(ran)?.iter().map(waits::for_people));
+        Ok(text)
+    }
+
+    /// Returns what an execution waits for, with what answers it here.
+    fn members(&self, ran: &Ran) -> Result<Vec<WaitMember>> {
+        let mut members = waits::members(self.session.journal.as_ref(), &ran.now.row.run)?;
+        for member in &mut members {
+            member.answer_command = match (member.kind, &member.name) {
+                ("question" | "event", Some(name)) => Some(format!("skillhost dev --answer {name}=JSON")),
+                ("decision", _) => Some("skillhost dev --perform".to_owned()),
+                _ => None,
+            };
+        }
+        Ok(members)
+    }
+
+    fn report(&self, ran: &Ran) -> Result<Report> {
+        let row = &ran.now.row;
+        let Some(look) = self.look(ran)? else {
+            return Err(CliError::new(
+                Exit::Storage,
+                "damaged",
+                "the journal of the execution cannot be read",
+            ));
+        };
+        let mut report = match row.status.is_final() {
+            true => drive::of_finished(row, super::result::finished(self.session.journal.as_ref(), row)?),
+            false => {
+                let waits = self.members(ran)?;
+                let hint = waits.iter().find_map(|wait| wait.answer_command.clone());
+                let error = ErrorMember {
+                    code: "waiting".to_owned(),
+                    message: "the execution waits for something that was not said".to_owned(),
+                    hint: hint.map(|command| format!("`{command}` says it ahead")),
+                };
+                let envelope = Envelope {
+                    waits,
+                    ..drive::envelope(row)
+                };
+                Report::failed(Exit::Waiting, error, envelope)
+            }
+        };
+        report.text = format!("{}{}", look.text(self.session.context.terminal.width), self.asks(ran)?);
+        // The run is in a state folder of its own, where no other command looks.
+        report.notes.clear();
+        report.envelope.development = Some(look.development());
+        report.envelope.rows = Some(Rows::Calls(look.calls()));
+        report.result_file = Some(self.session.context.home.result(&row.run));
+        Ok(report)
+    }
+}
+
+/// Waits for Ctrl-C.
+async fn interrupted() {
+    // Without a handler for it, the signal ends the process as always.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}
