@@ -14,6 +14,7 @@ mod context;
 mod doctor;
 mod drive;
 mod follow;
+mod following;
 mod fork;
 mod hook;
 mod inbox;

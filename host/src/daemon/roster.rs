@@ -481,7 +481,7 @@ impl Roster {
         if let Some(schema) = lock(&self.schemas).get(&row.component) {
             return Ok(Arc::clone(schema));
         }
-        let schema = describe::output_schema(self.journal(), self.worker.loader(), row).await?;
+        let schema = describe::result_schema(self.journal(), self.worker.loader(), row).await?;
         let schema = Arc::new(schema);
         lock(&self.schemas).insert(row.component, Arc::clone(&schema));
         Ok(schema)

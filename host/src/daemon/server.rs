@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,7 +16,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
 use super::Tenure;
-use super::protocol::{self, Hello, Reply, Request, Status};
+use super::librarian::Librarian;
+use super::protocol::{self, Following, Hello, Reply, Request, Status};
 use super::roster::Roster;
 use crate::home::Home;
 
@@ -28,6 +30,7 @@ const DRAINING_EVERY: Duration = Duration::from_secs(1);
 /// What connections share.
 pub(super) struct Server {
     pub(super) roster: Arc<Roster>,
+    pub(super) librarian: Arc<Librarian>,
     pub(super) tenure: Tenure,
     pub(super) connections: AtomicUsize,
     /// Set when the daemon is to end.
@@ -98,6 +101,7 @@ impl<'a> Connection<'a> {
             };
             match request {
                 Request::Watch { run } => return self.show(&run).await,
+                Request::Follow { library } => return self.follow(&library).await,
                 Request::Stop => return self.stop().await,
                 Request::StopIfIdle => return self.stop_if_idle().await,
                 other => {
@@ -116,8 +120,8 @@ impl<'a> Connection<'a> {
             }
             Request::Wake { run } => roster.wake(&run),
             Request::Status => return Reply::Status(Box::new(self.status())),
-            Request::Watch { .. } | Request::Stop | Request::StopIfIdle => {
-                unreachable!("they take the connection over")
+            Request::Watch { .. } | Request::Follow { .. } | Request::Stop | Request::StopIfIdle => {
+                unreachable!("they are seen to by `serve`")
             }
         };
         match taken {
@@ -128,7 +132,13 @@ impl<'a> Connection<'a> {
     }
 
     fn status(&self) -> Status {
-        let Server { roster, tenure, .. } = self.server;
+        let Server {
+            roster,
+            librarian,
+            tenure,
+            ..
+        } = self.server;
+        let (folder, states) = librarian.own();
         Status {
             pid: std::process::id(),
             worker: roster.worker().id().clone(),
@@ -137,6 +147,7 @@ impl<'a> Connection<'a> {
             runs: roster.len(),
             runs_max: tenure.runs_max,
             stays: tenure.stays,
+            following: Following::of(folder, &states, librarian.polls()),
         }
     }
 
@@ -157,6 +168,37 @@ impl<'a> Connection<'a> {
                 Err(RecvError::Lagged(_)) => protocol::write(&mut self.writer, &Reply::Look).await?,
                 Err(RecvError::Closed) => return Ok(()),
             }
+        }
+    }
+
+    /// Tells how the skills of a folder stand, and what changes, until the other side is gone.
+    async fn follow(mut self, library: &Path) -> io::Result<()> {
+        let librarian = &self.server.librarian;
+        let Some((states, mut sights)) = librarian.follow(library).await else {
+            let message = format!(
+                "`{}` is not followed: too many other folders of skills are",
+                library.display()
+            );
+            return protocol::write(&mut self.writer, &Reply::Refused { message }).await;
+        };
+        protocol::write(&mut self.writer, &Reply::Skills(states)).await?;
+        loop {
+            let sight = tokio::select! {
+                sight = sights.recv() => sight,
+                request = protocol::read::<Request>(&mut self.reader) => return request.map(drop),
+            };
+            let reply = match sight {
+                Ok(sight) => Reply::Skill(sight),
+                Err(RecvError::Lagged(_)) => match librarian.look_up(library) {
+                    Some((states, newer)) => {
+                        sights = newer;
+                        Reply::Skills(states)
+                    }
+                    None => return Ok(()),
+                },
+                Err(RecvError::Closed) => return Ok(()),
+            };
+            protocol::write(&mut self.writer, &reply).await?;
         }
     }
 
