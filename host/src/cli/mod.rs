@@ -41,6 +41,7 @@ mod signal;
 mod since;
 mod skills;
 mod status;
+mod upgrade;
 mod wait;
 mod waits;
 mod watch;
@@ -179,6 +180,7 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Retry(args) => retry::run(&args, context),
         Command::Fork(args) => fork::run(&args, context),
         Command::Replay(args) => replay::run(&args, context),
+        Command::Upgrade(args) => upgrade::run(&args, context),
         Command::Diff(args) => compare::diff(&args, context),
         Command::Compare(args) => compare::compare(&args, context),
         Command::Cancel(args) => cancel::run(&args, context),

@@ -136,6 +136,11 @@ impl Client {
         self.is_taken(&Request::Wake { run: run.clone() }).await
     }
 
+    /// Has the daemon let go of a run until [`Client::wake`] is said of it, or this connection ends. `false` if the daemon is gone.
+    pub async fn lend(&mut self, run: &RunId) -> Result<bool> {
+        Ok(self.ask(&Request::Lend { run: run.clone() }).await?.is_some())
+    }
+
     /// Asks for something that only a daemon does which is not ending; one that is, is waited for.
     async fn is_taken(&mut self, request: &Request) -> Result<bool> {
         match self.ask(request).await? {

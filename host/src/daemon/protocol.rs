@@ -56,6 +56,11 @@ pub enum Request {
         /// Whose.
         run: RunId,
     },
+    /// Let go of a run, because this connection's other side is to take it. It is left alone until that says `Wake`, or is gone.
+    Lend {
+        /// Which.
+        run: RunId,
+    },
     /// Tell what is seen of a run from now on.
     Watch {
         /// Which.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use skillhost_core::id::RunId;
 use skillhost_effects::model::Environment;
-use tokio::io::BufReader;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
@@ -73,8 +73,34 @@ pub(super) async fn accept(server: Arc<Server>, listener: UnixListener) {
 
 struct Connection<'a> {
     server: &'a Server,
+    borrowed: Borrowed,
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
+}
+
+/// The runs that the other side was lent; they are taken back when it is gone.
+struct Borrowed {
+    roster: Arc<Roster>,
+    runs: Vec<RunId>,
+}
+
+impl Borrowed {
+    /// Takes a run back, if the other side has it.
+    fn give_back(&mut self, run: &RunId) -> bool {
+        let Some(index) = self.runs.iter().position(|borrowed| borrowed == run) else {
+            return false;
+        };
+        self.roster.take_back(&self.runs.swap_remove(index));
+        true
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        for run in &self.runs {
+            self.roster.take_back(run);
+        }
+    }
 }
 
 impl<'a> Connection<'a> {
@@ -82,6 +108,10 @@ impl<'a> Connection<'a> {
         let (reader, writer) = stream.into_split();
         Self {
             server,
+            borrowed: Borrowed {
+                roster: Arc::clone(&server.roster),
+                runs: Vec::new(),
+            },
             reader: BufReader::new(reader),
             writer,
         }
@@ -102,6 +132,10 @@ impl<'a> Connection<'a> {
             match request {
                 Request::Watch { run } => return self.show(&run).await,
                 Request::Follow { library } => return self.follow(&library).await,
+                Request::Lend { run } => self.lend(run).await?,
+                Request::Wake { run } if self.borrowed.give_back(&run) => {
+                    protocol::write(&mut self.writer, &Reply::Done).await?;
+                }
                 Request::Stop => return self.stop().await,
                 Request::StopIfIdle => return self.stop_if_idle().await,
                 other => {
@@ -120,7 +154,11 @@ impl<'a> Connection<'a> {
             }
             Request::Wake { run } => roster.wake(&run),
             Request::Status => return Reply::Status(Box::new(self.status())),
-            Request::Watch { .. } | Request::Follow { .. } | Request::Stop | Request::StopIfIdle => {
+            Request::Watch { .. }
+            | Request::Follow { .. }
+            | Request::Lend { .. }
+            | Request::Stop
+            | Request::StopIfIdle => {
                 unreachable!("they are seen to by `serve`")
             }
         };
@@ -129,6 +167,19 @@ impl<'a> Connection<'a> {
             // It is for the next daemon.
             false => Reply::Drained,
         }
+    }
+
+    /// Lends a run to the other side, unless that is gone before the run is free.
+    async fn lend(&mut self, run: RunId) -> io::Result<()> {
+        self.borrowed.runs.push(run.clone());
+        tokio::select! {
+            () = self.server.roster.lend(&run) => {}
+            gone = self.reader.fill_buf() => {
+                gone?;
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        protocol::write(&mut self.writer, &Reply::Done).await
     }
 
     fn status(&self) -> Status {
