@@ -33,6 +33,12 @@ const FILES: [&str; 2] = ["SKILL.md", SCRIPT];
 /// Folders that do, with everything in them.
 const FOLDERS: [&str; 4] = ["prompts", "assets", "data", "references"];
 
+/// Returns whether a folder, by its path in a skill's folder, belongs to the bundle with everything in it.
+pub fn takes_folder(path: &Path) -> bool {
+    let first = path.components().next();
+    first.is_some_and(|first| FOLDERS.iter().any(|folder| first.as_os_str() == *folder))
+}
+
 /// A skill's folder as it was found.
 #[derive(Debug)]
 pub struct Scan {

@@ -3,12 +3,17 @@
 use std::io;
 use std::sync::Arc;
 
-use skillhost_core::id::Digest;
+use skillhost_core::id::{Digest, SkillName};
 use skillhost_journal::{Journal, JournalError, RunRow};
 use skillhost_runtime::{Description, LoadError, Loader};
 
 use crate::driver::{self, DriveError};
+use crate::error::CliError;
+use crate::exit::Exit;
 use crate::schema::Schema;
+
+/// The word for programs that a component does not load.
+pub const DOES_NOT_LOAD: &str = "does_not_load";
 
 /// Why a component's description cannot be had.
 #[derive(Debug)]
@@ -19,6 +24,41 @@ pub enum DescribeError {
     Load(LoadError),
     /// It does not describe itself.
     Describe(skillhost_runtime::DescribeError),
+}
+
+impl DescribeError {
+    /// Says it to whoever named the skill.
+    pub fn for_user(self, skill: &str) -> CliError {
+        match self {
+            Self::Journal(error) => error.into(),
+            Self::Load(e) => {
+                let exit = if e.may_pass() { Exit::Host } else { Exit::Unsupported };
+                CliError::new(exit, DOES_NOT_LOAD, format!("skill `{skill}` does not load"))
+                    .caused_by(&e)
+                    .hint("`skillhost skills` shows what is installed and what is wrong with it")
+            }
+            Self::Describe(e) => {
+                CliError::of(Exit::Unsupported, "bad_description", &e).hint("rebuild the skill, or tell its author")
+            }
+        }
+    }
+}
+
+/// Returns what the input of a skill has to fit.
+pub fn input_schema(skill: &SkillName, description: &Description) -> Result<Schema, CliError> {
+    schema(skill, "input", &description.input_schema)
+}
+
+/// Returns what the result of a skill has to fit.
+pub fn output_schema(skill: &SkillName, description: &Description) -> Result<Schema, CliError> {
+    schema(skill, "output", &description.output_schema)
+}
+
+fn schema(skill: &SkillName, which: &str, value: &serde_json::Value) -> Result<Schema, CliError> {
+    Schema::of(value.clone()).map_err(|reason| {
+        let message = format!("the {which} schema of skill `{skill}` cannot be used: {reason}");
+        CliError::new(Exit::Unsupported, "bad_description", message).hint("rebuild the skill, or tell its author")
+    })
 }
 
 /// Returns what was kept of a component's description. One in a form that is no longer understood counts as absent.
@@ -57,7 +97,7 @@ pub fn pinned_bytes(
 }
 
 /// Returns what the result of a run has to fit, as the component says that it is pinned to.
-pub async fn output_schema(journal: &Arc<dyn Journal>, loader: &Loader, row: &RunRow) -> Result<Schema, DriveError> {
+pub async fn result_schema(journal: &Arc<dyn Journal>, loader: &Loader, row: &RunRow) -> Result<Schema, DriveError> {
     let broken = |reason: String| DriveError::Broken {
         run: row.run.clone(),
         reason,

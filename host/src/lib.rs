@@ -21,6 +21,7 @@ pub mod fields;
 pub mod home;
 pub mod inbox_file;
 pub mod input;
+pub mod installed;
 pub mod leftovers;
 pub mod log;
 pub mod notify;

@@ -20,6 +20,9 @@ const FOLDERS_MAX: usize = 10_000;
 /// How often a folder is looked into that changes all the time.
 const LOOKS_MAX: usize = 16;
 
+/// The word for programs that there is no such skill.
+pub const UNKNOWN: &str = "unknown_skill";
+
 /// What a component is called if a folder holds several.
 pub const COMPONENT: &str = "skill.wasm";
 
@@ -107,7 +110,8 @@ impl Library {
         Ok((skills, broken))
     }
 
-    fn names(&self) -> Result<Vec<String>> {
+    /// Returns the names of all that may be a skill.
+    pub fn names(&self) -> Result<Vec<String>> {
         let unreadable = |e: io::Error| {
             let message = format!("could not read the folder of skills `{}`", self.root.display());
             CliError::new(Exit::Host, "skills_unreadable", message).caused_by(&e)
@@ -133,7 +137,7 @@ impl Library {
     pub fn get(&self, name: &str) -> Result<Installed> {
         let found = match SkillName::parse(name) {
             Ok(_) => self.look(name),
-            Err(e) => return Err(CliError::of(Exit::Invalid, "unknown_skill", &e).hint(self.which_there_are(name))),
+            Err(e) => return Err(CliError::of(Exit::Invalid, UNKNOWN, &e).hint(self.which_there_are(name))),
         };
         match found {
             Found::Skill(skill) => Ok(skill),
@@ -144,11 +148,11 @@ impl Library {
             Found::Prose => {
                 let message =
                     format!("skill `{name}` has no component: it is instructions for an agent, not a program");
-                Err(CliError::invalid("unknown_skill", message).hint(self.which_there_are(name)))
+                Err(CliError::invalid(UNKNOWN, message).hint(self.which_there_are(name)))
             }
             Found::Other => {
                 let message = format!("there is no skill `{name}` in `{}`", self.root.display());
-                Err(CliError::invalid("unknown_skill", message).hint(self.which_there_are(name)))
+                Err(CliError::invalid(UNKNOWN, message).hint(self.which_there_are(name)))
             }
         }
     }
@@ -242,6 +246,11 @@ pub(crate) fn steadily<T>(folder: &Path, look: impl Fn() -> T) -> T {
         seen = look();
     }
     seen
+}
+
+/// Returns whether a folder holds a component.
+pub fn holds_component(folder: &Path) -> bool {
+    components(folder).is_ok_and(|components| !components.is_empty())
 }
 
 fn components(folder: &Path) -> io::Result<Vec<String>> {

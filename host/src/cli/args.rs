@@ -21,6 +21,7 @@ use super::result::ResultArgs;
 use super::retry::RetryArgs;
 use super::setup::SetupArgs;
 use super::skills::SkillsArgs;
+use super::upgrade::UpgradeArgs;
 use crate::fields::{Given, parse_arg};
 
 /// Run agent skills as WebAssembly components: sandboxed, durable, replayed after a crash.
@@ -84,6 +85,8 @@ pub enum Command {
     Fork(ForkArgs),
     /// Check that a component still does what a run recorded; nothing is performed
     Replay(ReplayArgs),
+    /// Have runs in progress go on with the skill as it is installed now, where that changes nothing
+    Upgrade(UpgradeArgs),
     /// Show how two runs differ, call by call
     Diff(DiffArgs),
     /// Show runs beside each other in a table
@@ -155,6 +158,7 @@ impl Command {
             Self::Dev(_) => "dev",
             Self::Fork(_) => "fork",
             Self::Replay(_) => "replay",
+            Self::Upgrade(_) => "upgrade",
             Self::Diff(_) => "diff",
             Self::Compare(_) => "compare",
             Self::Cancel(_) => "cancel",

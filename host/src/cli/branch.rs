@@ -1,7 +1,5 @@
 //! A run that begins with a copy of another: made with its folder, before anybody sees it. What `retry` and `fork` share (rules F1 to F5).
 
-use std::sync::Arc;
-
 use skillhost_core::copy::{self, Copy, Plan};
 use skillhost_core::entry::{Entry, Pin, Record};
 use skillhost_core::id::{Number, RunId, Seq};
@@ -10,8 +8,7 @@ use skillhost_journal::{Created, NewRun, RunRow};
 
 use super::context::Session;
 use super::replay::{self, Verdict};
-use super::{launch, retry};
-use crate::bundle::Scan;
+use super::retry;
 use crate::driver::Pinned;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
@@ -160,16 +157,11 @@ impl Branch<'_> {
     }
 }
 
-/// Keeps the bundle of the skill as it is installed now, and returns what a run is pinned to with it. What does not load is told before.
+/// Returns what a run of the same skill would be pinned to if it were launched now.
 pub(super) fn installed(session: &Session<'_>, row: &RunRow) -> Result<Pin> {
-    let skill = session.context.installed.get(row.skill.as_str())?;
-    let scan = Arc::new(Scan::of(&skill)?);
-    launch::describe(session, &skill.name, &scan)?;
-    let bundle = session
-        .journal
-        .put_bundle(scan.bundle(), crate::driver::now(), &|file| scan.read(file))?;
+    let edition = session.settle(row.skill.as_str())?;
     Ok(Pin {
-        bundle,
-        component: scan.component(),
+        bundle: edition.bundle,
+        component: edition.component,
     })
 }

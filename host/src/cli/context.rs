@@ -15,13 +15,14 @@ use super::args::Global;
 use super::report::path_for_people;
 use crate::config::Config;
 use crate::daemon;
-use crate::describe::{self, DescribeError};
+use crate::describe;
 use crate::driver::{self, Worker};
 use crate::env::Environment;
 use crate::error::{CliError, REPORT, Result};
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::inbox_file;
+use crate::installed::{Describe, Edition, Instead, Shelf};
 use crate::skills::Library;
 use crate::terminal::{self, Terminal};
 
@@ -211,18 +212,32 @@ impl Session<'_> {
             return Ok(description);
         }
         let asking = describe::ask(self.journal.as_ref(), &self.loading()?.loader, component, bytes);
-        self.patiently(name, asking)?.map_err(|error| match error {
-            DescribeError::Journal(error) => error.into(),
-            DescribeError::Load(e) => {
-                let exit = if e.may_pass() { Exit::Host } else { Exit::Unsupported };
-                CliError::new(exit, "does_not_load", format!("skill `{name}` does not load"))
-                    .caused_by(&e)
-                    .hint("`skillhost skills` shows what is installed and what is wrong with it")
-            }
-            DescribeError::Describe(e) => {
-                CliError::of(Exit::Unsupported, "bad_description", &e).hint("rebuild the skill, or tell its author")
-            }
-        })
+        self.patiently(name, asking)?.map_err(|error| error.for_user(name))
+    }
+
+    /// Looks at an installed skill, and returns what a run of it begins on. If that is not what lies in its folder, that is told.
+    pub(super) fn settle(&self, name: &str) -> Result<Edition> {
+        let settled = self
+            .shelf(&|skill, component, bytes| self.describe(skill.as_str(), component, bytes))
+            .settle(name)?;
+        if let Some(Instead { problem, since }) = &settled.instead {
+            terminal::note(&format!(
+                "note: what lies in the folder of skill `{name}` cannot be used: {}\nnote: what was installed {} is used instead\nhint: {}",
+                problem.message,
+                self.context.ago(*since),
+                problem.hint
+            ));
+        }
+        Ok(settled.edition)
+    }
+
+    /// Looks at installed skills.
+    pub(super) fn shelf<'a>(&'a self, describe: &'a Describe<'a>) -> Shelf<'a> {
+        Shelf {
+            journal: &self.journal,
+            library: &self.context.installed,
+            describe,
+        }
     }
 }
 

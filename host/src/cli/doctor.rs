@@ -16,7 +16,7 @@ use super::report::{Envelope, Report, Rows};
 use super::skills::examine;
 use crate::agent::settings;
 use crate::config::Config;
-use crate::daemon::Client;
+use crate::daemon::{Client, Following, Status};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::home::{open_to_others, read_regular, write_whole};
@@ -358,11 +358,11 @@ fn skills(context: &Context) -> Vec<Check> {
                 })
             }));
             checks.extend(broken.into_iter().map(|skill| {
-                Check::warn(
-                    NAME,
-                    format!("`{}` cannot be launched: {}", skill.name, skill.reason),
-                    skill.hint,
-                )
+                let what = match skill.since {
+                    None => "cannot be launched",
+                    Some(_) => "cannot be used as it is, and what was installed before is used instead",
+                };
+                Check::warn(NAME, format!("`{}` {what}: {}", skill.name, skill.reason), skill.hint)
             }));
             checks
         }
@@ -433,6 +433,19 @@ fn daemon(context: &Context) -> Check {
                 env!("CARGO_PKG_VERSION")
             ),
             "`skillhost worker stop`, and its runs go on in the next",
+        ),
+        Ok(Some(Status {
+            following:
+                Following {
+                    folder,
+                    polls: Some(why),
+                    ..
+                },
+            ..
+        })) => Check::warn(
+            NAME,
+            format!("it looks into `{}` once a second: {why}", context.path(&folder)),
+            "`sudo sysctl fs.inotify.max_user_watches=524288`, then `skillhost worker stop`",
         ),
         Ok(Some(status)) => Check::ok(
             NAME,

@@ -1,11 +1,10 @@
 //! `launch`: makes a run and drives it, or goes on with the run that an earlier launch of the same id made.
 
 use std::io;
-use std::sync::Arc;
 
 use serde_json::Value;
 use skillhost_core::entry::{Entry, Started};
-use skillhost_core::id::{LaunchId, RunId, SkillName};
+use skillhost_core::id::{LaunchId, RunId};
 use skillhost_core::payload::Payload;
 use skillhost_journal::{Created, FindError, Journal, JournalError, NewRun, RunRow};
 use skillhost_runtime::Description;
@@ -15,13 +14,12 @@ use super::context::{Context, Session};
 use super::drive::{self, Drive};
 use super::order::Order;
 use super::report::Report;
-use crate::bundle::Scan;
+pub(super) use crate::describe::{input_schema, output_schema};
 use crate::driver;
 use crate::error::{CliError, REPORT, Result};
 use crate::exit::Exit;
 use crate::fields::Given;
 use crate::input::{self, About, Raw, Spelling, Words};
-use crate::schema::Schema;
 
 pub(super) fn run(args: LaunchArgs, given: Vec<Given>, context: &Context) -> Result<Report> {
     let launch = args.id.as_deref().map(LaunchId::parse).transpose();
@@ -150,8 +148,9 @@ pub(super) fn pinned_description(session: &Session<'_>, row: &RunRow) -> Result<
 
 fn make(args: &LaunchArgs, raw: &Raw, launch: Option<LaunchId>, session: &Session<'_>) -> Result<RunId> {
     let context = session.context;
-    let skill = context.installed.get(&args.skill)?;
-    let scan = Arc::new(Scan::of(&skill)?);
+    // A mistake in there is told before anything is compiled.
+    context.config()?;
+    let edition = session.settle(&args.skill)?;
     let order = Order {
         raw,
         spelling: Spelling::Flag,
@@ -160,7 +159,7 @@ fn make(args: &LaunchArgs, raw: &Raw, launch: Option<LaunchId>, session: &Sessio
         max_calls: args.max_calls,
         max_tokens: args.max_tokens,
     };
-    let mut started = order.started(session, &skill.name, &scan)?;
+    let mut started = order.started(session, &edition)?;
     let run = started.run.clone();
     if let Some(launch) = launch {
         started.launch = launch;
@@ -177,26 +176,6 @@ fn make(args: &LaunchArgs, raw: &Raw, launch: Option<LaunchId>, session: &Sessio
             Ok(row.run)
         }
     }
-}
-
-pub(super) fn describe(session: &Session<'_>, skill: &SkillName, scan: &Arc<Scan>) -> Result<Description> {
-    let bytes = Arc::clone(scan);
-    session.describe(skill.as_str(), scan.component(), move || bytes.read_component())
-}
-
-pub(super) fn input_schema(skill: &SkillName, description: &Description) -> Result<Schema> {
-    schema(skill, "input", &description.input_schema)
-}
-
-pub(super) fn output_schema(skill: &SkillName, description: &Description) -> Result<Schema> {
-    schema(skill, "output", &description.output_schema)
-}
-
-fn schema(skill: &SkillName, which: &str, value: &Value) -> Result<Schema> {
-    Schema::of(value.clone()).map_err(|reason| {
-        let message = format!("the {which} schema of skill `{skill}` cannot be used: {reason}");
-        CliError::new(Exit::Unsupported, "bad_description", message).hint("rebuild the skill, or tell its author")
-    })
 }
 
 pub(super) fn bounded(what: &str, input: &Value) -> Result<Payload> {

@@ -15,6 +15,7 @@ mod dev;
 mod doctor;
 mod drive;
 mod follow;
+mod following;
 mod fork;
 mod hook;
 mod inbox;
@@ -41,6 +42,7 @@ mod signal;
 mod since;
 mod skills;
 mod status;
+mod upgrade;
 mod wait;
 mod waits;
 mod watch;
@@ -180,6 +182,7 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Dev(args) => dev::run(&args, context),
         Command::Fork(args) => fork::run(&args, context),
         Command::Replay(args) => replay::run(&args, context),
+        Command::Upgrade(args) => upgrade::run(&args, context),
         Command::Diff(args) => compare::diff(&args, context),
         Command::Compare(args) => compare::compare(&args, context),
         Command::Cancel(args) => cancel::run(&args, context),

@@ -1,7 +1,5 @@
 //! What is asked of a new run, and the `started` entry that is made of it: input, bundle, provider and limits are settled before anything is spent.
 
-use std::sync::Arc;
-
 use skillhost_core::entry::{self, Mount, Started};
 use skillhost_core::id::{Digest, LaunchId, SkillName};
 use skillhost_effects::files;
@@ -9,13 +7,14 @@ use skillhost_effects::model::{Name, Settings};
 use skillhost_runtime::{Description, EngineConfig};
 
 use super::context::Session;
-use super::launch::{self, bounded, input_schema, new_run_id};
-use crate::bundle::Scan;
+use super::launch::{self, bounded, new_run_id};
 use crate::config::Config;
+use crate::describe::input_schema;
 use crate::driver;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::input::{About, Raw, Spelling};
+use crate::installed::Edition;
 use crate::terminal;
 use crate::zone;
 
@@ -36,12 +35,12 @@ pub(super) struct Order<'a> {
 }
 
 impl Order<'_> {
-    /// Makes the first entry of a run of a skill, and keeps its bundle. The launch is known by the run's own id.
-    pub(super) fn started(&self, session: &Session<'_>, skill: &SkillName, scan: &Arc<Scan>) -> Result<Started> {
+    /// Makes the first entry of a run. The launch is known by the run's own id.
+    pub(super) fn started(&self, session: &Session<'_>, edition: &Edition) -> Result<Started> {
         let context = session.context;
         let config = context.config()?;
-        let description = launch::describe(session, skill, scan)?;
-        let schema = input_schema(skill, &description)?;
+        let skill = &edition.skill;
+        let schema = input_schema(skill, &edition.description)?;
         let what = format!("the input of skill `{skill}`");
         let flags = match self.spelling {
             Spelling::Flag => launch::flags(),
@@ -53,18 +52,16 @@ impl Order<'_> {
             spelling: self.spelling,
         };
         let input = bounded(&what, &self.raw.assemble(&schema, about)?)?;
-        let provider = provider(self, &config, skill, scan, session)?;
-        check_needs(skill, &description, &provider)?;
-        let journal = &session.journal;
-        let bundle = journal.put_bundle(scan.bundle(), driver::now(), &|file| scan.read(file))?;
+        let provider = provider(self, &config, edition, session)?;
+        check_needs(skill, &edition.description, &provider)?;
         let run = new_run_id();
         Ok(Started {
             launch: LaunchId::parse(run.as_str()).expect("a run id is a launch id"),
             run,
             skill: skill.clone(),
             input,
-            bundle,
-            component: scan.component(),
+            bundle: edition.bundle,
+            component: edition.component,
             seed: seed()?,
             zone: context.zone.iana_name().unwrap_or("UTC").to_owned(),
             zone_offsets: zone::offsets(&context.zone, driver::now()),
@@ -80,13 +77,7 @@ impl Order<'_> {
 }
 
 /// Chooses the model provider of a new run and checks that it can be used, before anything is spent.
-fn provider(
-    order: &Order<'_>,
-    config: &Config,
-    skill: &SkillName,
-    scan: &Scan,
-    session: &Session<'_>,
-) -> Result<entry::Provider> {
+fn provider(order: &Order<'_>, config: &Config, edition: &Edition, session: &Session<'_>) -> Result<entry::Provider> {
     let settings: Settings = session.context.settings(config);
     let named = order.provider.map(str::parse::<Name>).transpose()?;
     let explicit = if order.offline { Some(Name::Offline) } else { named };
@@ -98,7 +89,7 @@ fn provider(
         if session.context.json {
             let message = format!(
                 "no model provider is configured, so nothing but its script could answer skill `{}`",
-                skill
+                edition.skill
             );
             return Err(CliError::new(Exit::Host, "no_provider", message)
                 .hint(format!("{hint}; `--offline` lets the script answer")));
@@ -107,8 +98,7 @@ fn provider(
             "note: no model provider is configured, so the skill's own script answers\nhint: {hint}"
         ));
     }
-    let script = scan.script()?;
-    let provider = session.hub.open(choice.name, &settings, script.as_deref())?;
+    let provider = session.hub.open(choice.name, &settings, edition.script.as_deref())?;
     Ok(provider.describe())
 }
 

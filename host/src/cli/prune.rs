@@ -197,6 +197,11 @@ fn forgotten(journal: &dyn Journal, runs: &[RunId], context: &Context) -> Result
             warn(&path, removed, context);
         }
     }
+    for row in journal.installed()? {
+        if !row.place.library.join(row.place.skill.as_str()).exists() {
+            journal.uninstall(&row.place)?;
+        }
+    }
     let before = Timestamp(driver::now().0.saturating_sub(BUNDLE_AGE_MIN));
     let collected = journal.collect(before)?;
     context.refresh_inbox(journal);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 use skillhost_core::entry::{Called, How, Record};
-use skillhost_core::id::SkillName;
+use skillhost_core::id::{RunId, SkillName};
 use skillhost_core::machine::{Brief, Machine, Mismatch};
 use skillhost_core::payload::Payload;
 use skillhost_journal::{RunFilter, RunRow};
@@ -125,13 +125,7 @@ pub(super) fn verdict(session: &Session<'_>, row: &RunRow, records: &[Record], p
     let loading = session.loading()?;
     let begun = Instant::now();
     let replayed = loading.tokio.block_on(async {
-        let description = pinned.component.describe().await.map_err(|e| {
-            CliError::of(Exit::Unsupported, "bad_description", &e).hint("rebuild the skill, or tell its author")
-        })?;
-        let schema = Schema::of(description.output_schema.clone()).map_err(|reason| {
-            let message = format!("the output schema of skill `{}` cannot be used: {reason}", row.skill);
-            CliError::new(Exit::Unsupported, "bad_description", message)
-        })?;
+        let schema = output_schema(row, pinned).await?;
         let check = |result: &Payload| schema::check_result(&schema, result);
         let replayed = driver::replay(records, pinned, &check).await;
         replayed.map_err(|e| {
@@ -141,23 +135,49 @@ pub(super) fn verdict(session: &Session<'_>, row: &RunRow, records: &[Record], p
                 .hint("`skillhost doctor` checks the database")
         })
     })?;
-    let took = begun.elapsed();
-    let (word, difference, value) = match replayed {
-        Replayed::Identical => ("identical", None, json!({})),
-        Replayed::Mismatch(mismatch) => of_mismatch(&mismatch),
-        Replayed::Further(called) => of_further(&called),
-        Replayed::EndsOtherwise { recorded, now } => of_end(&recorded, now.as_deref()),
-        Replayed::Broken(reason) => {
-            let message = format!("the replay of run `{}` broke off: {reason}", row.run);
-            return Err(CliError::new(Exit::Host, "broken", message));
-        }
-    };
     Ok(Verdict {
-        word,
-        difference,
-        value,
-        took,
+        took: begun.elapsed(),
+        ..Verdict::of(row, replayed)?
     })
+}
+
+/// Returns what the result of a run has to fit, as the component says on which it is replayed.
+pub(super) async fn output_schema(row: &RunRow, pinned: &Pinned) -> Result<Schema> {
+    let description = pinned.component.describe().await.map_err(|e| {
+        CliError::of(Exit::Unsupported, "bad_description", &e).hint("rebuild the skill, or tell its author")
+    })?;
+    crate::describe::output_schema(&row.skill, description)
+}
+
+impl Verdict {
+    /// Says what came of a replay.
+    pub(super) fn of(row: &RunRow, replayed: Replayed) -> Result<Self> {
+        let (word, difference, value) = match replayed {
+            Replayed::Identical => ("identical", None, json!({})),
+            Replayed::Mismatch(mismatch) => of_mismatch(&mismatch),
+            Replayed::Further(called) => of_further(&called),
+            Replayed::EndsOtherwise { recorded, now } => of_end(&recorded, now.as_deref()),
+            Replayed::Broken(reason) => {
+                let message = format!("the replay of run `{}` broke off: {reason}", row.run);
+                return Err(CliError::new(Exit::Host, "broken", message));
+            }
+        };
+        Ok(Self {
+            word,
+            difference,
+            value,
+            took: Duration::ZERO,
+        })
+    }
+
+    /// Returns what programs are told of it.
+    pub(super) fn row(&self, run: &RunId) -> Value {
+        let mut value = json!({"run_id": run, "verdict": self.word});
+        if let (Some(members), Some(more)) = (value.as_object_mut(), self.value.as_object()) {
+            members.extend(more.clone());
+        }
+        value
+    }
 }
 
 fn of_mismatch(mismatch: &Mismatch) -> (&'static str, Option<String>, Value) {
@@ -242,7 +262,7 @@ fn report(verdicts: &[(&RunRow, Verdict)]) -> Report {
     let (mut text, mut values) = (String::new(), Vec::new());
     let mut different = Vec::new();
     for (row, verdict) in verdicts {
-        let (run, word) = (&row.run, verdict.word);
+        let run = &row.run;
         match &verdict.difference {
             None => text.push_str(&format!("run {run} identical, in {}\n", duration(verdict.took))),
             Some(difference) => {
@@ -250,11 +270,7 @@ fn report(verdicts: &[(&RunRow, Verdict)]) -> Report {
                 text.push_str(&format!("run {run} differs: {difference}\n"));
             }
         }
-        let mut value = json!({"run_id": run, "verdict": word});
-        if let (Some(members), Some(more)) = (value.as_object_mut(), verdict.value.as_object()) {
-            members.extend(more.clone());
-        }
-        values.push(value);
+        values.push(verdict.row(run));
     }
     if verdicts.len() > 1 {
         let all = count(verdicts.len() as u64, "run");

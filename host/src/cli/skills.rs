@@ -1,22 +1,27 @@
 //! `skills`: what is installed, what is wrong with what cannot be launched, and the document that tells an agent how to run a skill.
 
 use std::io;
-use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
 use skillhost_core::id::SkillName;
+use skillhost_core::time::Timestamp;
 use skillhost_effects::model::{Name, Settings};
+use skillhost_journal::Problem;
 
 use super::context::{Context, Session};
-use super::launch::{describe, flags, input_schema, output_schema};
+use super::following;
+use super::launch::{flags, input_schema, output_schema};
 use super::report::{Envelope, Report, Rows};
-use crate::bundle::{FILE_BYTES_MAX, Scan};
+use super::waits::utc;
+use crate::bundle::FILE_BYTES_MAX;
+use crate::describe::DOES_NOT_LOAD;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::home::{read_regular, rewrite};
+use crate::installed::{self, Edition, Instead};
 use crate::skill_doc::{self, Skill as Documented, State};
-use crate::skills::{Broken, Installed};
+use crate::skills::{Installed, UNKNOWN};
 use crate::terminal::{Table, plain_line};
 use crate::timeline::count;
 
@@ -32,22 +37,38 @@ pub(super) struct Sound {
     pub(super) remarks: Vec<String>,
 }
 
+/// A skill of which what lies in its folder cannot be used.
+pub(super) struct Unusable {
+    pub(super) name: String,
+    /// Why not.
+    pub(super) reason: String,
+    /// What to do about it.
+    pub(super) hint: String,
+    /// Since when what is used instead was installed, if there is something.
+    pub(super) since: Option<Timestamp>,
+}
+
 /// `skills`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   skillhost skills
   skillhost skills --json
+  skillhost skills --watch
   skillhost skills --write-doc hello-world")]
 pub struct SkillsArgs {
     /// Write into the SKILL.md of this skill how to run it; what its author wrote there stays
     #[arg(long, value_name = "SKILL")]
     pub write_doc: Option<String>,
+    /// Print a line for every change of what is installed, until it is interrupted
+    #[arg(long, conflicts_with = "write_doc")]
+    pub watch: bool,
 }
 
 pub(super) fn run(args: &SkillsArgs, context: &Context) -> Result<Report> {
     match &args.write_doc {
         Some(name) => write_doc(name, context),
+        None if args.watch => following::run(context),
         None => list(context),
     }
 }
@@ -72,12 +93,14 @@ fn list(context: &Context) -> Result<Report> {
         );
     }
     for skill in &broken {
-        text.push_str(&format!(
-            "\n{} cannot be launched: {}\n  hint: {}\n",
-            plain_line(&skill.name),
-            skill.reason,
-            skill.hint
-        ));
+        let (name, reason, hint) = (plain_line(&skill.name), &skill.reason, &skill.hint);
+        text.push_str(&match skill.since {
+            None => format!("\n{name} cannot be launched: {reason}\n  hint: {hint}\n"),
+            Some(since) => format!(
+                "\n{name} cannot be used as it is: {reason}\n  what was installed {} is used instead\n  hint: {hint}\n",
+                context.ago(since)
+            ),
+        });
     }
     let values = sound.iter().map(sound_value).chain(broken.iter().map(broken_value));
     let mut report = Report::done(text.trim_start(), Envelope::of_rows(Rows::Skills(values.collect())));
@@ -93,50 +116,69 @@ fn list(context: &Context) -> Result<Report> {
 }
 
 /// Loads every skill that is installed, as far as that is needed to know that it can be launched.
-pub(super) fn examine(context: &Context) -> Result<(Vec<Sound>, Vec<Broken>)> {
-    let (installed, mut broken) = context.installed.list()?;
-    let mut sound = Vec::new();
-    if installed.is_empty() {
-        return Ok((sound, broken));
+pub(super) fn examine(context: &Context) -> Result<(Vec<Sound>, Vec<Unusable>)> {
+    let (mut sound, mut unusable) = (Vec::new(), Vec::new());
+    if context.installed.names()?.is_empty() {
+        return Ok((sound, unusable));
     }
     let settings = context.settings(&context.config()?);
     let session = context.session(context.journal()?);
-    for skill in installed {
-        match look(&session, &skill, &settings) {
-            Ok(skill) => sound.push(skill),
-            Err(error) => broken.push(Broken {
-                name: skill.name.to_string(),
-                // `skill x does not load: reason` is said once.
-                reason: error.causes.last().cloned().unwrap_or_else(|| reason(&error.message)),
-                hint: match error.code {
-                    "does_not_load" => format!("`{}` is its folder", context.path(&skill.folder)),
-                    _ => error
-                        .hint
-                        .unwrap_or_else(|| format!("`{}` is its folder", context.path(&skill.folder))),
-                },
+    let describe = |skill: &SkillName, component, bytes| session.describe(skill.as_str(), component, bytes);
+    let shelf = session.shelf(&describe);
+    for name in shelf.names()? {
+        let settled = shelf.settle(&name).and_then(|settled| match settled.instead {
+            Some(instead) => Ok(Err(instead)),
+            None => look(&session, &settled.edition, &settings).map(Ok),
+        });
+        let folder = || {
+            format!(
+                "`{}` is its folder",
+                context.path(&context.installed.root().join(&name))
+            )
+        };
+        match settled {
+            Ok(Ok(skill)) => sound.push(skill),
+            Ok(Err(Instead { problem, since })) => unusable.push(Unusable {
+                hint: hint(&problem, folder),
+                reason: problem.message,
+                since: Some(since),
+                name,
             }),
+            Err(error) if error.code == UNKNOWN => {}
+            Err(error) => {
+                let problem = installed::problem(&error);
+                unusable.push(Unusable {
+                    hint: hint(&problem, folder),
+                    reason: problem.message,
+                    since: None,
+                    name,
+                });
+            }
         }
     }
-    broken.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok((sound, broken))
+    Ok((sound, unusable))
 }
 
-/// Returns what comes after `skill x cannot be launched: `.
-fn reason(message: &str) -> String {
-    message
-        .split_once(" cannot be launched: ")
-        .map_or(message, |(_, reason)| reason)
-        .to_owned()
-}
-
-fn look(session: &Session<'_>, skill: &Installed, settings: &Settings) -> Result<Sound> {
-    let scan = Arc::new(Scan::of(skill)?);
-    let description = describe(session, &skill.name, &scan)?;
-    let input = input_schema(&skill.name, &description)?;
-    let output = output_schema(&skill.name, &description)?;
-    if let Some(script) = scan.script()? {
-        session.hub.open(Name::Offline, settings, Some(&script))?;
+/// Returns what to do about a skill that cannot be used: its folder says more than that it does not load.
+fn hint(problem: &Problem, folder: impl Fn() -> String) -> String {
+    match &*problem.code {
+        DOES_NOT_LOAD => folder(),
+        _ => problem.hint.clone(),
     }
+}
+
+fn look(session: &Session<'_>, edition: &Edition, settings: &Settings) -> Result<Sound> {
+    let Edition {
+        skill: name,
+        description,
+        ..
+    } = edition;
+    let input = input_schema(name, description)?;
+    let output = output_schema(name, description)?;
+    if let Some(script) = &edition.script {
+        session.hub.open(Name::Offline, settings, Some(script))?;
+    }
+    let skill = session.context.installed.get(name.as_str())?;
     let mut remarks = Vec::new();
     if description.name != skill.name {
         remarks.push(format!(
@@ -145,14 +187,14 @@ fn look(session: &Session<'_>, skill: &Installed, settings: &Settings) -> Result
         ));
     }
     let documented = Documented {
-        name: &skill.name,
-        description: &description,
+        name,
+        description,
         input: &input,
         output: &output,
         options: &flags(),
     };
     let mend = format!("`skillhost skills --write-doc {}` writes it", skill.name);
-    match skill_doc::state(document(skill)?.as_deref(), documented) {
+    match skill_doc::state(document(&skill)?.as_deref(), documented) {
         State::UpToDate => {}
         State::Stale => remarks.push(format!("its SKILL.md tells of another version how to run it; {mend}")),
         State::Missing => remarks.push(format!("its SKILL.md does not tell how to run it; {mend}")),
@@ -179,15 +221,15 @@ fn document(skill: &Installed) -> Result<Option<String>> {
 }
 
 fn write_doc(name: &str, context: &Context) -> Result<Report> {
-    let skill = context.installed.get(name)?;
-    let scan = Arc::new(Scan::of(&skill)?);
     let session = context.session(context.journal()?);
-    let description = describe(&session, &skill.name, &scan)?;
+    let edition = session.settle(name)?;
+    let description = &edition.description;
+    let skill = context.installed.get(name)?;
     let documented = Documented {
         name: &skill.name,
-        description: &description,
-        input: &input_schema(&skill.name, &description)?,
-        output: &output_schema(&skill.name, &description)?,
+        description,
+        input: &input_schema(&skill.name, description)?,
+        output: &output_schema(&skill.name, description)?,
         options: &flags(),
     };
     let old = document(&skill)?;
@@ -213,6 +255,10 @@ fn sound_value(skill: &Sound) -> Value {
     value
 }
 
-fn broken_value(skill: &Broken) -> Value {
-    json!({"skill": plain_line(&skill.name), "ok": false, "reason": skill.reason, "hint": skill.hint})
+fn broken_value(skill: &Unusable) -> Value {
+    let mut value = json!({"skill": plain_line(&skill.name), "ok": false, "reason": skill.reason, "hint": skill.hint});
+    if let Some(since) = skill.since {
+        value["used_instead_since"] = json!(utc(since));
+    }
+    value
 }

@@ -7,9 +7,10 @@ use skillhost_effects::model::keys::Keys;
 use super::args::WorkerCommand;
 use super::context::Context;
 use super::report::{Envelope, Report};
-use crate::daemon::{self, Client, Reply, Request, Served, Status};
+use crate::daemon::{self, Client, Following, Reply, Request, Served, Status};
 use crate::error::{CliError, Result};
 use crate::terminal;
+use crate::timeline::count;
 use crate::{log, service};
 
 pub(super) fn run(command: WorkerCommand, context: &Context) -> Result<Report> {
@@ -33,7 +34,7 @@ fn serve(context: &Context, stay: bool, detached: bool) -> Result<Report> {
     context.home.make()?;
     let _log = log::open(&context.home, detached)?;
     let config = context.config()?;
-    match daemon::serve(&context.home, &config, &context.environment, stay)? {
+    match daemon::serve(&context.home, &context.installed, &config, &context.environment, stay)? {
         Served::Ended => Ok(Report::done("the daemon has ended", Envelope::default())),
         Served::AlreadyThere => Ok(Report::done("the daemon is there already", Envelope::default())),
     }
@@ -83,11 +84,29 @@ fn of_status(context: &Context, status: &Status) -> Report {
         if status.stays { ", and stays" } else { "" },
         context.path(&context.home.logs()),
     );
+    let text = format!("{text}{}", of_following(context, &status.following));
     let envelope = Envelope {
         daemon: to_value(status).ok(),
         ..Envelope::default()
     };
     Report::done(text, envelope)
+}
+
+/// Says what the daemon knows of installed skills.
+fn of_following(context: &Context, following: &Following) -> String {
+    let folder = context.path(&following.folder);
+    let skills = count(following.sound as u64, "skill");
+    let mut text = format!("\nit follows {skills} in {folder}");
+    for name in &following.broken {
+        text.push_str(&format!(
+            "\nwhat lies in the folder of skill `{}` cannot be used: `skillhost skills` says why",
+            terminal::plain_line(name)
+        ));
+    }
+    if let Some(why) = &following.polls {
+        text.push_str(&format!("\nit looks there once a second: {why}"));
+    }
+    text
 }
 
 fn absent(text: &str) -> Report {

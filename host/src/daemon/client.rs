@@ -1,6 +1,7 @@
 //! The way from a command to the daemon: connecting, starting it if need be, asking, and following a run.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use skillhost_core::id::RunId;
@@ -9,6 +10,7 @@ use tokio::io::BufReader;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::librarian::SkillStates;
 use super::protocol::{self, Hello, PROTOCOL, Reply, Request, Status};
 use super::{address, start};
 use crate::driver::Seen;
@@ -134,6 +136,11 @@ impl Client {
         self.is_taken(&Request::Wake { run: run.clone() }).await
     }
 
+    /// Has the daemon let go of a run until [`Client::wake`] is said of it, or this connection ends. `false` if the daemon is gone.
+    pub async fn lend(&mut self, run: &RunId) -> Result<bool> {
+        Ok(self.ask(&Request::Lend { run: run.clone() }).await?.is_some())
+    }
+
     /// Asks for something that only a daemon does which is not ending; one that is, is waited for.
     async fn is_taken(&mut self, request: &Request) -> Result<bool> {
         match self.ask(request).await? {
@@ -162,6 +169,17 @@ impl Client {
             Ok(Some(_)) => Sight::Look,
             Ok(None) | Err(_) => Sight::Gone,
         }
+    }
+
+    /// Begins to follow a folder of skills; [`Client::next`] tells what changes. `None` if the daemon is gone.
+    pub async fn follow(&mut self, library: &Path) -> Result<Option<SkillStates>> {
+        let request = Request::Follow {
+            library: library.to_owned(),
+        };
+        Ok(match self.ask(&request).await? {
+            Some(Reply::Skills(states)) => Some(states),
+            _ => None,
+        })
     }
 
     /// Waits for what the daemon says next, unless it is gone.

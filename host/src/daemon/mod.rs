@@ -9,6 +9,7 @@ mod backlog;
 mod client;
 mod fate;
 mod herald;
+mod librarian;
 mod lookout;
 mod protocol;
 mod roster;
@@ -30,7 +31,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use client::{Client, Sight};
-pub use protocol::{Reply, Request, Status};
+pub use librarian::{SkillSight, SkillState, SkillStates};
+pub use protocol::{Following, Reply, Request, Status};
 
 use crate::config::{Config, WorkerConfig};
 use crate::driver::{self, Room, Worker};
@@ -39,7 +41,9 @@ use crate::error::{CliError, REPORT, Result};
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::notify::Notifier;
+use crate::skills::Library;
 use herald::Herald;
+use librarian::Librarian;
 use roster::Roster;
 use server::Server;
 
@@ -81,7 +85,13 @@ pub enum Served {
 }
 
 /// Is the daemon, until it is told to end or has nothing to do for a while.
-pub fn serve(home: &Home, config: &Config, environment: &Environment, stays: bool) -> Result<Served> {
+pub fn serve(
+    home: &Home,
+    library: &Library,
+    config: &Config,
+    environment: &Environment,
+    stays: bool,
+) -> Result<Served> {
     home.make()?;
     let lock = address::Lock::take(home).map_err(|e| unusable(home, &e))?;
     let Some(_lock) = lock else {
@@ -102,7 +112,7 @@ pub fn serve(home: &Home, config: &Config, environment: &Environment, stays: boo
         let herald = Herald::new(home, notifier);
         let own = environment.model.clone();
         let roster = Roster::new(worker, room(&config.worker), herald, config.model.clone(), own);
-        live(home, roster, tenure).await?;
+        live(home, library, roster, tenure).await?;
         telling.finish(NOTICES_WAIT).await;
         Ok::<_, CliError>(())
     })?;
@@ -130,11 +140,13 @@ fn loader(home: &Home, config: &WorkerConfig) -> Result<Loader> {
     Loader::new(&engine, &config).map_err(|e| CliError::of(Exit::Internal, "internal", &e).hint(REPORT))
 }
 
-async fn live(home: &Home, roster: Arc<Roster>, tenure: Tenure) -> Result<()> {
+async fn live(home: &Home, library: &Library, roster: Arc<Roster>, tenure: Tenure) -> Result<()> {
     let listener = server::listen(home).map_err(|e| unusable(home, &e))?;
     let (ends, mut ended) = watch::channel(false);
+    let (librarian, tending) = Librarian::new(roster.worker().clone(), library);
     let server = Arc::new(Server {
         roster: Arc::clone(&roster),
+        librarian,
         tenure,
         connections: AtomicUsize::new(0),
         ends,
@@ -148,6 +160,7 @@ async fn live(home: &Home, roster: Arc<Roster>, tenure: Tenure) -> Result<()> {
     tasks.spawn(lookout::keep_time(Arc::clone(&roster)));
     tasks.spawn(lookout::look_around(Arc::clone(&roster), seen));
     tasks.spawn(Arc::clone(&roster).tell_on());
+    tasks.spawn(tending.tend(library.clone()));
     tokio::select! {
         // The sender lives as long as the server.
         _ = ended.wait_for(|ends| *ends) => tracing::info!("told to end"),

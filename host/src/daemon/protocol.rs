@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use skillhost_core::id::{RunId, WorkerId};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use super::librarian::{SkillSight, SkillState, SkillStates};
 use crate::driver::Seen;
 
 /// The version of this protocol. A daemon of another one is asked nothing but to stop.
@@ -54,10 +56,20 @@ pub enum Request {
         /// Whose.
         run: RunId,
     },
+    /// Let go of a run, because this connection's other side is to take it. It is left alone until that says `Wake`, or is gone.
+    Lend {
+        /// Which.
+        run: RunId,
+    },
     /// Tell what is seen of a run from now on.
     Watch {
         /// Which.
         run: RunId,
+    },
+    /// Tell how the skills in a folder stand, and what changes there from now on.
+    Follow {
+        /// The folder.
+        library: PathBuf,
     },
     /// Tell how the daemon is.
     Status,
@@ -77,6 +89,10 @@ pub enum Reply {
     Seen(Seen<'static>),
     /// How the watched run stands has changed: look into the journal.
     Look,
+    /// How every skill of the followed folder stands.
+    Skills(SkillStates),
+    /// A skill of the followed folder stands otherwise.
+    Skill(SkillSight),
     /// How the daemon is.
     Status(Box<Status>),
     /// So many effects are still under way; the daemon ends when none is.
@@ -112,6 +128,38 @@ pub struct Status {
     pub runs_max: usize,
     /// Whether it stays although there is nothing to do.
     pub stays: bool,
+    /// What it knows of installed skills.
+    pub following: Following,
+}
+
+/// What the daemon knows of the skills that it follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Following {
+    /// Their folder.
+    pub folder: PathBuf,
+    /// How many can be used as they are.
+    pub sound: usize,
+    /// The names of those that cannot, the first [`BROKEN_MAX`].
+    pub broken: Vec<String>,
+    /// Why the folder is looked at once a second, if the system does not tell of changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub polls: Option<String>,
+}
+
+/// How many skills are named that cannot be used as they are.
+const BROKEN_MAX: usize = 20;
+
+impl Following {
+    pub(super) fn of(folder: PathBuf, states: &SkillStates, polls: Option<String>) -> Self {
+        let is_sound = |state: &SkillState| matches!(state, SkillState::Sound { .. });
+        let broken = states.iter().filter(|(_, state)| !is_sound(state));
+        Self {
+            folder,
+            sound: states.values().filter(|state| is_sound(state)).count(),
+            broken: broken.take(BROKEN_MAX).map(|(name, _)| name.clone()).collect(),
+            polls,
+        }
+    }
 }
 
 /// Writes one line.

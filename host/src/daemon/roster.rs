@@ -3,6 +3,8 @@
 //! A run that only waits and has left memory has no task; a time that comes, mail or a command brings it back ([`Roster::wake`]). One whose turn has not come has none either: it
 //! is in the `backlog`, or still in the journal alone ([`Roster::offer`]).
 
+mod lending;
+
 use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
@@ -27,6 +29,7 @@ use crate::driver::{
     self, Bell, Drive, DriveError, Driven, Observer, Residency, Ring, Room, Seen, Stay, Until, Worker,
 };
 use crate::schema::{self, Schema};
+use lending::Lending;
 
 /// How many things seen are kept for a watcher that is slow; it misses what is older.
 const SIGHTS_KEPT: usize = 1_024;
@@ -62,6 +65,7 @@ pub(super) struct Roster {
 struct Tasks {
     begun: HashMap<RunId, Task>,
     backlog: Backlog,
+    lending: Lending,
     /// Nothing is begun any more.
     draining: bool,
 }
@@ -96,6 +100,7 @@ impl Roster {
             tasks: Mutex::new(Tasks {
                 begun: HashMap::new(),
                 backlog: Backlog::new(room),
+                lending: Lending::default(),
                 draining: false,
             }),
             tasks_max,
@@ -246,6 +251,10 @@ impl Roster {
             let Some((run, line)) = tasks.backlog.begin() else {
                 break;
             };
+            if tasks.lending.puts_off(&run) {
+                tasks.backlog.had_turn(&line);
+                continue;
+            }
             let ring = Arc::new(Ring::default());
             let task = Task {
                 ring: Arc::clone(&ring),
@@ -354,7 +363,7 @@ impl Roster {
                     self.tell(run);
                     self.pass_turn(run);
                     self.pause(ring, pause).await;
-                    if !self.is_draining() {
+                    if !self.is_draining() && !ring.is_draining() {
                         continue;
                     }
                 }
@@ -411,7 +420,7 @@ impl Roster {
     /// Ends the task of a run, unless somebody has rung since its last look.
     fn leave(self: &Arc<Self>, run: &RunId, ring: &Ring) -> bool {
         let mut tasks = lock(&self.tasks);
-        if ring.is_rung() && !tasks.draining {
+        if ring.is_rung() && !tasks.draining && !ring.is_draining() {
             return false;
         }
         self.forget(&mut tasks, run);
@@ -425,7 +434,7 @@ impl Roster {
             return Ok(None);
         }
         let stay = self.residency.enter(&row.skill).await;
-        if self.is_draining() {
+        if self.is_draining() || ring.is_draining() {
             return Ok(None);
         }
         // What driving takes is allocated only now, as long as there is a slot for it.
@@ -481,7 +490,7 @@ impl Roster {
         if let Some(schema) = lock(&self.schemas).get(&row.component) {
             return Ok(Arc::clone(schema));
         }
-        let schema = describe::output_schema(self.journal(), self.worker.loader(), row).await?;
+        let schema = describe::result_schema(self.journal(), self.worker.loader(), row).await?;
         let schema = Arc::new(schema);
         lock(&self.schemas).insert(row.component, Arc::clone(&schema));
         Ok(schema)

@@ -2,20 +2,22 @@
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use skillhost_core::id::RunId;
 use skillhost_effects::model::Environment;
-use tokio::io::BufReader;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
 use super::Tenure;
-use super::protocol::{self, Hello, Reply, Request, Status};
+use super::librarian::Librarian;
+use super::protocol::{self, Following, Hello, Reply, Request, Status};
 use super::roster::Roster;
 use crate::home::Home;
 
@@ -28,6 +30,7 @@ const DRAINING_EVERY: Duration = Duration::from_secs(1);
 /// What connections share.
 pub(super) struct Server {
     pub(super) roster: Arc<Roster>,
+    pub(super) librarian: Arc<Librarian>,
     pub(super) tenure: Tenure,
     pub(super) connections: AtomicUsize,
     /// Set when the daemon is to end.
@@ -70,8 +73,34 @@ pub(super) async fn accept(server: Arc<Server>, listener: UnixListener) {
 
 struct Connection<'a> {
     server: &'a Server,
+    borrowed: Borrowed,
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
+}
+
+/// The runs that the other side was lent; they are taken back when it is gone.
+struct Borrowed {
+    roster: Arc<Roster>,
+    runs: Vec<RunId>,
+}
+
+impl Borrowed {
+    /// Takes a run back, if the other side has it.
+    fn give_back(&mut self, run: &RunId) -> bool {
+        let Some(index) = self.runs.iter().position(|borrowed| borrowed == run) else {
+            return false;
+        };
+        self.roster.take_back(&self.runs.swap_remove(index));
+        true
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        for run in &self.runs {
+            self.roster.take_back(run);
+        }
+    }
 }
 
 impl<'a> Connection<'a> {
@@ -79,6 +108,10 @@ impl<'a> Connection<'a> {
         let (reader, writer) = stream.into_split();
         Self {
             server,
+            borrowed: Borrowed {
+                roster: Arc::clone(&server.roster),
+                runs: Vec::new(),
+            },
             reader: BufReader::new(reader),
             writer,
         }
@@ -98,6 +131,11 @@ impl<'a> Connection<'a> {
             };
             match request {
                 Request::Watch { run } => return self.show(&run).await,
+                Request::Follow { library } => return self.follow(&library).await,
+                Request::Lend { run } => self.lend(run).await?,
+                Request::Wake { run } if self.borrowed.give_back(&run) => {
+                    protocol::write(&mut self.writer, &Reply::Done).await?;
+                }
                 Request::Stop => return self.stop().await,
                 Request::StopIfIdle => return self.stop_if_idle().await,
                 other => {
@@ -116,8 +154,12 @@ impl<'a> Connection<'a> {
             }
             Request::Wake { run } => roster.wake(&run),
             Request::Status => return Reply::Status(Box::new(self.status())),
-            Request::Watch { .. } | Request::Stop | Request::StopIfIdle => {
-                unreachable!("they take the connection over")
+            Request::Watch { .. }
+            | Request::Follow { .. }
+            | Request::Lend { .. }
+            | Request::Stop
+            | Request::StopIfIdle => {
+                unreachable!("they are seen to by `serve`")
             }
         };
         match taken {
@@ -127,8 +169,27 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Lends a run to the other side, unless that is gone before the run is free.
+    async fn lend(&mut self, run: RunId) -> io::Result<()> {
+        self.borrowed.runs.push(run.clone());
+        tokio::select! {
+            () = self.server.roster.lend(&run) => {}
+            gone = self.reader.fill_buf() => {
+                gone?;
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        protocol::write(&mut self.writer, &Reply::Done).await
+    }
+
     fn status(&self) -> Status {
-        let Server { roster, tenure, .. } = self.server;
+        let Server {
+            roster,
+            librarian,
+            tenure,
+            ..
+        } = self.server;
+        let (folder, states) = librarian.own();
         Status {
             pid: std::process::id(),
             worker: roster.worker().id().clone(),
@@ -137,6 +198,7 @@ impl<'a> Connection<'a> {
             runs: roster.len(),
             runs_max: tenure.runs_max,
             stays: tenure.stays,
+            following: Following::of(folder, &states, librarian.polls()),
         }
     }
 
@@ -157,6 +219,37 @@ impl<'a> Connection<'a> {
                 Err(RecvError::Lagged(_)) => protocol::write(&mut self.writer, &Reply::Look).await?,
                 Err(RecvError::Closed) => return Ok(()),
             }
+        }
+    }
+
+    /// Tells how the skills of a folder stand, and what changes, until the other side is gone.
+    async fn follow(mut self, library: &Path) -> io::Result<()> {
+        let librarian = &self.server.librarian;
+        let Some((states, mut sights)) = librarian.follow(library).await else {
+            let message = format!(
+                "`{}` is not followed: too many other folders of skills are",
+                library.display()
+            );
+            return protocol::write(&mut self.writer, &Reply::Refused { message }).await;
+        };
+        protocol::write(&mut self.writer, &Reply::Skills(states)).await?;
+        loop {
+            let sight = tokio::select! {
+                sight = sights.recv() => sight,
+                request = protocol::read::<Request>(&mut self.reader) => return request.map(drop),
+            };
+            let reply = match sight {
+                Ok(sight) => Reply::Skill(sight),
+                Err(RecvError::Lagged(_)) => match librarian.look_up(library) {
+                    Some((states, newer)) => {
+                        sights = newer;
+                        Reply::Skills(states)
+                    }
+                    None => return Ok(()),
+                },
+                Err(RecvError::Closed) => return Ok(()),
+            };
+            protocol::write(&mut self.writer, &reply).await?;
         }
     }
 

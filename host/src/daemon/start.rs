@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use rustix::process::{Pid, Signal};
 
 use super::address;
 use super::client::Client;
-use crate::env;
+use crate::env::{self, Environment};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::home::{self, Home};
@@ -76,6 +77,7 @@ pub(super) fn spawn(home: &Home) -> Result<Child> {
         Command::new(std::env::current_exe()?)
             .args(["worker", "run", "--detached"])
             .env(env::HOME, home.root())
+            .envs(skills_folder())
             .current_dir(home.root())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -95,6 +97,12 @@ fn stderr(home: &Home) -> io::Result<File> {
         said.set_len(0)?;
     }
     Ok(said)
+}
+
+/// Returns the variable that names the folder of skills, as it is to be understood from another folder.
+fn skills_folder() -> Option<(&'static str, PathBuf)> {
+    let folder = Environment::current().skills?;
+    Some((env::SKILLS, std::path::absolute(folder).ok()?))
 }
 
 /// Says why a daemon that ended at once did not start: in its own words, which are the last that it wrote.

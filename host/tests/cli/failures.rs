@@ -112,6 +112,20 @@ fn a_run_that_is_over_takes_nothing_more() {
 }
 
 #[test]
+fn what_cannot_be_upgraded_is_said_in_words() {
+    let machine = Machine::new();
+    run::done(&machine);
+    let lines = [
+        "upgrade nightly",
+        "upgrade nobody",
+        "upgrade --all-of nothing",
+        "upgrade",
+    ];
+    let seen: Vec<String> = lines.iter().map(|line| machine.see(line)).collect();
+    insta::assert_snapshot!(seen.join("\n"));
+}
+
+#[test]
 fn a_mistake_in_the_configuration_is_shown_with_its_line() {
     let machine = Machine::new();
     machine.put(

@@ -15,6 +15,7 @@ const COMMANDS: &[&str] = &[
     "signal",
     "answer",
     "retry",
+    "upgrade",
     "cancel",
     "pause",
     "inject",
