@@ -192,7 +192,7 @@ mod tests {
                 .lines()
                 .starts_with("warning: too long\n  at:       SKILL.md:3:1\n  found:    xxx")
         );
-        assert!(!any_error(&[problem.clone()]));
+        assert!(!any_error(std::slice::from_ref(&problem)));
         let value = problem.value();
         assert_eq!(
             value["found"].as_str().map(|text| text.chars().count()),

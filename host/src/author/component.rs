@@ -38,24 +38,24 @@ pub async fn examine(
     journal: &dyn Journal,
     place: &str,
     bytes: Vec<u8>,
-) -> Result<Result<Examined, Problem>> {
+) -> Result<Result<Examined, Box<Problem>>> {
     let size = bytes.len() as u64;
     let loaded = match loader.load_bytes(bytes).await {
         Ok(loaded) => loaded,
-        Err(error) => return Ok(Err(Problem::of_load(&error, place))),
+        Err(error) => return Ok(Err(Box::new(Problem::of_load(&error, place)))),
     };
     let description = match loaded.describe().await {
         Ok(description) => description.clone(),
-        Err(error) => return Ok(Err(Problem::of_describe(&error, place))),
+        Err(error) => return Ok(Err(Box::new(Problem::of_describe(&error, place)))),
     };
     let schema = |which: &str, value: &Value| {
         Schema::of(value.clone()).map_err(|reason| {
-            Problem::error(
-                "bad_description",
-                format!("its {which} schema cannot be used: {reason}"),
+            let message = format!("its {which} schema cannot be used: {reason}");
+            Box::new(
+                Problem::error("bad_description", message)
+                    .at(place)
+                    .expected("a JSON Schema"),
             )
-            .at(place)
-            .expected("a JSON Schema")
         })
     };
     let schemas = schema("input", &description.input_schema)

@@ -103,20 +103,20 @@ pub(super) fn of_project(
     );
     let examined = match session.patiently(project.package(), examining)?? {
         Ok(examined) => examined,
-        Err(problem) => return Ok(Err(Box::new(no_skill(project.package(), problem)))),
+        Err(problem) => return Ok(Err(Box::new(no_skill(project.package(), &problem)))),
     };
     build::keep(&compiled.bytes, &compiled.place)?;
     Ok(Ok((compiled, examined)))
 }
 
 /// Makes the report of a component that cannot be launched.
-pub(super) fn no_skill(what: &str, problem: Problem) -> Report {
+pub(super) fn no_skill(what: &str, problem: &Problem) -> Report {
     let error = ErrorMember {
         code: "does_not_load".to_owned(),
         message: format!("the component of `{what}` cannot be launched"),
         hint: None,
     };
-    failed(Exit::Unsupported, error, &[problem])
+    failed(Exit::Unsupported, error, std::slice::from_ref(problem))
 }
 
 /// Makes the report of a command that found something wrong.

@@ -146,7 +146,7 @@ fn component(subject: &Subject, context: &Context, problems: &mut Vec<Problem>) 
     match session.patiently(&subject.shown, examining)?? {
         Ok(examined) => Ok(Some(examined)),
         Err(problem) => {
-            problems.push(problem);
+            problems.push(*problem);
             Ok(None)
         }
     }

@@ -145,7 +145,7 @@ fn source(path: Option<&Path>, session: &Session<'_>) -> Result<Result<Source, B
     );
     match session.patiently(&shown, examining)?? {
         Ok(examined) => Ok(Ok((folder, bytes, examined))),
-        Err(problem) => Ok(Err(Box::new(no_skill(&shown, problem)))),
+        Err(problem) => Ok(Err(Box::new(no_skill(&shown, &problem)))),
     }
 }
 

@@ -104,7 +104,7 @@ pub enum BuildError {
 
 #[derive(Deserialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
-enum Message {
+enum Line {
     CompilerArtifact {
         manifest_path: PathBuf,
         target: Target,
@@ -196,7 +196,7 @@ fn run(
     let mut diagnostics = Vec::new();
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
         match serde_json::from_str(&line) {
-            Ok(Message::CompilerMessage { message }) => diagnostics.extend(message.into_diagnostic()),
+            Ok(Line::CompilerMessage { message }) => diagnostics.extend(message.into_diagnostic()),
             Ok(message) => components.extend(component_of(message)),
             Err(_) => {}
         }
@@ -231,8 +231,8 @@ fn end_of(stream: impl Read) -> String {
 }
 
 /// Returns the component that a message of cargo's is about, if it is about one.
-fn component_of(message: Message) -> Option<Component> {
-    let Message::CompilerArtifact {
+fn component_of(message: Line) -> Option<Component> {
+    let Line::CompilerArtifact {
         manifest_path,
         target,
         filenames,

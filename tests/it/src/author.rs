@@ -16,37 +16,44 @@ const PASSED_ON: &[&str] = &[
     "SKILLHOST_GUEST_TOOLCHAIN",
 ];
 
-/// An author, with crates of his own.
+/// An author, with a folder to work in and a state folder of his own.
 ///
 /// What was compiled is kept from one run of the tests to the next, and so is the SDK, whose path is part of what cargo compares.
 pub struct Author<'a> {
     place: &'a Place,
     kept: PathBuf,
+    name: String,
 }
 
 impl<'a> Author<'a> {
-    /// Makes one. `kept` is `env!("CARGO_TARGET_TMPDIR")`.
-    pub fn new(place: &'a Place, kept: &str) -> Self {
+    /// Makes one for a test that nobody else has the name of. `kept` is `env!("CARGO_TARGET_TMPDIR")`. His folder is empty, and his state folder holds the SDK at most.
+    pub fn new(place: &'a Place, kept: &str, name: &str) -> Self {
         let author = Self {
             place,
             kept: Path::new(kept).join("author"),
+            name: name.to_owned(),
         };
-        std::fs::create_dir_all(author.kept.join("crates")).unwrap();
+        for folder in [author.folder(), author.home()] {
+            std::fs::create_dir_all(&folder).unwrap();
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true if path.ends_with("sdk") => {}
+                    true => std::fs::remove_dir_all(path).unwrap(),
+                    false => std::fs::remove_file(path).unwrap(),
+                }
+            }
+        }
         author
     }
 
-    /// Returns the folder of a crate, empty of what an earlier run of the test left there.
-    pub fn fresh(&self, name: &str) -> PathBuf {
-        let folder = self.folder(name);
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder).unwrap();
-        }
-        folder
+    /// Returns the folder that he works in.
+    pub fn folder(&self) -> PathBuf {
+        self.kept.join("work").join(&self.name)
     }
 
-    /// Returns the folder of a crate.
-    pub fn folder(&self, name: &str) -> PathBuf {
-        self.kept.join("crates").join(name)
+    fn home(&self) -> PathBuf {
+        self.kept.join("home").join(&self.name)
     }
 
     /// Gives a command what cargo needs, and a folder to work in. Nothing is downloaded: what the repository is built of is enough.
@@ -67,7 +74,7 @@ impl<'a> Author<'a> {
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .env("CARGO_INCREMENTAL", "0")
             .env("CARGO_TARGET_DIR", self.kept.join("target"))
-            .env("SKILLHOST_HOME", self.kept.join("home"))
+            .env("SKILLHOST_HOME", self.home())
             .current_dir(folder);
         command
     }

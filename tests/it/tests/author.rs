@@ -14,10 +14,10 @@ const KEPT: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// Makes, checks, tests, builds and installs a skill of a template, as its author would.
 fn installed(place: &Place, template: &str) -> PathBuf {
-    let author = Author::new(place, KEPT);
+    let author = Author::new(place, KEPT, template);
     let name = format!("my-{template}");
-    let folder = author.fresh(&name);
-    let made = author.json(folder.parent().unwrap(), &["new", &name, "--template", template]);
+    let folder = author.folder().join(&name);
+    let made = author.json(&author.folder(), &["new", &name, "--template", template]);
     assert_eq!(made["path"], json!(folder));
     for words in [&["fmt", "--check"][..], &["test"]] {
         let output = author.cargo(&folder, words);
@@ -141,9 +141,9 @@ fn edit(folder: &Path, path: &str, from: &str, to: &str) {
 #[test]
 fn what_does_not_compile_or_is_no_skill_is_told_with_its_place_and_leaves_the_last_component() {
     let place = Place::new(PROGRAM, &[]);
-    let author = Author::new(&place, KEPT);
-    let folder = author.fresh("broken");
-    author.json(folder.parent().unwrap(), &["new", "broken"]);
+    let author = Author::new(&place, KEPT, "broken");
+    let folder = author.folder().join("broken");
+    author.json(&author.folder(), &["new", "broken"]);
     let built = author.json(&folder, &["build"]);
     let component = PathBuf::from(built["path"].as_str().unwrap());
     let good = fs::read(&component).unwrap();
@@ -207,8 +207,8 @@ fn what_does_not_compile_or_is_no_skill_is_told_with_its_place_and_leaves_the_la
 #[test]
 fn a_crate_inside_another_workspace_builds_too() {
     let place = Place::new(PROGRAM, &[]);
-    let author = Author::new(&place, KEPT);
-    let outer = author.fresh("outer");
+    let author = Author::new(&place, KEPT, "outer");
+    let outer = author.folder();
     fs::create_dir_all(outer.join("member/src")).unwrap();
     fs::write(
         outer.join("Cargo.toml"),

@@ -65,8 +65,8 @@ fn every_command_in_the_readme_works_as_written() {
 #[test]
 fn a_first_skill_goes_from_an_empty_directory_to_an_installed_one_as_its_page_says() {
     let place = Place::new(PROGRAM, &[]);
-    let author = Author::new(&place, env!("CARGO_TARGET_TMPDIR"));
-    let folder = author.fresh("first-skill");
+    let author = Author::new(&place, env!("CARGO_TARGET_TMPDIR"), "first-skill");
+    let folder = author.folder();
     let programs = folder.join("bin");
     std::fs::create_dir_all(&programs).unwrap();
     std::os::unix::fs::symlink(PROGRAM, programs.join("skillhost")).unwrap();
