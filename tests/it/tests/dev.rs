@@ -46,8 +46,8 @@ async fn run(_: Input) -> Result<Said> {
 
 /// Makes the crate of a skill with this source.
 fn three(author: &Author<'_>, name: &str) -> PathBuf {
-    let folder = author.fresh(name);
-    author.json(folder.parent().unwrap(), &["new", name]);
+    let folder = author.folder().join(name);
+    author.json(&author.folder(), &["new", name]);
     fs::write(folder.join("src/lib.rs"), THREE).unwrap();
     fs::write(folder.join("prompts/second.md"), "It is $time. Say the second thing.\n").unwrap();
     fs::remove_file(folder.join("prompts/summary.md")).unwrap();
@@ -73,7 +73,7 @@ fn reused(answer: &Value) -> Vec<(String, bool)> {
 #[test]
 fn d1_from_nothing_to_a_change_of_the_second_of_three_calls_which_alone_is_made_again() {
     let place = Place::new(PROGRAM, &[]);
-    let author = Author::new(&place, KEPT);
+    let author = Author::new(&place, KEPT, "dev-three");
     let folder = three(&author, "three");
     for words in [&["build"][..], &["install"], &["launch", "three", "--here", "--await"]] {
         let told = author.json(&folder, words);
@@ -117,9 +117,9 @@ fn d1_from_nothing_to_a_change_of_the_second_of_three_calls_which_alone_is_made_
 #[test]
 fn a_question_is_answered_ahead_and_not_asked_again() {
     let place = Place::new(PROGRAM, &[]);
-    let author = Author::new(&place, KEPT);
-    let folder = author.fresh("asks");
-    author.json(folder.parent().unwrap(), &["new", "asks", "--template", "approval"]);
+    let author = Author::new(&place, KEPT, "dev-asks");
+    let folder = author.folder().join("asks");
+    author.json(&author.folder(), &["new", "asks", "--template", "approval"]);
     let dev = |more: &[&str]| {
         author.json(
             &folder,
@@ -152,7 +152,7 @@ fn a_question_is_answered_ahead_and_not_asked_again() {
 #[test]
 fn what_does_not_compile_is_told_and_nothing_is_run() {
     let place = Place::new(PROGRAM, &[]);
-    let author = Author::new(&place, KEPT);
+    let author = Author::new(&place, KEPT, "dev-broken");
     let folder = three(&author, "broken");
     fs::write(folder.join("src/lib.rs"), THREE.replace("third })", "fourth })")).unwrap();
     let told = author.json(&folder, &["dev", "--once"]);
@@ -186,7 +186,7 @@ fn write_whole(path: &Path, content: &str) {
 #[test]
 fn every_save_is_run_until_ctrl_c_and_one_that_does_not_compile_is_waited_through() {
     let place = Place::new(PROGRAM, &[]);
-    let author = Author::new(&place, KEPT);
+    let author = Author::new(&place, KEPT, "dev-watched");
     let folder = three(&author, "watched");
     let mut command = author.equip(place.command(&["dev"]), &folder);
     let mut dev = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -212,7 +212,7 @@ fn every_save_is_run_until_ctrl_c_and_one_that_does_not_compile_is_waited_throug
 #[test]
 fn a_skill_that_fails_says_how_and_is_not_over_for_it() {
     let place = Place::new(PROGRAM, &[]);
-    let author = Author::new(&place, KEPT);
+    let author = Author::new(&place, KEPT, "dev-fails");
     let folder = three(&author, "fails");
     let failing = THREE.replace("Ok(Said", "if first.is_empty() == second.is_empty() { return Err(Failure::new(\"own\", \"it went wrong\")) }\n    Ok(Said");
     fs::write(folder.join("src/lib.rs"), failing).unwrap();

@@ -29,6 +29,7 @@ use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::fields::{Given, parse_arg};
 use crate::input::{Raw, Spelling, Words};
+use crate::installed::Edition;
 use crate::terminal;
 use crate::watch_files::{Tree, Watch};
 use execution::{Reached, Sayings};
@@ -228,7 +229,15 @@ impl Bench<'_> {
     /// Settles what the execution begins with, and what it may reuse.
     fn begin(&self, examined: &Examined, component: Vec<u8>) -> Result<(Started, Recording, Option<Execution>)> {
         let name = &examined.description.name;
-        let scan = Arc::new(Scan::with_component(name, self.project.folder(), component)?);
+        let scan = Scan::with_component(name, self.project.folder(), component)?;
+        let journal = self.session.journal.as_ref();
+        let edition = Edition {
+            skill: name.clone(),
+            bundle: journal.put_bundle(scan.bundle(), driver::now(), &|file| scan.read(file))?,
+            component: scan.component(),
+            description: examined.description.clone(),
+            script: scan.script()?,
+        };
         let order = Order {
             raw: &self.raw,
             spelling: Spelling::Word,
@@ -237,7 +246,7 @@ impl Bench<'_> {
             max_calls: self.args.max_calls,
             max_tokens: self.args.max_tokens,
         };
-        let mut started = order.started(self.session, name, &scan)?;
+        let mut started = order.started(self.session, &edition)?;
         let workshop = self.workshop();
         let before = workshop.last()?;
         if self.args.fresh {
