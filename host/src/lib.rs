@@ -16,6 +16,7 @@ pub mod driver;
 pub mod env;
 pub mod error;
 pub mod exit;
+pub mod explain;
 pub mod fault;
 pub mod fields;
 pub mod home;

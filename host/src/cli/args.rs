@@ -10,6 +10,7 @@ use super::check::CheckArgs;
 use super::compare::{CompareArgs, DiffArgs};
 use super::dev::DevArgs;
 use super::doctor::DoctorArgs;
+use super::explain::ExplainArgs;
 use super::fork::ForkArgs;
 use super::hook::HookArgs;
 use super::install::{InstallArgs, UninstallArgs};
@@ -129,6 +130,8 @@ pub enum Command {
     Man(ManArgs),
     /// Check the state folder, the database, the skills and the model provider
     Doctor(DoctorArgs),
+    /// Explain a topic, or the code of an error: what it means and what to do
+    Explain(ExplainArgs),
 }
 
 impl Command {
@@ -180,6 +183,7 @@ impl Command {
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
             Self::Doctor(_) => "doctor",
+            Self::Explain(_) => "explain",
         }
     }
 }

@@ -83,14 +83,12 @@ pub(super) fn of_project(
         Ok(compiled) => compiled,
         Err(NotCompiled::Error(error)) => return Err(error),
         Err(NotCompiled::Source(problems)) => {
-            let error = ErrorMember {
-                code: "does_not_compile".to_owned(),
-                message: match problems.is_empty() && !context.json {
-                    true => format!("crate `{}` does not compile, as it says above", project.package()),
-                    false => format!("crate `{}` does not compile", project.package()),
-                },
-                hint: Some("the component of the last build that succeeded is untouched".to_owned()),
+            let message = match problems.is_empty() && !context.json {
+                true => format!("crate `{}` does not compile, as it says above", project.package()),
+                false => format!("crate `{}` does not compile", project.package()),
             };
+            let hint = "the component of the last build that succeeded is untouched".to_owned();
+            let error = ErrorMember::new("does_not_compile", message, Some(hint));
             return Ok(Err(Box::new(failed(Exit::Invalid, error, &problems))));
         }
     };
@@ -111,11 +109,8 @@ pub(super) fn of_project(
 
 /// Makes the report of a component that cannot be launched.
 pub(super) fn no_skill(what: &str, problem: &Problem) -> Report {
-    let error = ErrorMember {
-        code: "does_not_load".to_owned(),
-        message: format!("the component of `{what}` cannot be launched"),
-        hint: None,
-    };
+    let message = format!("the component of `{what}` cannot be launched");
+    let error = ErrorMember::new("does_not_load", message, None);
     failed(Exit::Unsupported, error, std::slice::from_ref(problem))
 }
 

@@ -72,11 +72,8 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Report> {
     let mut report = match any_error(&problems) {
         false => Report::done(text, envelope),
         true => {
-            let error = ErrorMember {
-                code: "does_not_load".to_owned(),
-                message: format!("`{}` cannot be launched", subject.shown),
-                hint: None,
-            };
+            let message = format!("`{}` cannot be launched", subject.shown);
+            let error = ErrorMember::new("does_not_load", message, None);
             Report {
                 text,
                 ..Report::failed(Exit::Unsupported, error, envelope)

@@ -99,13 +99,13 @@ fn handed_over(session: &Session<'_>, row: &RunRow, how: Drive) -> Result<Report
 /// Says that nobody waits for a run here any more, and that it goes on.
 fn detached(row: &RunRow) -> Report {
     let run = &row.run;
-    let error = ErrorMember {
-        code: "detached".to_owned(),
-        message: format!("nobody waits for run {run} here any more; it goes on"),
-        hint: Some(format!(
+    let error = ErrorMember::new(
+        "detached",
+        format!("nobody waits for run {run} here any more; it goes on"),
+        Some(format!(
             "`skillhost wait {run}` waits for it again, `skillhost cancel {run}` ends it"
         )),
-    };
+    );
     Report::failed(Exit::GoesOn, error, envelope(row))
 }
 
@@ -221,11 +221,11 @@ pub(super) fn of_finished(row: &RunRow, finished: Finished) -> Report {
         }
         How::Failed(failure) => Report::failed(Exit::Failed, of_failure(row, &failure), envelope(row)),
         How::Cancelled(_) => {
-            let error = ErrorMember {
-                code: "cancelled".to_owned(),
-                message: format!("run `{run}` was cancelled"),
-                hint: Some(format!("`skillhost show {run}` tells what it did before")),
-            };
+            let error = ErrorMember::new(
+                "cancelled",
+                format!("run `{run}` was cancelled"),
+                Some(format!("`skillhost show {run}` tells what it did before")),
+            );
             Report::failed(Exit::Cancelled, error, envelope(row))
         }
         How::Continued(next) => {
@@ -236,16 +236,16 @@ pub(super) fn of_finished(row: &RunRow, finished: Finished) -> Report {
 }
 
 fn of_failure(row: &RunRow, failure: &Failure) -> ErrorMember {
-    ErrorMember {
-        code: plain_line(&failure.code),
-        message: format!(
+    ErrorMember::of_skill(
+        plain_line(&failure.code),
+        format!(
             "skill `{}` failed ({}): {}",
             row.skill,
             plain_line(&failure.code),
             plain(&failure.message)
         ),
-        hint: Some(format!("`skillhost show {}` tells what it did", row.run)),
-    }
+        Some(format!("`skillhost show {}` tells what it did", row.run)),
+    )
 }
 
 /// Returns a result as people read it: a text as it is, anything else as indented JSON.

@@ -14,6 +14,7 @@ mod context;
 mod dev;
 mod doctor;
 mod drive;
+mod explain;
 mod follow;
 mod following;
 mod fork;
@@ -81,6 +82,10 @@ pub fn main(words: Vec<OsString>) -> Exit {
         Ok(Ok((cli, given))) => {
             let name = cli.command.name();
             let outcome = fault::caught(|| {
+                // It helps also where there is no home to make a context of.
+                if let Command::Explain(args) = &cli.command {
+                    return explain::run(args, &environment, terminal);
+                }
                 let context = Context::new(&cli.global, environment, terminal)?;
                 carry_out(cli.command, given, &context)
             });
@@ -204,5 +209,6 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Completions(args) => pages::completions(&args, context),
         Command::Man(args) => pages::man(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
+        Command::Explain(args) => explain::run(&args, &context.environment, context.terminal),
     }
 }

@@ -287,14 +287,14 @@ fn report(verdicts: &[(&RunRow, Verdict)]) -> Report {
     if different.is_empty() {
         return Report::done(text, envelope);
     }
-    let error = ErrorMember {
-        code: "mismatch".to_owned(),
-        message: format!(
+    let error = ErrorMember::new(
+        "mismatch",
+        format!(
             "{} no longer replayed as recorded",
             count(different.len() as u64, "run")
         ),
-        hint: Some("runs in progress go on with the component that they are pinned to".to_owned()),
-    };
+        Some("runs in progress go on with the component that they are pinned to".to_owned()),
+    );
     let mut report = Report::failed(Exit::Failed, error, envelope);
     report.text = text;
     report

@@ -13,6 +13,7 @@ use skillhost_core::id::{LaunchId, RunId, SkillName};
 use super::dev::Development;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::explain;
 use crate::home;
 use crate::terminal::{self, Terminal, plain};
 
@@ -114,6 +115,9 @@ pub struct ErrorMember {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What `skillhost explain` tells more by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explain: Option<&'static str>,
 }
 
 /// Something that a run waits for.
@@ -173,6 +177,8 @@ pub enum Rows {
     Compared(Vec<Value>),
     /// `doctor`.
     Checks(Vec<Value>),
+    /// `explain`.
+    Topics(Vec<Value>),
 }
 
 impl Rows {
@@ -190,7 +196,8 @@ impl Rows {
             | Self::Replays(rows)
             | Self::Differences(rows)
             | Self::Compared(rows)
-            | Self::Checks(rows) => rows,
+            | Self::Checks(rows)
+            | Self::Topics(rows) => rows,
         }
     }
 }
@@ -205,6 +212,28 @@ struct Whole<'a> {
     exit_code: u8,
     #[serde(flatten)]
     envelope: &'a Envelope,
+}
+
+impl ErrorMember {
+    /// Makes one of skillhost's own, which names what explains it.
+    pub fn new(code: &str, message: impl Into<String>, hint: Option<String>) -> Self {
+        Self {
+            code: code.to_owned(),
+            message: message.into(),
+            hint,
+            explain: explain::word_for(code),
+        }
+    }
+
+    /// Makes one of a skill that failed: its code may be one that it made up.
+    pub fn of_skill(code: String, message: String, hint: Option<String>) -> Self {
+        Self {
+            explain: Some(explain::word_for_failure(&code)),
+            code,
+            message,
+            hint,
+        }
+    }
 }
 
 impl Report {
@@ -222,11 +251,7 @@ impl Report {
 
     /// Makes the report of one that could not.
     pub fn of_error(error: &CliError) -> Self {
-        let member = ErrorMember {
-            code: error.code.to_owned(),
-            message: plain(&error.sentence()),
-            hint: error.hint.clone(),
-        };
+        let member = ErrorMember::new(error.code, plain(&error.sentence()), error.hint.clone());
         Self::failed(error.exit, member, Envelope::default())
     }
 
@@ -235,6 +260,9 @@ impl Report {
         let mut notes = format!("error: {}\n", error.message.trim_end());
         if let Some(hint) = &error.hint {
             notes.push_str(&format!("hint: {hint}\n"));
+        }
+        if let Some(word) = error.explain {
+            notes.push_str(&format!("see: `skillhost explain {word}`\n"));
         }
         Self {
             exit,

@@ -252,8 +252,7 @@ fn report(rows: &[RunRow], fates: &[Fate], skill: &str) -> Report {
         envelope.skill = Some(row.skill.clone());
     }
     let failed = |exit, code: &str, message: String, hint: &str| {
-        let (code, hint) = (code.to_owned(), Some(hint.to_owned()));
-        Some((exit, ErrorMember { code, message, hint }))
+        Some((exit, ErrorMember::new(code, message, Some(hint.to_owned()))))
     };
     let error = match (different, held) {
         (0, 0) => None,

@@ -75,11 +75,11 @@ fn time_is_over(context: &Context, rows: &[(RunRow, bool)]) -> Report {
         .filter(|(_, settled)| !settled)
         .map(|(row, _)| row.run.to_string())
         .collect();
-    let error = ErrorMember {
-        code: "goes_on".to_owned(),
-        message: format!("the time is over, and {} goes on", names.join(" and ")),
-        hint: Some(format!("`skillhost wait {}` waits on", names.join(" "))),
-    };
+    let error = ErrorMember::new(
+        "goes_on",
+        format!("the time is over, and {} goes on", names.join(" and ")),
+        Some(format!("`skillhost wait {}` waits on", names.join(" "))),
+    );
     let envelope = match rows {
         [(row, _)] => drive::envelope(row),
         _ => several(context, rows).envelope,

@@ -26,11 +26,11 @@ const PROMPT_LINES_MAX: usize = 6;
 /// Says what a run waits for that is not over.
 pub(super) fn report(context: &Context, journal: &dyn Journal, row: &RunRow) -> Result<Report> {
     if let Some(trouble) = &row.trouble {
-        let error = ErrorMember {
-            code: trouble.code.clone(),
-            message: format!("run {} of skill {} is parked: {}", row.run, row.skill, trouble.message),
-            hint: trouble.hint.clone(),
-        };
+        let error = ErrorMember::new(
+            &trouble.code,
+            format!("run {} of skill {} is parked: {}", row.run, row.skill, trouble.message),
+            trouble.hint.clone(),
+        );
         let exit = match trouble.code.as_str() {
             fault::CODE => Exit::Internal,
             _ => Exit::Host,
@@ -74,11 +74,11 @@ pub(super) fn report(context: &Context, journal: &dyn Journal, row: &RunRow) -> 
     report.notes.push_str(of_reboot(context, journal, &row.run)?);
     // A program finds the next command where it looks for one.
     if context.json {
-        report.envelope.error = Some(ErrorMember {
-            code: row.status.as_str().to_owned(),
-            message: "the run is not over".to_owned(),
-            hint: Some(format!("`{hint}`")),
-        });
+        report.envelope.error = Some(ErrorMember::new(
+            row.status.as_str(),
+            "the run is not over",
+            Some(format!("`{hint}`")),
+        ));
     }
     Ok(report)
 }

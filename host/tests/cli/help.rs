@@ -35,6 +35,7 @@ const COMMANDS: &[&str] = &[
     "completions",
     "man",
     "doctor",
+    "explain",
 ];
 
 #[test]

@@ -8,6 +8,7 @@
 mod auth;
 mod author;
 mod doctor;
+mod explain;
 mod failures;
 mod help;
 mod hook;

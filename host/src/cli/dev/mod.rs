@@ -330,11 +330,11 @@ impl Bench<'_> {
             false => {
                 let waits = self.members(ran)?;
                 let hint = waits.iter().find_map(|wait| wait.answer_command.clone());
-                let error = ErrorMember {
-                    code: "waiting".to_owned(),
-                    message: "the execution waits for something that was not said".to_owned(),
-                    hint: hint.map(|command| format!("`{command}` says it ahead")),
-                };
+                let error = ErrorMember::new(
+                    "waiting",
+                    "the execution waits for something that was not said",
+                    hint.map(|command| format!("`{command}` says it ahead")),
+                );
                 let envelope = Envelope {
                     waits,
                     ..drive::envelope(row)
