@@ -24,7 +24,6 @@ const MADE_BY: &[&str] = &[
     "Self::of(",
     "ErrorMember::new(",
     "failure(",
-    "failed(",
 ];
 
 /// After these a code stands alone.
@@ -259,6 +258,13 @@ fn codes_of(source: &str) -> Vec<String> {
             });
             codes.extend(text_at(after).or_else(|| text_at(exit?.1)));
         }
+    }
+    // A code also stands beside its exit code, whoever is given both.
+    for after in source.split("Exit::").skip(1) {
+        let beside = after
+            .split_once(',')
+            .filter(|(exit, _)| exit.chars().all(char::is_alphanumeric));
+        codes.extend(beside.and_then(|(_, rest)| text_at(rest)));
     }
     for before in STANDS_AFTER {
         codes.extend(source.split(before).skip(1).filter_map(text_at));
