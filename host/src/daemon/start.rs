@@ -179,7 +179,21 @@ pub(super) async fn kill(home: &Home) -> Result<Option<u32>> {
         rustix::process::kill_process_group(group, Signal::KILL).ok();
     }
     wait_until_gone(home).await?;
+    // A process that ends frees its locks one after the other; the one by which its runs are held may be the last.
+    let mut pauses = Pauses::new(GONE_WAIT);
+    while !has_ended(pid) && pauses.pause().await {}
     Ok(Some(pid.as_raw_nonzero().get().unsigned_abs()))
+}
+
+/// Returns whether a process has freed all it held: it is gone, or nobody has asked for its end yet.
+fn has_ended(pid: Pid) -> bool {
+    if rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
+        return true;
+    }
+    // The state stands behind the name, which is in brackets. Only some systems have this file; the others' children are asked for at once.
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
+    state.is_some_and(|state| state.starts_with(['Z', 'X']))
 }
 
 fn holder(home: &Home) -> Result<Option<Pid>> {
