@@ -16,6 +16,7 @@ use serde_json::Value;
 use skillhost_core::entry::Started;
 use skillhost_core::recording::Recording;
 use skillhost_journal::{Created, NewRun};
+use tokio::signal::unix::{Signal as Interrupts, SignalKind, signal};
 
 use super::context::{Context, Session};
 use super::order::Order;
@@ -155,31 +156,30 @@ impl Bench<'_> {
     /// Round after round, until Ctrl-C.
     fn watch(&self) -> Result<Report> {
         let tokio = &self.session.loading()?.tokio;
-        let mut sources = {
+        let mut watched = {
             let _entered = tokio.enter();
-            Watch::begin(vec![Tree::all_but(self.project.folder(), &["target"])])
+            Watched::begin(self.project)?
         };
         loop {
-            let leave = async {
-                tokio::select! {
-                    _ = sources.changed() => {}
-                    () = interrupted() => {}
+            let mut next = None;
+            let round = self.round(async { next = Some(watched.next().await) });
+            match (round, &next) {
+                // The next one tells more.
+                (Ok(Round::Run(ran)), Some(_)) if ran.reached == Reached::Left => {}
+                (Ok(round), _) => self.show(&round)?,
+                // The next save may mend it.
+                (Err(error), _) => terminal::note(&Report::of_error(&error).notes),
+            }
+            let next = match next {
+                Some(next) => next,
+                None => {
+                    terminal::note("waiting for a change; Ctrl-C ends\n");
+                    tokio.block_on(watched.next())
                 }
             };
-            match self.round(leave) {
-                Ok(round) => self.show(&round)?,
-                // The next save may mend it.
-                Err(error) => terminal::note(&Report::of_error(&error).notes),
-            }
-            terminal::note("waiting for a change; Ctrl-C ends\n");
-            let ended = tokio.block_on(async {
-                tokio::select! {
-                    _ = sources.changed() => false,
-                    () = interrupted() => true,
-                }
-            });
-            if ended {
-                return Ok(Report::done("", Envelope::default()));
+            match next {
+                Next::Round => {}
+                Next::End => return Ok(Report::done("", Envelope::default())),
             }
         }
     }
@@ -352,10 +352,37 @@ impl Bench<'_> {
     }
 }
 
-/// Waits for Ctrl-C.
-async fn interrupted() {
-    // Without a handler for it, the signal ends the process as always.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
+/// What is waited for between rounds, and in them.
+struct Watched {
+    sources: Watch,
+    /// From the beginning, so that none is lost while something is built or shown.
+    interrupts: Interrupts,
+}
+
+/// What follows.
+enum Next {
+    /// The skill changed.
+    Round,
+    /// Somebody pressed Ctrl-C.
+    End,
+}
+
+impl Watched {
+    fn begin(project: &Project) -> Result<Self> {
+        let interrupts = signal(SignalKind::interrupt());
+        let interrupts = interrupts
+            .map_err(|e| CliError::new(Exit::Host, "no_threads", "could not wait for Ctrl-C").caused_by(&e))?;
+        Ok(Self {
+            sources: Watch::begin(vec![Tree::all_but(project.folder(), &["target"])]),
+            interrupts,
+        })
+    }
+
+    async fn next(&mut self) -> Next {
+        tokio::select! {
+            biased;
+            _ = self.interrupts.recv() => Next::End,
+            _ = self.sources.changed() => Next::Round,
+        }
     }
 }
