@@ -203,21 +203,14 @@ pub(super) fn compare(args: &CompareArgs, context: &Context) -> Result<Report> {
         .iter()
         .map(|word| Read::of(word, context))
         .collect::<Result<Vec<_>>>()?;
-    let mut table =
-        Table::new(["RUN", "LAUNCH", "STATUS", "MODELS", "CALLS", "TOKENS", "TOOK", "RESULT"]).right(&[4, 5, 6]);
+    let mut table = Table::new(["LAUNCH", "STATUS", "MODELS", "CALLS", "TOKENS", "TOOK", "RESULT"]).right(&[3, 4, 5]);
     let mut values = Vec::new();
     for read in &runs {
         let row = &read.row;
         let mark = if row.simulated { " SIMULATED" } else { "" };
         let end = read.end();
-        let launch = if row.launch.as_str() == row.run.as_str() {
-            ""
-        } else {
-            row.launch.as_str()
-        };
         table.row([
-            row.run.to_string(),
-            launch.to_owned(),
+            row.launch.to_string(),
             format!("{}{mark}", standing(row, context)),
             read.models().join(" "),
             grouped(read.timeline.calls.len() as u64),

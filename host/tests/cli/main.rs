@@ -7,6 +7,7 @@
 
 mod auth;
 mod author;
+mod beside;
 mod doctor;
 mod explain;
 mod failures;
