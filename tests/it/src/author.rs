@@ -44,6 +44,8 @@ impl<'a> Author<'a> {
                 }
             }
         }
+        // His crates are formatted as anybody's are, wherever this repository and its target folder lie.
+        std::fs::write(author.kept.join("rustfmt.toml"), "").unwrap();
         author
     }
 
