@@ -100,3 +100,13 @@ impl<'a> Author<'a> {
         self.equip(command, folder).output().unwrap()
     }
 }
+
+impl Drop for Author<'_> {
+    fn drop(&mut self) {
+        // A daemon that a command started must not outlive the test.
+        drop(
+            self.equip(self.place.command(&["worker", "stop", "--force"]), &self.folder())
+                .output(),
+        );
+    }
+}
