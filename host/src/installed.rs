@@ -66,7 +66,7 @@ pub struct Shelf<'a> {
     /// Where it is kept what could be used.
     pub journal: &'a Arc<dyn Journal>,
     /// The folder of skills.
-    pub library: &'a Library,
+    pub skills: &'a Library,
     /// How a component's description is had.
     pub describe: &'a Describe<'a>,
 }
@@ -112,9 +112,9 @@ impl Shelf<'_> {
 
     /// Forgets what is not there any more, and returns the names of all that is or should be.
     pub fn names(&self) -> Result<Vec<String>> {
-        let names = self.library.names()?;
+        let names = self.skills.names()?;
         for row in self.journal.installed()? {
-            let is_here = row.place.library == self.library.root();
+            let is_here = row.place.folder == self.skills.root();
             if is_here && !names.iter().any(|name| name == row.place.skill.as_str()) {
                 self.journal.uninstall(&row.place)?;
             }
@@ -124,14 +124,14 @@ impl Shelf<'_> {
 
     fn look(&self, name: &str) -> Result<Settled> {
         let Ok(skill) = SkillName::parse(name) else {
-            return Err(self.library.get(name).err().unwrap_or_else(|| unknown(name)));
+            return Err(self.skills.get(name).err().unwrap_or_else(|| unknown(name)));
         };
         let place = Place {
-            library: self.library.root().to_owned(),
+            folder: self.skills.root().to_owned(),
             skill,
         };
         let row = self.journal.installed_in(&place)?;
-        let found = self.library.get(name);
+        let found = self.skills.get(name);
         let error = match found.and_then(|found| self.edition(&found, &place, row.as_ref())) {
             Ok(edition) => return Ok(Settled { edition, instead: None }),
             Err(error) => error,

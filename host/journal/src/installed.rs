@@ -10,7 +10,7 @@ use skillhost_core::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The folder of skills.
-    pub library: PathBuf,
+    pub folder: PathBuf,
     /// The name of its folder in there.
     pub skill: SkillName,
 }

@@ -311,12 +311,12 @@ mod tests {
             fs::write(path, text).unwrap();
         }
 
-        fn library(&self) -> Library {
+        fn skills(&self) -> Library {
             Library::at(&self.root.path().join("skills"))
         }
 
         fn folder(&self) -> PathBuf {
-            self.library().root().join("greeter")
+            self.skills().root().join("greeter")
         }
 
         fn install(&self, component: &str, replace: bool) -> Result<bool> {
@@ -329,20 +329,20 @@ mod tests {
                 document: "# Greeter\n",
                 replace,
             };
-            install(&self.library(), &parcel)
+            install(&self.skills(), &parcel)
         }
 
         fn owner(&self) -> Owner {
-            owner(&self.library(), &SkillName::parse("greeter").unwrap())
+            owner(&self.skills(), &SkillName::parse("greeter").unwrap())
         }
 
         fn uninstall(&self) {
-            uninstall(&self.library(), &SkillName::parse("greeter").unwrap()).unwrap();
+            uninstall(&self.skills(), &SkillName::parse("greeter").unwrap()).unwrap();
         }
 
         /// Everything in the folder of skills, what is hidden too.
         fn names(&self) -> Vec<String> {
-            let entries = fs::read_dir(self.library().root()).unwrap();
+            let entries = fs::read_dir(self.skills().root()).unwrap();
             entries
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
                 .collect()
@@ -392,7 +392,7 @@ mod tests {
         let work = place.root.path().join("work");
         fs::create_dir_all(&work).unwrap();
         fs::write(work.join("skill.wasm"), "mine").unwrap();
-        fs::create_dir_all(place.library().root()).unwrap();
+        fs::create_dir_all(place.skills().root()).unwrap();
         symlink(&work, place.folder()).unwrap();
         assert_eq!(place.install("one", false).unwrap_err().code, "name_taken");
         assert!(place.install("one", true).unwrap());
@@ -413,7 +413,7 @@ mod tests {
             let looking = scope.spawn(|| {
                 let mut looks = 0;
                 while !is_over.load(Ordering::Relaxed) {
-                    let Found::Skill(skill) = place.library().look("greeter") else {
+                    let Found::Skill(skill) = place.skills().look("greeter") else {
                         panic!("there was a moment without it");
                     };
                     let scan = Scan::of(&skill).unwrap();
@@ -435,7 +435,7 @@ mod tests {
     fn where_a_file_system_cannot_exchange_the_old_one_goes_first() {
         let place = Place::new();
         place.install("old", false).unwrap();
-        let root = place.library().root().to_owned();
+        let root = place.skills().root().to_owned();
         let coming = root.join(format!("{COMING}x"));
         fs::create_dir(&coming).unwrap();
         fs::write(coming.join(COMPONENT), "new").unwrap();
@@ -452,13 +452,13 @@ mod tests {
             true => Place::below(memory),
             false => Place::new(),
         };
-        fs::create_dir_all(place.library().root()).unwrap();
+        fs::create_dir_all(place.skills().root()).unwrap();
         for number in 0..1_000 {
-            fs::write(place.library().root().join(format!("note-{number}.txt")), "").unwrap();
+            fs::write(place.skills().root().join(format!("note-{number}.txt")), "").unwrap();
         }
         place.install("one", false).unwrap();
         place.install("two", false).unwrap();
-        let (skills, broken) = place.library().list().unwrap();
+        let (skills, broken) = place.skills().list().unwrap();
         assert_eq!((skills.len(), broken.len()), (1, 0));
         assert_eq!(place.names().len(), 1_001);
     }
@@ -466,7 +466,7 @@ mod tests {
     #[test]
     fn what_a_process_that_died_left_behind_is_swept_out_in_time() {
         let place = Place::new();
-        let root = place.library().root().to_owned();
+        let root = place.skills().root().to_owned();
         for name in [".installing-old", ".removing-old", ".installing-new", ".mine"] {
             fs::create_dir_all(root.join(name)).unwrap();
             if !name.ends_with("new") {
@@ -498,7 +498,7 @@ mod tests {
             document: "",
             replace: false,
         };
-        assert_eq!(install(&place.library(), &parcel).unwrap_err().code, "skill_changed");
+        assert_eq!(install(&place.skills(), &parcel).unwrap_err().code, "skill_changed");
         assert_eq!(place.names(), Vec::<String>::new());
     }
 }

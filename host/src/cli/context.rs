@@ -235,7 +235,7 @@ impl Session<'_> {
     pub(super) fn shelf<'a>(&'a self, describe: &'a Describe<'a>) -> Shelf<'a> {
         Shelf {
             journal: &self.journal,
-            library: &self.context.installed,
+            skills: &self.context.installed,
             describe,
         }
     }

@@ -198,7 +198,7 @@ fn forgotten(journal: &dyn Journal, runs: &[RunId], context: &Context) -> Result
         }
     }
     for row in journal.installed()? {
-        if !row.place.library.join(row.place.skill.as_str()).exists() {
+        if !row.place.folder.join(row.place.skill.as_str()).exists() {
             journal.uninstall(&row.place)?;
         }
     }

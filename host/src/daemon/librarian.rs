@@ -80,7 +80,7 @@ pub(super) struct Librarian {
 }
 
 struct Followed {
-    library: Library,
+    skills: Library,
     /// Whether all of it was looked at.
     is_known: bool,
     states: SkillStates,
@@ -89,7 +89,7 @@ struct Followed {
 
 /// Somebody wants a folder to be followed, and waits until it was looked at.
 struct Ask {
-    library: Library,
+    skills: Library,
     known: oneshot::Sender<()>,
 }
 
@@ -106,7 +106,7 @@ pub(super) struct Tending {
 impl Followed {
     fn new(library: &Library) -> Self {
         Self {
-            library: library.clone(),
+            skills: library.clone(),
             is_known: false,
             states: SkillStates::new(),
             told: broadcast::Sender::new(SIGHTS_KEPT),
@@ -139,7 +139,7 @@ impl Librarian {
         if self.look_up(root).is_none() {
             let (known, waits) = oneshot::channel();
             let library = Library::at(root);
-            self.requests.send(Ask { library, known }).await.ok()?;
+            self.requests.send(Ask { skills: library, known }).await.ok()?;
             waits.await.ok()?;
         }
         self.look_up(root)
@@ -148,7 +148,7 @@ impl Librarian {
     /// Returns how the skills of a folder stand that is followed and was looked at already.
     pub(super) fn look_up(&self, root: &Path) -> Option<(SkillStates, broadcast::Receiver<SkillSight>)> {
         let followed = lock(&self.followed);
-        let found = followed.iter().find(|followed| followed.library.root() == root);
+        let found = followed.iter().find(|followed| followed.skills.root() == root);
         let found = found.filter(|found| found.is_known)?;
         // Subscribed under the lock under which it is told: nothing falls in between.
         Some((found.states.clone(), found.told.subscribe()))
@@ -158,7 +158,7 @@ impl Librarian {
     pub(super) fn own(&self) -> (PathBuf, SkillStates) {
         let followed = lock(&self.followed);
         let own = followed.first().expect("its own folder is there from the beginning");
-        (own.library.root().to_owned(), own.states.clone())
+        (own.skills.root().to_owned(), own.states.clone())
     }
 
     /// Returns why folders are looked at again and again, if the system does not tell of changes.
@@ -169,7 +169,7 @@ impl Librarian {
     /// Takes down how a skill stands, and tells whoever follows. `false` if it stood so before.
     fn note(&self, library: &Library, skill: &str, state: Option<SkillState>) -> bool {
         let mut followed = lock(&self.followed);
-        let Some(found) = followed.iter_mut().find(|found| found.library.root() == library.root()) else {
+        let Some(found) = followed.iter_mut().find(|found| found.skills.root() == library.root()) else {
             return false;
         };
         if found.states.get(skill) == state.as_ref() {
@@ -187,7 +187,7 @@ impl Librarian {
 
     fn stands(&self, library: &Library, skill: &str) -> Option<SkillState> {
         let followed = lock(&self.followed);
-        let found = followed.iter().find(|found| found.library.root() == library.root())?;
+        let found = followed.iter().find(|found| found.skills.root() == library.root())?;
         found.states.get(skill).cloned()
     }
 }
@@ -206,7 +206,7 @@ impl Tending {
             let next = self.again.values().min().copied();
             tokio::select! {
                 Some(ask) = self.requests.recv() => {
-                    self.follow(ask.library).await;
+                    self.follow(ask.skills).await;
                     // Whoever asked may be gone.
                     ask.known.send(()).ok();
                 }
@@ -222,7 +222,7 @@ impl Tending {
     async fn follow(&mut self, library: Library) {
         {
             let mut followed = lock(&self.librarian.followed);
-            let is_known = followed.iter().any(|known| known.library.root() == library.root());
+            let is_known = followed.iter().any(|known| known.skills.root() == library.root());
             if is_known || followed.len() == LIBRARIES_MAX {
                 return;
             }
@@ -239,14 +239,14 @@ impl Tending {
             self.look(&library, &name, true).await;
         }
         let mut followed = lock(&self.librarian.followed);
-        let found = followed.iter_mut().find(|found| found.library.root() == library.root());
+        let found = followed.iter_mut().find(|found| found.skills.root() == library.root());
         found.expect("it was put there above").is_known = true;
     }
 
     async fn changed(&mut self, changes: Changes) {
         let libraries: Vec<Library> = {
             let followed = lock(&self.librarian.followed);
-            followed.iter().map(|followed| followed.library.clone()).collect()
+            followed.iter().map(|followed| followed.skills.clone()).collect()
         };
         for library in libraries {
             let mut named = std::collections::BTreeSet::new();
@@ -283,7 +283,7 @@ impl Tending {
     async fn names(&self, library: &Library) -> Vec<String> {
         let mut names: Vec<String> = {
             let followed = lock(&self.librarian.followed);
-            let found = followed.iter().find(|found| found.library.root() == library.root());
+            let found = followed.iter().find(|found| found.skills.root() == library.root());
             found
                 .into_iter()
                 .flat_map(|found| found.states.keys().cloned())
@@ -358,7 +358,7 @@ impl Tending {
             };
             work(&Shelf {
                 journal: worker.journal(),
-                library: &library,
+                skills: &library,
                 describe: &describe,
             })
         });

@@ -14,7 +14,7 @@ const COLUMNS: &str = "library, skill, bundle, component, at, problem";
 pub(super) fn put(db: &Connection, row: &InstalledRow) -> Result<(), NotDone> {
     let sql = format!("insert or replace into installed ({COLUMNS}) values (?, ?, ?, ?, ?, null)");
     db.prepare_cached(&sql)?.execute(params![
-        path_to_sql(&row.place.library),
+        path_to_sql(&row.place.folder),
         row.place.skill.as_str(),
         row.bundle.to_string(),
         row.component.to_string(),
@@ -27,22 +27,22 @@ pub(super) fn note_problem(db: &Connection, place: &Place, problem: &Problem) ->
     let problem = serde_json::to_string(problem).expect("texts serialise");
     let sql = "update installed set problem = ? where library = ? and skill = ?";
     db.prepare_cached(sql)?
-        .execute(params![problem, path_to_sql(&place.library), place.skill.as_str()])?;
+        .execute(params![problem, path_to_sql(&place.folder), place.skill.as_str()])?;
     Ok(())
 }
 
 pub(super) fn remove(db: &Connection, place: &Place) -> Result<(), NotDone> {
     let sql = "delete from installed where library = ? and skill = ?";
     db.prepare_cached(sql)?
-        .execute(params![path_to_sql(&place.library), place.skill.as_str()])?;
+        .execute(params![path_to_sql(&place.folder), place.skill.as_str()])?;
     Ok(())
 }
 
 pub(super) fn get(db: &Connection, place: &Place) -> Result<Option<InstalledRow>, NotDone> {
     let sql = format!("select {COLUMNS} from installed where library = ? and skill = ?");
     let mut find = db.prepare_cached(&sql)?;
-    let library = path_to_sql(&place.library);
-    let found = find.query_row(params![library, place.skill.as_str()], |row| Ok(read(row)));
+    let folder = path_to_sql(&place.folder);
+    let found = find.query_row(params![folder, place.skill.as_str()], |row| Ok(read(row)));
     found.optional()?.transpose()
 }
 
@@ -64,7 +64,7 @@ fn read(row: &Row<'_>) -> Result<InstalledRow, NotDone> {
     let problem = problem.map(|text| serde_json::from_str::<Problem>(&text));
     Ok(InstalledRow {
         place: Place {
-            library: path_from_sql(row.get_ref(0)?).ok_or_else(|| damaged("its folder is no path".to_owned()))?,
+            folder: path_from_sql(row.get_ref(0)?).ok_or_else(|| damaged("its folder is no path".to_owned()))?,
             skill: parse(&what, SkillName::parse(&skill))?,
         },
         bundle: parse(&what, Digest::parse(&row.get::<_, String>(2)?))?,

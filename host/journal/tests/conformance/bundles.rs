@@ -129,9 +129,9 @@ fn a_bundle_that_was_just_put_is_not_collected(stage: &Stage) {
     assert!(stage.journal.bundle(&stage.bundle).unwrap().is_some());
 }
 
-fn place(library: &str) -> Place {
+fn place(folder: &str) -> Place {
     Place {
-        library: library.into(),
+        folder: folder.into(),
         skill: SkillName::parse("greeter").unwrap(),
     }
 }
