@@ -16,6 +16,7 @@ mod watch;
 pub mod webhook;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use skillhost_core::effect::{Function, Kind};
 use skillhost_core::entry::Called;
@@ -67,13 +68,8 @@ impl Effects {
         let Some(timeout) = ticket.options().timeout().filter(|_| !changes_files) else {
             return self.dispatch(ticket, watch).await;
         };
-        match tokio::time::timeout(timeout, self.dispatch(ticket, watch)).await {
-            Ok(ended) => ended,
-            Err(_) => returned(Outcome::fault(
-                Fault::TIMEOUT,
-                format!("no answer within {} s, the call's own timeout", timeout.as_secs_f64()),
-            )),
-        }
+        let ended = tokio::time::timeout(timeout, self.dispatch(ticket, watch)).await;
+        ended.unwrap_or_else(|_| timed_out(timeout))
     }
 
     async fn dispatch(&self, ticket: Ticket, watch: &Watch) -> Ended {
@@ -87,6 +83,12 @@ impl Effects {
         }
         self.0.mounts.perform(ticket).await
     }
+}
+
+/// Returns how a performance ends that took longer than its call allows.
+pub fn timed_out(timeout: Duration) -> Ended {
+    let message = format!("no answer within {} s, the call's own timeout", timeout.as_secs_f64());
+    returned(Outcome::fault(Fault::TIMEOUT, message))
 }
 
 fn returned(outcome: Outcome) -> Ended {

@@ -246,7 +246,8 @@ impl Provider {
         self.0.described.clone()
     }
 
-    pub(crate) fn note(&self, number: Number, request: &Payload, label: Option<&str>) {
+    /// Takes note of a call that the journal holds, as [`crate::Effects::note`] says.
+    pub fn note(&self, number: Number, request: &Payload, label: Option<&str>) {
         if let Backend::Offline(offline) = &self.0.backend {
             offline.note(number, request, label);
         }
@@ -254,26 +255,41 @@ impl Provider {
 
     /// Asks the model once, as the ticket says.
     pub async fn perform(&self, ticket: &Ticket, watch: &Watch) -> Ended {
-        let request: Request = match ticket.request().read() {
+        let request = match read(ticket) {
             Ok(request) => request,
-            Err(e) => {
-                let fault = Fault::new(Fault::INVALID, format!("malformed request: {e}"));
-                return ended(Err(Miss::never(fault)));
-            }
+            Err(miss) => return ended(Err(miss)),
         };
+        let key = ticket.key();
+        ended(self.complete(&self.asked(ticket, &request, &key, watch)).await)
+    }
+
+    /// Answers from the script at once, and says after how long the answer would come; `None` if a model is asked and no script.
+    pub fn play(&self, ticket: &Ticket) -> Option<(Ended, Duration)> {
+        let Backend::Offline(offline) = &self.0.backend else {
+            return None;
+        };
+        let request = match read(ticket) {
+            Ok(request) => request,
+            Err(miss) => return Some((ended(Err(miss)), Duration::ZERO)),
+        };
+        let (key, watch) = (ticket.key(), Watch::silent());
+        let (answer, delay) = offline.answer(&self.asked(ticket, &request, &key, &watch));
+        Some((ended(answer), delay))
+    }
+
+    fn asked<'a>(&'a self, ticket: &'a Ticket, request: &'a Request, key: &'a str, watch: &'a Watch) -> Asked<'a> {
         let tier = self.0.described.models.get(&request.model);
-        let asked = Asked {
+        Asked {
             number: ticket.number(),
             attempt: ticket.attempt(),
-            key: &ticket.key(),
+            key,
             label: ticket.options().label.as_deref(),
             class: ticket.class(),
             payload: ticket.request(),
-            request: &request,
+            request,
             model: tier.unwrap_or(&request.model),
             watch,
-        };
-        ended(self.complete(&asked).await)
+        }
     }
 
     /// Asks, once one of the provider's slots is free.
@@ -293,6 +309,11 @@ impl Provider {
             _ => answer,
         }
     }
+}
+
+fn read(ticket: &Ticket) -> Result<Request, Miss> {
+    let malformed = |e| Miss::never(Fault::new(Fault::INVALID, format!("malformed request: {e}")));
+    ticket.request().read().map_err(malformed)
 }
 
 fn ended(answer: Result<Reply, Miss>) -> Ended {

@@ -14,8 +14,10 @@ use skillhost_core::retry::FaultKind;
 
 use super::{Asked, Miss, estimate};
 use script::{Heard, ScriptedError, Turn};
+use template::Captures;
 
-pub use script::{Script, ScriptError, request_digest};
+pub use script::{Script, ScriptError, Use, request_digest};
+pub use template::glob_matches;
 
 /// The script has no reply for the call.
 pub const UNSCRIPTED: &str = "unscripted";
@@ -55,29 +57,20 @@ impl Offline {
     }
 
     pub(super) async fn complete(&self, asked: &Asked<'_>) -> Result<Reply, Miss> {
-        let Some(script) = &self.script else {
-            return Err(Miss::never(Fault::new(
-                UNSCRIPTED,
-                "no model provider is configured, and the skill has no `offline.toml` to answer from; `export ANTHROPIC_API_KEY=...` and launch again, \
-                 or see `skillhost doctor`",
-            )));
-        };
-        let heard = Heard::new(asked.request, asked.payload, asked.label);
-        let Some((rule, captures)) = script.find(&heard) else {
-            return Err(Miss::never(unscripted(&heard)));
-        };
-        let occurrence = self.occurrence(rule, asked.number);
-        let Some(turn) = script.rules[rule].turn(occurrence) else {
-            let message = format!(
-                "`offline.toml` has {} answers for calls like this one, and this is the call after; add one to its `turns`, or leave out `repeat = false`",
-                script.rules[rule].turns()
-            );
-            return Err(Miss::never(Fault::new(UNSCRIPTED, message)));
-        };
-        if turn.delay_ms > 0 {
-            tokio::time::sleep(Duration::from_millis(turn.delay_ms).min(DELAY_MAX)).await;
+        let (answer, delay) = self.answer(asked);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
         }
-        match &turn.error {
+        answer
+    }
+
+    /// Returns what the script answers, and after how long.
+    pub(super) fn answer(&self, asked: &Asked<'_>) -> (Result<Reply, Miss>, Duration) {
+        let (turn, captures) = match self.turn(asked) {
+            Ok(found) => found,
+            Err(fault) => return (Err(Miss::never(fault)), Duration::ZERO),
+        };
+        let answer = match &turn.error {
             Some(error) if error.times.is_none_or(|times| asked.attempt <= times) => Err(played(error)),
             _ => {
                 let said = turn
@@ -86,7 +79,32 @@ impl Offline {
                     .expect("a turn without an error says something: checked when it was read");
                 Ok(reply(asked, turn, said.blocks(&captures)))
             }
-        }
+        };
+        (answer, Duration::from_millis(turn.delay_ms).min(DELAY_MAX))
+    }
+
+    /// Finds the turn of the script that answers a call.
+    fn turn(&self, asked: &Asked<'_>) -> Result<(&Turn, Captures), Fault> {
+        let Some(script) = &self.script else {
+            return Err(Fault::new(
+                UNSCRIPTED,
+                "no model provider is configured, and the skill has no `offline.toml` to answer from; `export ANTHROPIC_API_KEY=...` and launch again, \
+                 or see `skillhost doctor`",
+            ));
+        };
+        let heard = Heard::new(asked.request, asked.payload, asked.label);
+        let Some((rule, captures)) = script.find(&heard) else {
+            return Err(unscripted(&heard));
+        };
+        let occurrence = self.occurrence(rule, asked.number);
+        let turn = script.rules[rule].turn(occurrence).ok_or_else(|| {
+            let message = format!(
+                "`offline.toml` has {} answers for calls like this one, and this is the call after; add one to its `turns`, or leave out `repeat = false`",
+                script.rules[rule].turns()
+            );
+            Fault::new(UNSCRIPTED, message)
+        })?;
+        Ok((turn, captures))
     }
 
     /// Returns how many calls before this one the rule answers. The number decides, so the order in which calls are performed does not.
@@ -132,21 +150,38 @@ fn played(error: &ScriptedError) -> Miss {
 }
 
 fn unscripted(heard: &Heard<'_>) -> Fault {
-    let first_line = heard.last.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
-    let excerpt: String = first_line.trim().chars().take(80).collect();
     let label = heard
         .label
         .map(|label| format!(", labelled `{label}`"))
         .unwrap_or_default();
+    let message = format!(
+        "`offline.toml` has no reply for a call of `{}`{label}, whose last message begins `{}`; add one:\n{}",
+        heard.request.model,
+        beginning(heard),
+        missing(heard)
+    );
+    Fault::new(UNSCRIPTED, message)
+}
+
+/// Returns a reply for a script that has none for this request: the condition that it is met by, and a text to be replaced.
+pub fn missing_reply(request: &Payload, label: Option<&str>) -> Option<String> {
+    let parsed = request.read::<Request>().ok()?;
+    Some(missing(&Heard::new(&parsed, request, label)))
+}
+
+fn missing(heard: &Heard<'_>) -> String {
     let condition = match heard.label {
         Some(label) => format!("label = {}", toml::Value::from(label)),
-        None => format!("contains = {}", toml::Value::from(excerpt.replace('$', "").as_str())),
-    };
-    Fault::new(
-        UNSCRIPTED,
-        format!(
-            "`offline.toml` has no reply for a call of `{}`{label}, whose last message begins `{excerpt}`; add one:\n[[reply]]\n{condition}\ntext = \"...\"",
-            heard.request.model
+        None => format!(
+            "contains = {}",
+            toml::Value::from(beginning(heard).replace('$', "").as_str())
         ),
-    )
+    };
+    format!("[[reply]]\n{condition}\ntext = \"...\"")
+}
+
+/// Returns how the last message begins.
+fn beginning(heard: &Heard<'_>) -> String {
+    let first_line = heard.last.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
+    first_line.trim().chars().take(80).collect()
 }

@@ -70,6 +70,15 @@ pub(super) struct Rule {
     repeat: bool,
 }
 
+/// How far a reply was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// How many calls it answered.
+    pub calls: usize,
+    /// How many different answers it has.
+    pub turns: usize,
+}
+
 /// One answer.
 #[derive(Clone, Debug)]
 pub(super) struct Turn {
@@ -183,6 +192,27 @@ impl Script {
     pub(super) fn features(&self) -> Vec<String> {
         let all = || ["tools", "web-search", "schema"].map(str::to_owned).to_vec();
         self.features.clone().unwrap_or_else(all)
+    }
+
+    /// Counts the calls that each reply answers, in the order of the file. The calls come in the order of their numbers, with their labels.
+    pub fn uses<'a>(&self, calls: impl IntoIterator<Item = (&'a Payload, Option<&'a str>)>) -> Vec<Use> {
+        let mut uses: Vec<Use> = self
+            .rules
+            .iter()
+            .map(|rule| Use {
+                calls: 0,
+                turns: rule.turns(),
+            })
+            .collect();
+        for (payload, label) in calls {
+            let Ok(request) = payload.read::<Request>() else {
+                continue;
+            };
+            if let Some((rule, _)) = self.find(&Heard::new(&request, payload, label)) {
+                uses[rule].calls += 1;
+            }
+        }
+        uses
     }
 
     /// Finds the reply that answers a call, by what is asked alone, with what its templates captured.

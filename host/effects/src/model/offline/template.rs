@@ -96,7 +96,7 @@ fn split(text: &str) -> Vec<Part> {
 }
 
 /// Returns whether `text` is `pattern`, in which `*` stands for any text.
-pub(super) fn glob_matches(pattern: &str, text: &str) -> bool {
+pub fn glob_matches(pattern: &str, text: &str) -> bool {
     let Some((first, others)) = pattern.split_once('*') else {
         return pattern == text;
     };
