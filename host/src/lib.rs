@@ -33,6 +33,7 @@ pub mod schema;
 pub mod service;
 pub mod skill_doc;
 pub mod skills;
+pub mod stage;
 pub mod terminal;
 pub mod timeline;
 pub mod watch_files;

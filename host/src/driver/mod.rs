@@ -35,8 +35,10 @@ pub use mailbox::{Bell, Ring};
 pub use observe::{Observer, Seen, Silent};
 pub use pinned::Pinned;
 pub use repin::Repinned;
+pub(crate) use replay::same_end;
 pub use replay::{Replayed, replay};
 pub use residency::{Residency, Room, Stay};
+pub(crate) use shell::check_result;
 use shell::{Shell, Stopped};
 
 /// The file of a bundle that scripts the offline provider.

@@ -137,7 +137,7 @@ fn rests(end: End, finished: Option<&How>) -> Replayed {
 }
 
 /// Compares ends as a user sees them: where in the guest a failure arose may differ, and a run that another goes on for names that one.
-fn same_end(recorded: &How, now: &How) -> bool {
+pub(crate) fn same_end(recorded: &How, now: &How) -> bool {
     match (recorded, now) {
         (How::Failed(recorded), How::Failed(now)) => {
             (&recorded.code, &recorded.message, &recorded.details) == (&now.code, &now.message, &now.details)

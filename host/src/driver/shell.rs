@@ -379,7 +379,7 @@ async fn sleep_until(at: Option<Timestamp>) {
 }
 
 /// Makes a result that does not fit the skill's own schema a failure of the run.
-pub(super) fn check_result(check: &(dyn Fn(&Payload) -> Result<(), String> + Sync), slice: &mut Slice) {
+pub(crate) fn check_result(check: &(dyn Fn(&Payload) -> Result<(), String> + Sync), slice: &mut Slice) {
     let End::Finished(Ok(result)) = &slice.end else { return };
     if let Err(message) = check(result) {
         slice.end = End::Finished(Err(Failure {

@@ -1,0 +1,375 @@
+//! One attempt: the loop between the guest, the machine and the played world, until the run is over or killed.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use skillhost_core::calls::by_hand;
+use skillhost_core::calls::signals::Question;
+use skillhost_core::effect::{Function, Kind};
+use skillhost_core::entry::{Called, Entry};
+use skillhost_core::id::{Number, Seq};
+use skillhost_core::machine::{
+    Action, Command, Decision, Delivery, Ended, Event, Idle, Machine, Slice, Stop, Ticket, Wait, Write,
+};
+use skillhost_core::outcome::Outcome;
+use skillhost_core::payload::Payload;
+use skillhost_core::time::Timestamp;
+use skillhost_effects::files::Mounts;
+use skillhost_effects::{model, timed_out};
+use skillhost_runtime::{Guest, GuestStart};
+
+use super::world::World;
+use super::{COMPUTING_MAX, Curtain, Moment, PERFORMANCE, RECORDS_MAX, Scenario, Stage, StageError, UNPLAYED};
+use crate::driver::check_result;
+use crate::schema::Schema;
+
+/// One attempt at a played run.
+pub(super) struct Attempt<'a> {
+    stage: &'a Stage<'a>,
+    scenario: &'a Scenario,
+    world: &'a mut World,
+    machine: Machine,
+    guest: Option<Guest>,
+    provider: model::Provider,
+    mounts: Mounts,
+    /// What is written and not durable: a kill loses it.
+    queued: Vec<Write>,
+    /// What is going to happen, by time and then in the order in which it was begun.
+    agenda: BTreeMap<(Timestamp, u64), Event>,
+    begun: u64,
+    alarm: Option<Timestamp>,
+    /// What it waited for when it last only waited.
+    waits: Vec<(Number, Wait)>,
+}
+
+/// What follows from an event.
+enum Step {
+    /// Something else has to happen first.
+    Wait,
+    Deliver(Delivery),
+    Idle(Idle),
+    /// `None` if the run was killed.
+    End(Option<Curtain>),
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(
+        stage: &'a Stage<'a>,
+        scenario: &'a Scenario,
+        folder: &Path,
+        world: &'a mut World,
+    ) -> Result<Self, StageError> {
+        let started = &scenario.started;
+        let script = scenario.script.as_deref();
+        let provider = stage.hub.reopen(&started.provider, stage.settings, script)?;
+        let files = Arc::clone(&stage.pinned.files);
+        let start = GuestStart::of(started, scenario.at, Arc::clone(&files));
+        let attempt = Self {
+            machine: Machine::new(world.records.clone())?,
+            guest: Some(stage.pinned.component.guest(start)),
+            provider,
+            mounts: Mounts::new(folder.to_owned(), files as Arc<_>),
+            queued: Vec::new(),
+            agenda: BTreeMap::new(),
+            begun: 0,
+            alarm: None,
+            waits: Vec::new(),
+            stage,
+            scenario,
+            world,
+        };
+        for record in &attempt.world.records {
+            if let Entry::Called(called) = &record.entry {
+                attempt.note(called);
+            }
+        }
+        Ok(attempt)
+    }
+
+    /// Plays until the run is over; `None` if it is killed.
+    pub(super) async fn run(mut self) -> Option<Curtain> {
+        let mut guest = self.guest.take().expect("an attempt begins with its guest");
+        let mail = self.world.mail();
+        if let Step::End(curtain) = self.tell(Event::Mail(mail)).await {
+            return curtain;
+        }
+        let mut ran = within(guest.start()).await;
+        loop {
+            let Some(mut slice) = ran else {
+                return Some(Curtain::Spins);
+            };
+            check_result(self.stage.check_result, &mut slice);
+            match self.after(slice).await {
+                Ok(delivery) => ran = within(guest.deliver(delivery)).await,
+                Err(curtain) => return curtain,
+            }
+        }
+    }
+
+    /// Takes in what the guest did, and lets things happen until there is something for it.
+    async fn after(&mut self, slice: Slice) -> Result<Delivery, Option<Curtain>> {
+        let mut step = self.tell(Event::Guest(slice)).await;
+        loop {
+            step = match step {
+                Step::Deliver(delivery) => return Ok(delivery),
+                Step::End(curtain) => return Err(curtain),
+                _ if self.world.records.len() + self.queued.len() > RECORDS_MAX => {
+                    return Err(Some(Curtain::Endless));
+                }
+                Step::Wait => self.next().await,
+                Step::Idle(idle) => {
+                    self.commit();
+                    self.waits = idle.waits;
+                    match self.say() {
+                        true => {
+                            let mail = self.world.mail();
+                            self.tell(Event::Mail(mail)).await
+                        }
+                        false => self.next().await,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets the next thing happen, at its time.
+    async fn next(&mut self) -> Step {
+        let planned = self.agenda.first_key_value().map(|((at, _), _)| *at);
+        match (planned, self.alarm) {
+            (None, None) => Step::End(Some(Curtain::Stuck(std::mem::take(&mut self.waits)))),
+            (Some(at), alarm) if alarm.is_none_or(|alarm| at <= alarm) => {
+                let (_, event) = self.agenda.pop_first().expect("something is planned");
+                self.world.now = self.world.now.max(at);
+                if let Event::Ended(number, _) = &event {
+                    self.world.arrived(*number);
+                }
+                self.tell(event).await
+            }
+            (_, alarm) => {
+                let at = alarm.expect("what is planned comes later than an alarm");
+                self.alarm = None;
+                self.world.now = self.world.now.max(at);
+                self.tell(Event::Alarm).await
+            }
+        }
+    }
+
+    /// Tells the machine what happened, and does what it says.
+    async fn tell(&mut self, event: Event) -> Step {
+        let mut step = Step::Wait;
+        for action in self.machine.handle(self.world.now, event) {
+            match action {
+                Action::Write(writes) => {
+                    if self.write(writes) {
+                        return Step::End(None);
+                    }
+                }
+                Action::Barrier(seq) => {
+                    self.commit();
+                    self.plan(self.world.now, Event::Durable(seq));
+                }
+                Action::Measure(ticket) => {
+                    let measured = self.mounts.measure(&ticket).await;
+                    self.plan(self.world.now, Event::Measured(ticket.number(), measured));
+                }
+                Action::Perform(ticket) => {
+                    if self.perform(ticket).await {
+                        return Step::End(None);
+                    }
+                }
+                Action::Abort(number) => self.abort(number),
+                Action::Alarm(at) => self.alarm = Some(at),
+                Action::Grace(time) => self.plan(self.world.now.after(time), Event::GraceOver),
+                Action::Deliver(delivery) => step = Step::Deliver(delivery),
+                Action::Idle(idle) => step = Step::Idle(idle),
+                Action::Stop(stop) => step = Step::End(Some(self.end(stop))),
+            }
+        }
+        step
+    }
+
+    fn end(&mut self, stop: Stop) -> Curtain {
+        self.commit();
+        match stop {
+            Stop::Finished(finished) => Curtain::Over(finished.how),
+            Stop::Mismatch(mismatch) => Curtain::Mismatch(mismatch),
+            Stop::Broken(reason) => Curtain::Broken(reason),
+        }
+    }
+
+    /// Queues what is written; returns whether the run is killed as soon as it is durable.
+    fn write(&mut self, writes: Vec<Write>) -> bool {
+        let mut last: Option<Seq> = None;
+        for write in &writes {
+            if let Write::Entry(record) = write {
+                last = Some(record.seq);
+                if let Entry::Called(called) = &record.entry {
+                    self.note(called);
+                }
+            }
+        }
+        self.queued.extend(writes);
+        let is_killed = last.is_some_and(|seq| self.world.is_killed_at(Moment::Written(seq)));
+        if is_killed {
+            self.commit();
+        }
+        is_killed
+    }
+
+    fn commit(&mut self) {
+        self.world.keep(std::mem::take(&mut self.queued));
+    }
+
+    /// Tells the script of a call, as it counts them.
+    fn note(&self, called: &Called) {
+        if called.function == Function::MODEL_COMPLETE {
+            let label = called.options.label.as_deref();
+            self.provider.note(called.number, &called.request, label);
+        }
+    }
+
+    fn plan(&mut self, at: Timestamp, event: Event) {
+        self.agenda.insert((at, self.begun), event);
+        self.begun += 1;
+    }
+
+    /// Performs a call, whose answer comes in its time; returns whether the run is killed before it or after it.
+    async fn perform(&mut self, ticket: Ticket) -> bool {
+        let number = ticket.number();
+        if self.world.is_killed_at(Moment::Before(number)) {
+            return true;
+        }
+        self.world.begin(&ticket);
+        let is_change = matches!(ticket.function().kind(), Kind::FileChange { .. });
+        let timeout = ticket.options().timeout().filter(|_| !is_change);
+        let (ended, delay) = self.play(ticket).await;
+        let takes = delay.max(PERFORMANCE);
+        let (ended, takes) = match timeout {
+            Some(timeout) if timeout < takes => (timed_out(timeout), timeout),
+            _ => (ended, takes),
+        };
+        if let Ended::Returned { outcome, .. } = &ended {
+            self.world.end(number, outcome);
+        }
+        let at = self.world.arrival(number, self.world.now.after(takes));
+        if self.world.is_killed_at(Moment::After(number)) {
+            return true;
+        }
+        self.plan(at.max(self.world.now), Event::Ended(number, ended));
+        false
+    }
+
+    /// Performs a call: by the scenario, by the script, or really.
+    async fn play(&mut self, ticket: Ticket) -> (Ended, Duration) {
+        if let Some(place) = self.world.effect(self.scenario, &ticket) {
+            return (self.by_scenario(&ticket, place), Duration::ZERO);
+        }
+        if ticket.function() == Function::MODEL_COMPLETE {
+            return self
+                .provider
+                .play(&ticket)
+                .expect("a played run has a script for a provider");
+        }
+        if ticket.function().name().starts_with("files.") {
+            return (self.mounts.perform(ticket).await, Duration::ZERO);
+        }
+        let message = format!("the case does not say what `{}` answers", ticket.function());
+        (returned(Outcome::fault(UNPLAYED, message)), Duration::ZERO)
+    }
+
+    fn by_scenario(&self, ticket: &Ticket, place: usize) -> Ended {
+        returned(match &self.scenario.effects[place].1 {
+            Err(fault) => Outcome::Err(fault.clone()),
+            Ok(value) => match by_hand(ticket.function(), value.clone(), None) {
+                Ok(payload) => Outcome::Ok(payload),
+                Err(reason) => {
+                    let message = format!("what the case says it answers does not fit: {reason}");
+                    Outcome::fault(UNPLAYED, message)
+                }
+            },
+        })
+    }
+
+    /// Ends a performance, if its answer has not come yet.
+    fn abort(&mut self, number: Number) {
+        let is_its_end = |event: &Event| matches!(event, Event::Ended(ended, _) if *ended == number);
+        let found = self.agenda.iter().find(|(_, event)| is_its_end(event));
+        if let Some(key) = found.map(|(key, _)| *key) {
+            self.agenda.remove(&key);
+            self.world.arrived(number);
+            self.plan(self.world.now, Event::Ended(number, Ended::Aborted));
+        }
+    }
+
+    /// Says what the run waits for, as far as anybody would; returns whether anything was said.
+    fn say(&mut self) -> bool {
+        let mut said = false;
+        for (number, wait) in self.waits.clone() {
+            let command = match wait {
+                Wait::Timer | Wait::Event(_) => None,
+                Wait::Question(_) => self.answer(number),
+                Wait::Decision => Some(self.decide(number)),
+            };
+            if let Some(command) = command {
+                self.world.post(command);
+                said = true;
+            }
+        }
+        said
+    }
+
+    fn answer(&mut self, number: Number) -> Option<Command> {
+        if self.world.is_answered(number) {
+            return None;
+        }
+        let question: Question = self.called(number)?.request.read().ok()?;
+        let place = self.world.answer(self.scenario, number, &question.name)?;
+        let value = self.scenario.answers[place].1.as_ref()?;
+        let schema = question.schema.map(Schema::of).transpose().ok().flatten();
+        if let Some(Err(mistakes)) = schema.map(|schema| schema.check(value)) {
+            self.world.misfit(&question.name, mistakes.join("; "));
+            return None;
+        }
+        Some(Command::Answer {
+            number,
+            value: Payload::of(value),
+            by: None,
+        })
+    }
+
+    /// Decides about a call in doubt as somebody does who knows what was done.
+    fn decide(&self, number: Number) -> Command {
+        let decision = match self.world.done(number) {
+            Some(Outcome::Ok(answer)) => Decision::Answer(answer.clone()),
+            _ => Decision::Redo,
+        };
+        Command::Decide {
+            number,
+            decision,
+            by: None,
+        }
+    }
+
+    fn called(&self, number: Number) -> Option<&Called> {
+        self.world.records.iter().find_map(|record| match &record.entry {
+            Entry::Called(called) if called.number == number => Some(&**called),
+            _ => None,
+        })
+    }
+}
+
+/// Runs the guest, unless it computes without end.
+async fn within(guest: impl Future<Output = Slice>) -> Option<Slice> {
+    tokio::time::timeout(COMPUTING_MAX, guest).await.ok()
+}
+
+fn returned(outcome: Outcome) -> Ended {
+    Ended::Returned {
+        outcome,
+        spent: None,
+        again: None,
+    }
+}
