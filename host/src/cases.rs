@@ -3,6 +3,8 @@
 //! ```toml
 //! about = "a draft that is approved is announced"   # what the case shows; its file's name if absent
 //! input = { topic = "rivers" }                      # what the skill is launched with
+//! at = "2026-01-05T09:00:00Z"                       # when, and in which zone; a time and UTC if absent
+//! zone = "Europe/Berlin"
 //! notes = ["be brief"]                              # what is left for the run before it begins
 //!
 //! [[reply]]                                         # as in `offline.toml`, which answers instead where a case has none
@@ -17,6 +19,10 @@
 //! name = "build-finished"
 //! value = { passed = true }
 //!
+//! [[effect]]                                        # what is answered instead of being done: the next call of that label, or else function
+//! call = "announce"
+//! answer = { status = 200 }                         # in the shape of its answers, or `error = { code = "failed", message = "no room" }`
+//!
 //! [expect]
 //! output = { published = true }                     # the whole result; `output_has` names some members of it
 //! calls = ["draft", "publish", "announce"]          # the calls in the order started, by label or else by function; `*` is any text
@@ -30,21 +36,41 @@
 //! title = "Published: rivers"
 //! ```
 //!
-//! What `expect` does not name is not looked at. A case that is to fail has `status = "failed"` and may have `failure = { code = "declined" }`; one whose question
-//! nobody answers lets its time pass, as it has no other way on.
+//! What `expect` does not name is not looked at; as TOML has no null, a member that is null is as one that is absent. A case that is to fail has `status = "failed"` and may
+//! have `failure = { code = "declined" }`; one that lets another run go on has `status = "continued"`, and its output is the input of that one. A question that
+//! nobody answers lets its time pass; an answer with `nobody = true` and no value says so for one of several. A case that was recorded says by `run` and `seed` which
+//! id and which randomness the skill saw.
+//!
+//! [`play`] plays a case and judges what came of it; [`record`](record::record) makes a case of a run.
+
+pub mod judge;
+pub mod lines;
+pub mod play;
+pub mod record;
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use skillhost_core::id::{Digest, RunId, SignalName};
+use skillhost_core::outcome::Fault;
+use skillhost_core::time::Timestamp;
 use skillhost_effects::model::offline::Script;
 use toml::{Spanned, Table};
+
+use lines::Lines;
 
 /// The version of the form that this host writes and the newest it reads.
 const VERSION: u32 = 1;
 
 /// The longest case, in bytes: as much as a script of replies may have.
 const CASE_BYTES_MAX: usize = 4 << 20;
+
+/// When a case is played that does not say: 2026-01-05, 09:00 UTC, a Monday.
+const AT: Timestamp = Timestamp(1_767_603_600_000_000);
+
+/// The id of a run that does not say which.
+const RUN: &str = "00000000000000000000000000";
 
 /// A case that was read and checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +79,14 @@ pub struct Case {
     pub about: Option<String>,
     /// What the skill is launched with.
     pub input: Value,
+    /// When it is launched.
+    pub at: Timestamp,
+    /// In which time zone, by its IANA name.
+    pub zone: String,
+    /// The id of the run.
+    pub run: RunId,
+    /// Its randomness.
+    pub seed: Digest,
     /// What is left for the run before it begins.
     pub notes: Vec<String>,
     /// The script of replies, in the form of `offline.toml`; the skill's own answers if it is absent.
@@ -61,8 +95,12 @@ pub struct Case {
     pub answers: Vec<Answer>,
     /// What other programs send, in order.
     pub events: Vec<Event>,
+    /// What is answered instead of being done, in order.
+    pub effects: Vec<Effect>,
     /// What has to come of it.
     pub expect: Expect,
+    /// Where in its file everything stands.
+    pub lines: Lines,
 }
 
 /// What a person says to a question.
@@ -70,9 +108,13 @@ pub struct Case {
 #[serde(deny_unknown_fields)]
 pub struct Answer {
     /// The question's name.
-    pub question: String,
-    /// What is said.
-    pub value: Value,
+    pub question: SignalName,
+    /// What is said; `None` if nobody says anything.
+    #[serde(default)]
+    pub value: Option<Value>,
+    /// Says that nobody says anything.
+    #[serde(default)]
+    nobody: Option<True>,
 }
 
 /// What another program sends.
@@ -80,10 +122,52 @@ pub struct Answer {
 #[serde(deny_unknown_fields)]
 pub struct Event {
     /// What it is called.
-    pub name: String,
+    pub name: SignalName,
     /// What it brings.
     #[serde(default)]
     pub value: Value,
+}
+
+/// What a call is answered instead of being performed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    /// The label of the call, as a pattern, or its function.
+    pub call: String,
+    /// What it is answered.
+    pub outcome: Result<Value, Fault>,
+}
+
+impl<'de> Deserialize<'de> for Effect {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Raw {
+            call: String,
+            answer: Option<Value>,
+            error: Option<RawFault>,
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct RawFault {
+            code: String,
+            #[serde(default)]
+            message: String,
+        }
+        let raw = Raw::deserialize(deserializer)?;
+        let outcome = match (raw.answer, raw.error) {
+            (Some(_), Some(_)) => {
+                return Err(serde::de::Error::custom(
+                    "an effect has either `answer` or `error`, not both",
+                ));
+            }
+            (answer, None) => Ok(answer.unwrap_or(Value::Null)),
+            (None, Some(fault)) => Err(Fault::new(&fault.code, fault.message)),
+        };
+        Ok(Self {
+            call: raw.call,
+            outcome,
+        })
+    }
 }
 
 /// How a run ends.
@@ -95,6 +179,19 @@ pub enum Ending {
     Done,
     /// It returned a failure.
     Failed,
+    /// It lets another run go on in its place.
+    Continued,
+}
+
+impl Ending {
+    /// Returns the word that cases use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Continued => "continued",
+        }
+    }
 }
 
 /// What has to come of a case.
@@ -210,6 +307,10 @@ struct File {
     about: Option<String>,
     #[serde(default = "nothing")]
     input: Value,
+    at: Option<String>,
+    zone: Option<String>,
+    run: Option<RunId>,
+    seed: Option<Digest>,
     #[serde(default)]
     notes: Vec<String>,
     features: Option<Vec<String>>,
@@ -219,6 +320,8 @@ struct File {
     answer: Vec<Answer>,
     #[serde(default)]
     event: Vec<Event>,
+    #[serde(default)]
+    effect: Vec<Effect>,
     expect: Expect,
 }
 
@@ -240,11 +343,14 @@ impl Case {
             line: line_at(e.span().map_or(0, |span| span.start)),
             reason: e.message().to_owned(),
         })?;
+        let lines = Lines::of(text);
+        let mistake = |path: &[&str], reason: String| CaseError {
+            line: lines.at(path),
+            reason,
+        };
         if let Some(version) = file.version.filter(|version| *version != VERSION) {
-            return Err(CaseError {
-                line: 1,
-                reason: format!("version {version} is not known, this host reads version {VERSION}"),
-            });
+            let reason = format!("version {version} is not known, this host reads version {VERSION}");
+            return Err(mistake(&["version"], reason));
         }
         // One by one, so that a mistake is told with its line.
         for reply in &file.reply {
@@ -253,24 +359,43 @@ impl Case {
                 reason: format!("this reply cannot be used: {}", e.reason),
             })?;
         }
-        let expect = file.expect;
-        if expect.failure.is_some() && expect.status != Ending::Failed {
-            return Err(CaseError {
-                line: line_at(text.find("failure").unwrap_or(0)),
-                reason: "a case with a `failure` has `status = \"failed\"`".to_owned(),
-            });
+        for (index, answer) in file.answer.iter().enumerate() {
+            if answer.value.is_some() == answer.nobody.is_some() {
+                let reason = "an answer has a `value`, or `nobody = true`".to_owned();
+                return Err(mistake(&["answer", &index.to_string()], reason));
+            }
         }
+        if file.expect.failure.is_some() && file.expect.status != Ending::Failed {
+            let reason = "a case with a `failure` has `status = \"failed\"`".to_owned();
+            return Err(mistake(&["expect", "failure"], reason));
+        }
+        let at = file.at.as_deref().map(time).transpose();
+        let at = at.map_err(|reason| mistake(&["at"], reason))?.unwrap_or(AT);
         let replies = file.reply.iter().map(Spanned::get_ref);
         Ok(Self {
             about: file.about,
             input: file.input,
+            at,
+            zone: file.zone.unwrap_or_else(|| "UTC".to_owned()),
+            run: file.run.unwrap_or_else(|| RunId::parse(RUN).expect("it is a run id")),
+            seed: file.seed.unwrap_or_else(|| Digest::of(RUN.as_bytes())),
             notes: file.notes,
             script: (!file.reply.is_empty()).then(|| script(file.features.as_deref(), replies)),
             answers: file.answer,
             events: file.event,
-            expect,
+            effects: file.effect,
+            expect: file.expect,
+            lines,
         })
     }
+}
+
+/// Reads a time as cases write it.
+fn time(text: &str) -> Result<Timestamp, String> {
+    let at: jiff::Timestamp = text.parse().map_err(|e| format!("`{text}` is no time: {e}"))?;
+    u64::try_from(at.as_microsecond())
+        .map(Timestamp)
+        .map_err(|_| format!("`{text}` is before 1970"))
 }
 
 /// Returns replies as a script of their own.
@@ -310,8 +435,10 @@ mod tests {
     fn the_example_of_the_documentation_is_read_as_it_says() {
         let case = Case::parse(&example()).unwrap();
         assert_eq!(case.input, json!({"topic": "rivers"}));
-        assert_eq!(case.answers[0].value, json!({"approve": true, "comment": ""}));
-        assert_eq!(case.events[0].name, "build-finished");
+        assert_eq!(case.answers[0].value, Some(json!({"approve": true, "comment": ""})));
+        assert_eq!(case.events[0].name.as_str(), "build-finished");
+        assert_eq!(case.effects[0].outcome, Ok(json!({"status": 200})));
+        assert_eq!((case.at, case.zone.as_str()), (AT, "Europe/Berlin"));
         assert_eq!(case.expect.calls.unwrap().len(), 3);
         assert_eq!(case.expect.files["error.md"], ExpectedFile::Absent { absent: True });
         assert_eq!(
@@ -332,6 +459,14 @@ mod tests {
             "line 2: a case with a `failure` has `status = \"failed\"`"
         );
         assert!(said("[expect.files]\nx = { absent = false }\n").starts_with("line 2: "));
+        assert_eq!(
+            said("[[answer]]\nquestion = \"a\"\nnobody = true\n[[answer]]\nquestion = \"a\"\n[expect]\n"),
+            "line 4: an answer has a `value`, or `nobody = true`"
+        );
+        assert!(said("at = \"noon\"\n[expect]\n").starts_with("line 1: `noon` is no time: "));
+        assert!(
+            said("[[effect]]\ncall = \"x\"\nanswer = 1\nerror = { code = \"y\" }\n[expect]\n").contains("not both")
+        );
         assert_eq!(
             said("version = 9\n[expect]\n"),
             "line 1: version 9 is not known, this host reads version 1"

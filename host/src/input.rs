@@ -139,6 +139,14 @@ fn utf8(name: &str, what: &str, bytes: Vec<u8>) -> Result<String> {
 }
 
 impl Raw {
+    /// Takes a whole input.
+    pub fn of(input: Value) -> Self {
+        Self {
+            input: Some(input),
+            fields: Vec::new(),
+        }
+    }
+
     /// Returns whether nothing at all was given.
     pub fn is_empty(&self) -> bool {
         self.input.is_none() && self.fields.is_empty()

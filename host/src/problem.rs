@@ -148,6 +148,7 @@ impl Problem {
         ];
         for (name, member) in members {
             if let Some(text) = member {
+                let text = text.trim_end().replace('\n', &format!("\n{:12}", ""));
                 lines.push_str(&format!("  {:<9} {text}\n", format!("{name}:")));
             }
         }
@@ -191,6 +192,12 @@ mod tests {
             problem
                 .lines()
                 .starts_with("warning: too long\n  at:       SKILL.md:3:1\n  found:    xxx")
+        );
+        assert!(
+            Problem::error("x", "y")
+                .fix("a\nb")
+                .lines()
+                .ends_with("  fix:      a\n            b\n")
         );
         assert!(!any_error(std::slice::from_ref(&problem)));
         let value = problem.value();

@@ -1,0 +1,303 @@
+//! Plays a case on a [`Stage`], judges it, and kills it wherever it could be killed.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use skillhost_core::entry::{How, Limits, Pin, Record, SEMANTICS, Started};
+use skillhost_core::id::{LaunchId, Number, Seq, SkillName};
+use skillhost_core::machine::Line;
+use skillhost_core::payload::Payload;
+use skillhost_effects::model::Name;
+use skillhost_runtime::EngineConfig;
+
+use super::Case;
+use super::judge::{self, Files, Finding};
+use crate::driver::same_end;
+use crate::error::{CliError, Result};
+use crate::exit::Exit;
+use crate::input::{About, Raw, Spelling};
+use crate::problem::Problem;
+use crate::readable::difference;
+use crate::schema::Schema;
+use crate::stage::{Curtain, Moment, Played, Scenario, Stage, StageError};
+use crate::timeline::Timeline;
+use crate::zone;
+
+/// How many moments of one case are told at which a kill made a difference.
+const DIFFERENCES_MAX: usize = 3;
+
+/// How many lines of a difference are shown.
+const LINES_MAX: usize = 20;
+
+/// The skill whose cases are played.
+pub struct Subject<'a> {
+    /// What it is called.
+    pub skill: &'a SkillName,
+    /// Its bundle.
+    pub pin: Pin,
+    /// What it takes.
+    pub input: &'a Schema,
+    /// Its own script, which answers where a case has no replies.
+    pub script: Option<&'a str>,
+    /// What it is played on.
+    pub stage: Stage<'a>,
+}
+
+/// What came of a case.
+#[derive(Debug)]
+pub struct Verdict {
+    /// In what case and skill do not agree; nothing if the case passed.
+    pub findings: Vec<Finding>,
+    /// What the skill said on its way.
+    pub said: Vec<Line>,
+    /// How many calls the skill made.
+    pub calls: usize,
+    /// At how many moments it was killed.
+    pub kills: usize,
+}
+
+impl Verdict {
+    /// Returns the verdict of a case that was not played.
+    pub fn unplayed(problem: Problem) -> Self {
+        let difference = String::new();
+        Self {
+            findings: vec![Finding { problem, difference }],
+            said: Vec::new(),
+            calls: 0,
+            kills: 0,
+        }
+    }
+}
+
+/// One play, with the files that it left.
+struct Scene {
+    played: Played,
+    files: Files,
+}
+
+/// Plays a case, whose file is called `name`. With `crash` it is played once more for every moment at which it could be killed, and `progress` is told how many of how many
+/// there were.
+///
+/// # Errors
+/// If it cannot be played at all.
+pub async fn play(
+    case: &Case,
+    name: &str,
+    subject: &Subject<'_>,
+    crash: bool,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<Verdict> {
+    let scenario = match scenario(case, name, subject)? {
+        Ok(scenario) => scenario,
+        Err(problem) => return Ok(Verdict::unplayed(problem)),
+    };
+    let undisturbed = scene(subject, &scenario, None).await?;
+    let mut findings = judge::judge(case, name, &undisturbed.played, &undisturbed.files);
+    let calls = timeline(&undisturbed.played.records).calls.len();
+    let mut kills = 0;
+    // What differs without a kill would differ at each.
+    if crash && findings.is_empty() {
+        let moments = undisturbed.played.moments.len();
+        for kill_at in 0..moments {
+            progress(kill_at, moments);
+            let killed = scene(subject, &scenario, Some(kill_at)).await?;
+            kills += 1;
+            findings.extend(differs(name, &undisturbed, &killed));
+            if findings.len() >= DIFFERENCES_MAX {
+                break;
+            }
+        }
+    }
+    Ok(Verdict {
+        findings,
+        said: undisturbed.played.lines,
+        calls,
+        kills,
+    })
+}
+
+async fn scene(subject: &Subject<'_>, scenario: &Scenario, kill_at: Option<usize>) -> Result<Scene> {
+    let no_folder = |e: io::Error| {
+        CliError::new(
+            Exit::Storage,
+            "not_written",
+            "could not make a folder for the files of a case",
+        )
+        .caused_by(&e)
+    };
+    let folder = tempfile::tempdir().map_err(no_folder)?;
+    let run = folder.path().join("run");
+    let played = subject.stage.play(scenario, &run, kill_at).await;
+    let played = played.map_err(|error| match error {
+        StageError::Script(error) => error.into(),
+        StageError::Journal(error) => CliError::of(Exit::Internal, "internal", &error),
+    })?;
+    let mut files = Files::new();
+    collect(&run, "", &mut files).map_err(no_folder)?;
+    Ok(Scene { played, files })
+}
+
+/// Reads the files of a folder, by path; a folder that is not there has none.
+pub fn collect(folder: &Path, prefix: &str, files: &mut Files) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let path = format!("{prefix}{name}");
+        match entry.file_type()? {
+            kind if kind.is_dir() => collect(&entry.path(), &format!("{path}/"), files)?,
+            kind if kind.is_file() => drop(files.insert(path, fs::read(entry.path())?)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes of a case what is played.
+fn scenario(case: &Case, name: &str, subject: &Subject<'_>) -> Result<Result<Scenario, Problem>> {
+    let bad = |member: &str, reason: String| {
+        let place = format!("{name}:{}:1", case.lines.at(&[member]));
+        Ok(Err(Problem::error("bad_case", reason).at(place)))
+    };
+    let offsets = zone::offsets_of(&case.zone, case.at);
+    if offsets.is_empty() {
+        return bad("zone", format!("there is no time zone `{}` here", case.zone));
+    }
+    let about = About {
+        what: "the input",
+        flags: &[],
+        spelling: Spelling::Word,
+    };
+    let input = match Raw::of(case.input.clone()).assemble(subject.input, about) {
+        Ok(input) => input,
+        Err(error) => return bad("input", error.sentence()),
+    };
+    let stage = &subject.stage;
+    let script = case.script.as_deref().or(subject.script).unwrap_or("");
+    let provider = stage.hub.open(Name::Offline, stage.settings, Some(script))?.describe();
+    Ok(Ok(Scenario {
+        started: Started {
+            launch: LaunchId::parse(case.run.as_str()).expect("a run id is a launch id"),
+            run: case.run.clone(),
+            skill: subject.skill.clone(),
+            input: Payload::of(&input),
+            bundle: subject.pin.bundle,
+            component: subject.pin.component,
+            seed: case.seed,
+            zone: case.zone.clone(),
+            zone_offsets: offsets,
+            mounts: Vec::new(),
+            limits: Limits::default(),
+            provider,
+            engine: EngineConfig::one_run().profile(),
+            semantics: SEMANTICS,
+            parent: None,
+            continues: None,
+        },
+        at: case.at,
+        script: Some(script.to_owned()),
+        notes: case.notes.clone(),
+        events: case
+            .events
+            .iter()
+            .map(|event| (event.name.clone(), event.value.clone()))
+            .collect(),
+        answers: case
+            .answers
+            .iter()
+            .map(|answer| (answer.question.clone(), answer.value.clone()))
+            .collect(),
+        effects: case
+            .effects
+            .iter()
+            .map(|effect| (effect.call.clone(), effect.outcome.clone()))
+            .collect(),
+    }))
+}
+
+/// Says what a kill changed that it must not.
+fn differs(name: &str, undisturbed: &Scene, killed: &Scene) -> Option<Finding> {
+    let (played, before) = (&killed.played, &undisturbed.played);
+    let what = match played.killed {
+        Some(moment) => format!("killed {}", told(moment, &before.records)),
+        None => "killed".to_owned(),
+    };
+    let finding = |message: &str, difference: String| {
+        let problem = Problem::error("crash_differs", format!("{what}: {message}")).at(name);
+        Some(Finding { problem, difference })
+    };
+    if let Some(violation) = played.violations.first() {
+        return finding(violation, String::new());
+    }
+    if !same_curtain(&before.curtain, &played.curtain) {
+        let differs = difference(&ending(&before.curtain), &ending(&played.curtain), LINES_MAX);
+        return finding("the run ends otherwise", differs);
+    }
+    if before.posts != played.posts {
+        let titles = |played: &Played| {
+            let titles = played
+                .posts
+                .iter()
+                .map(|post| format!("{}\n{}\n", post.title, post.body));
+            titles.collect::<String>()
+        };
+        return finding(
+            "the inbox differs",
+            difference(&titles(before), &titles(played), LINES_MAX),
+        );
+    }
+    let paths = undisturbed.files.keys().chain(killed.files.keys());
+    for path in paths {
+        let (before, after) = (undisturbed.files.get(path), killed.files.get(path));
+        if before != after {
+            let text = |file: Option<&Vec<u8>>| {
+                file.map_or_else(String::new, |bytes| String::from_utf8_lossy(bytes).into_owned())
+            };
+            let differs = difference(&text(before), &text(after), LINES_MAX);
+            return finding(&format!("file `{path}` differs"), differs);
+        }
+    }
+    None
+}
+
+/// Says when it was killed, with the label of the call.
+fn told(moment: Moment, records: &[Record]) -> String {
+    let number: Option<Number> = match moment {
+        Moment::Before(number) | Moment::After(number) => Some(number),
+        Moment::Written(seq) => records
+            .get(usize::try_from(seq.0).unwrap_or(usize::MAX))
+            .and_then(|record| record.entry.number()),
+    };
+    let timeline = timeline(records);
+    match number.and_then(|number| timeline.call(number)) {
+        Some(call) => format!("{moment} (call {} is `{}`)", call.number, call.label),
+        None => moment.to_string(),
+    }
+}
+
+fn timeline(records: &[Record]) -> Timeline {
+    Timeline::of(records, Seq(0)).expect("a played journal begins as any other")
+}
+
+fn same_curtain(one: &Curtain, other: &Curtain) -> bool {
+    match (one, other) {
+        (Curtain::Over(one), Curtain::Over(other)) => same_end(one, other),
+        (one, other) => one == other,
+    }
+}
+
+fn ending(curtain: &Curtain) -> String {
+    match curtain {
+        Curtain::Over(How::Done(result)) => crate::readable::readable_payload(result),
+        Curtain::Over(How::Failed(failure)) => format!("failed: {}: {}\n", failure.code, failure.message),
+        Curtain::Over(How::Cancelled(_)) => "cancelled\n".to_owned(),
+        Curtain::Over(How::Continued(_)) => "continued\n".to_owned(),
+        other => format!("{}\n", judge::without_end(other).0),
+    }
+}
