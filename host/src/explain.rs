@@ -26,6 +26,7 @@ const PAGES: &[Page] = &[
     page("offline", include_str!("../pages/offline.md")),
     page("skills", include_str!("../pages/skills.md")),
     page("writing", include_str!("../pages/writing.md")),
+    page("cases", include_str!("../pages/cases.md")),
     page("input", include_str!("../pages/input.md")),
     page("daemon", include_str!("../pages/daemon.md")),
     page("storage", include_str!("../pages/storage.md")),

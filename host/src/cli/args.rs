@@ -22,6 +22,7 @@ use super::result::ResultArgs;
 use super::retry::RetryArgs;
 use super::setup::SetupArgs;
 use super::skills::SkillsArgs;
+use super::test::TestArgs;
 use super::upgrade::UpgradeArgs;
 use crate::fields::{Given, parse_arg};
 
@@ -82,6 +83,8 @@ pub enum Command {
     Retry(RetryArgs),
     /// Run a skill while it is written: after every save again, reusing what was answered before
     Dev(DevArgs),
+    /// Play the cases that a skill is tested with
+    Test(TestArgs),
     /// Begin another run that shares a run's journal up to a call
     Fork(ForkArgs),
     /// Check that a component still does what a run recorded; nothing is performed
@@ -159,6 +162,7 @@ impl Command {
             Self::Answer(_) => "answer",
             Self::Retry(_) => "retry",
             Self::Dev(_) => "dev",
+            Self::Test(_) => "test",
             Self::Fork(_) => "fork",
             Self::Replay(_) => "replay",
             Self::Upgrade(_) => "upgrade",

@@ -43,6 +43,7 @@ mod signal;
 mod since;
 mod skills;
 mod status;
+mod test;
 mod upgrade;
 mod wait;
 mod waits;
@@ -185,6 +186,7 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Answer(args) => answer::run(args, context),
         Command::Retry(args) => retry::run(&args, context),
         Command::Dev(args) => dev::run(&args, context),
+        Command::Test(args) => test::run(&args, context),
         Command::Fork(args) => fork::run(&args, context),
         Command::Replay(args) => replay::run(&args, context),
         Command::Upgrade(args) => upgrade::run(&args, context),

@@ -165,6 +165,8 @@ pub enum Rows {
     Skills(Vec<Value>),
     /// `build`, `check` and `install`: what is wrong with a skill.
     Problems(Vec<Value>),
+    /// `test`.
+    Cases(Vec<Value>),
     /// `auth list`.
     Keys(Vec<Value>),
     /// `prune` and `discard`.
@@ -191,6 +193,7 @@ impl Rows {
             | Self::Entries(rows)
             | Self::Skills(rows)
             | Self::Problems(rows)
+            | Self::Cases(rows)
             | Self::Keys(rows)
             | Self::Forgotten(rows)
             | Self::Replays(rows)

@@ -30,6 +30,7 @@ const COMMANDS: &[&str] = &[
     "build",
     "check",
     "dev",
+    "test",
     "install",
     "uninstall",
     "hook",

@@ -7,7 +7,7 @@ mod screen;
 mod workshop;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -81,6 +81,12 @@ pub struct DevArgs {
     /// Allow this many tokens, read and written, in each execution
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<u64>,
+}
+
+/// Returns the state folder in which the executions of a crate are, if there is one.
+pub(super) fn apart(context: &Context, folder: &Path) -> Option<Context> {
+    let home = workshop::existing(&context.home, folder)?;
+    Some(context.apart(home))
 }
 
 pub(super) fn run(args: &DevArgs, context: &Context) -> Result<Report> {

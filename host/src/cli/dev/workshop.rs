@@ -38,6 +38,12 @@ pub(super) fn home(user: &Home, folder: &Path) -> Result<Home> {
     Ok(home)
 }
 
+/// Returns the state folder of a crate, if it has one.
+pub(super) fn existing(user: &Home, folder: &Path) -> Option<Home> {
+    let root = folder.join(FOLDER);
+    root.is_dir().then(|| user.apart(root))
+}
+
 /// An execution, with what it did.
 pub(super) struct Execution {
     pub(super) row: RunRow,
