@@ -33,6 +33,14 @@ fn installed(place: &Place, template: &str) -> PathBuf {
     let built = author.json(&folder, &["build"]);
     assert_eq!(built["component"]["name"], json!(name), "{built}");
     assert_eq!(built["problems"], json!([]), "{built}");
+    let tested = author.json(&folder, &["test", "--crash", "--no-build"]);
+    assert_eq!(tested["exit_code"], json!(0), "{tested:#}");
+    let cases = tested["cases"].as_array().unwrap();
+    let kills: Vec<_> = cases.iter().map(|case| case["kills"].as_u64().unwrap()).collect();
+    assert!(
+        kills.iter().all(|kills| *kills > 0) && kills.iter().sum::<u64>() > 5,
+        "{kills:?}"
+    );
     let put = author.json(&folder, &["install"]);
     assert_eq!(put["path"], json!(place.skills().join(&name)), "{put}");
     let checked = author.json(&folder, &["check", &name]);

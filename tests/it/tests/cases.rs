@@ -1,0 +1,258 @@
+//! Skills are tested with cases: played without a clock, a model or a network, killed wherever they could be, and told where they differ.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use skillhost_it::{Place, guests, told, workspace};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_skillhost-under-test");
+
+const INVALID: i32 = 10;
+const FAILED: i32 = 30;
+
+/// Gives an installed skill a case.
+fn case(place: &Place, skill: &str, name: &str, text: &str) {
+    let folder = place.skills().join(skill).join("tests");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(format!("{name}.toml")), text).unwrap();
+}
+
+/// Plays the cases of an installed skill, which have to pass, and returns them.
+fn passed(place: &Place, words: &[&str]) -> Vec<Value> {
+    let tested = place.any_json(&[&["test"], words].concat());
+    assert_eq!(tested["exit_code"], json!(0), "{tested:#}");
+    tested["cases"].as_array().unwrap().clone()
+}
+
+/// Plays the cases of an installed skill, some of which have to fail, and returns what people are told.
+fn failed(place: &Place, words: &[&str]) -> String {
+    let output = place.run(&[&["test"], words].concat());
+    assert_eq!(output.status.code(), Some(FAILED), "{}", told(&output));
+    let told = [output.stdout, output.stderr].concat();
+    String::from_utf8(told).unwrap()
+}
+
+fn kills(cases: &[Value]) -> u64 {
+    cases.iter().map(|case| case["kills"].as_u64().unwrap()).sum()
+}
+
+/// Tests a skill of this repository as it is built, with the cases of its source.
+fn shipped(skill: &str) -> Vec<Value> {
+    let place = Place::new(PROGRAM, &[]);
+    let folder = place.skills().join(skill);
+    place.install(skill, &guests().component(skill));
+    let source = workspace().join("skills").join(skill);
+    for below in ["prompts", "tests"] {
+        copy(&source.join(below), &folder.join(below));
+    }
+    fs::copy(source.join("offline.toml"), folder.join("offline.toml")).unwrap();
+    passed(&place, &[skill, "--crash"])
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn the_cases_of_hello_world_pass_wherever_it_is_killed() {
+    let cases = shipped("hello-world");
+    assert_eq!(cases.len(), 3);
+    assert!(kills(&cases) > 20, "{cases:?}");
+}
+
+#[test]
+fn the_cases_of_deep_research_pass_wherever_it_is_killed() {
+    let cases = shipped("deep-research");
+    assert_eq!(cases.len(), 3);
+    assert!(kills(&cases) > 60, "{cases:?}");
+}
+
+#[test]
+fn the_cases_of_code_review_pass_wherever_it_is_killed() {
+    let cases = shipped("code-review");
+    assert_eq!(cases.len(), 3);
+    assert!(kills(&cases) > 30, "{cases:?}");
+}
+
+#[test]
+fn a_skill_that_sleeps_for_a_year_is_tested_at_once() {
+    let place = Place::new(PROGRAM, &["waits"]);
+    let text = "input = { what = \"time\", ms = 31_536_000_000, times = 3 }\n[expect]\noutput = { came = [\"slept\", \"slept\", \"slept\"] }\n";
+    case(&place, "waits", "years", text);
+    let cases = passed(&place, &["waits", "--crash"]);
+    assert!(kills(&cases) >= 7, "{cases:?}");
+}
+
+#[test]
+fn people_and_other_programs_say_what_the_case_says_and_otherwise_time_passes() {
+    let place = Place::new(PROGRAM, &["waits"]);
+    case(
+        &place,
+        "waits",
+        "answers",
+        "input = { what = \"answer\", times = 3, ms = 3_600_000 }\n\
+         [[answer]]\nquestion = \"go\"\nvalue = { approve = true, comment = \"yes\" }\n\
+         [[answer]]\nquestion = \"go\"\nnobody = true\n\
+         [[answer]]\nquestion = \"go\"\nvalue = { approve = true, comment = \"late\" }\n\
+         [expect]\ncalls = [\"signals.ask\", \"signals.ask\", \"signals.ask\"]\n\
+         output = { came = [{ approve = true, comment = \"yes\" }, { approve = false, comment = \"\" }, { approve = true, comment = \"late\" }] }\n",
+    );
+    case(
+        &place,
+        "waits",
+        "events",
+        "input = { what = \"event\", times = 2, ms = 1000 }\n\
+         [[event]]\nname = \"go\"\nvalue = 1\n\
+         [expect]\noutput = { came = [1, \"nothing\"] }\n",
+    );
+    let cases = passed(&place, &["waits", "--crash"]);
+    assert_eq!(cases.len(), 2);
+}
+
+#[test]
+fn r4_what_is_done_at_most_once_is_done_once_wherever_the_run_is_killed() {
+    let place = Place::new(PROGRAM, &["acts"]);
+    let text = "input = { names = [\"first\", \"second\"], parallel = true, ask = true }\n\
+                [[reply]]\ntext = \"go\"\n\
+                [[effect]]\ncall = \"first\"\nanswer = \"one\"\n\
+                [[effect]]\ncall = \"second\"\nerror = { code = \"failed\", message = \"no room\" }\n\
+                [expect]\noutput_has = { answers = [\"one\", \"failed: failed: no room\"] }\n";
+    case(&place, "acts", "both", text);
+    let tested = place.any_json(&["test", "acts", "--crash"]);
+    let problems = &tested["cases"][0]["problems"];
+    assert_eq!(*problems, json!([]), "{problems:#}");
+    assert!(tested["cases"][0]["kills"].as_u64() > Some(10));
+    // Nothing was really done.
+    assert!(place.server.counts().acts.is_empty());
+}
+
+#[test]
+fn what_is_added_to_files_and_undone_is_there_once_wherever_the_run_is_killed() {
+    let place = Place::new(PROGRAM, &["saga"]);
+    let text = "input = { fails = true }\n\
+                [[reply]]\nlabel = \"give * back\"\nturns = [{ text = \"yes\", delay_ms = 70 }, { text = \"yes\" }, { text = \"yes\" }]\n\
+                [expect]\nstatus = \"failed\"\nfailure = { code = \"full\" }\n\
+                [expect.files]\n\"bookings.txt\" = \"booked room\\nbooked train\\nbooked guide\\n\
+                gave guide back\\ngave train back\\ngave room back\\n\"\n";
+    case(&place, "saga", "undone", text);
+    let cases = passed(&place, &["saga", "--crash"]);
+    assert!(kills(&cases) > 30, "{cases:?}");
+}
+
+#[test]
+fn a_case_that_fits_no_longer_is_told_in_words_with_its_lines() {
+    let place = Place::new(PROGRAM, &["approval"]);
+    let good = "input = { topic = \"rivers\" }\n\
+                [[reply]]\nlabel = \"draft*\"\ntext = \"Rivers are long.\"\n\
+                [[reply]]\nlabel = \"announce\"\ntext = \"Read.\"\n\
+                [[answer]]\nquestion = \"publish\"\nvalue = { approve = true, comment = \"\" }\n\
+                [expect]\n";
+    case(&place, "approval", "good", good);
+    let cases = passed(&place, &["approval"]);
+    insta::assert_json_snapshot!("a_case_that_passes", cases);
+    fs::remove_dir_all(place.skills().join("approval/tests")).unwrap();
+    let files = [
+        ("a-reply", good.replace("draft*", "darft")),
+        ("b-answer", good.replace("approve = true", "approve = 7")),
+        (
+            "c-unsaid",
+            good.replace("[[answer]]\nquestion = \"publish\"", "[[answer]]\nquestion = \"other\""),
+        ),
+        ("d-calls", format!("{good}calls = [\"draft\", \"never\"]\n")),
+        ("e-output", format!("{good}output = {{ published = false }}\n")),
+        ("f-files", format!("{good}[expect.files]\n\"none.md\" = \"x\"\n")),
+        ("g-inbox", format!("{good}inbox = [{{ title = \"Other\" }}, {{}}]\n")),
+        ("h-status", format!("{good}status = \"failed\"\n")),
+        (
+            "i-event",
+            good.replacen("[[reply]]", "[[event]]\nname = \"go\"\n[[reply]]", 1),
+        ),
+        ("j-torn", "input = {\n".to_owned()),
+        ("k-input", good.replace("topic", "topci")),
+    ];
+    for (name, text) in &files {
+        case(&place, "approval", name, text);
+    }
+    let told = files
+        .iter()
+        .map(|(name, _)| failed(&place, &["approval", "--only", name]));
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n----\n"));
+    let all = place.any_json(&["test", "approval", "--only", "[a-e]*", "--only", "d*", "--only", "e*"]);
+    assert_eq!(all["error"]["code"], json!("case_failed"), "{all}");
+    assert_eq!(all["cases"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        all["cases"][0]["problems"][0]["place"],
+        json!("tests/d-calls.toml:12:1"),
+        "{all}"
+    );
+}
+
+#[test]
+fn a_recorded_run_is_a_case_that_passes_and_takes_the_place_of_no_other() {
+    let place = Place::new(PROGRAM, &["waits", "fanout"]);
+    let launched = place.any_json(&[
+        "launch", "waits", "--what", "answer", "--times", "2", "--ask", "true", "--id", "asked",
+    ]);
+    let run = launched["run_id"].as_str().unwrap();
+    for comment in ["first \"\"\" of\\ntwo lines", "second"] {
+        let waiting = place.any_json(&["wait", run, "--for", "100s"]);
+        let call = waiting["waits"][0]["call"].as_u64().unwrap();
+        let answer = json!({"approve": true, "comment": comment}).to_string();
+        place.json(&["answer", &format!("{run}#{call}"), "--input", &answer]);
+    }
+    // One that is not over makes no case yet.
+    place.json(&["wait", run, "--for", "100s"]);
+    let made = place.json(&["test", "waits", "--record", "asked"]);
+    assert_eq!(made["path"], json!(place.skills().join("waits/tests/asked.toml")));
+    assert_eq!(passed(&place, &["waits", "--crash"]).len(), 1);
+    let again = place.any_json(&["test", "waits", "--record", "asked"]);
+    assert_eq!(again["error"]["code"], json!("exists"), "{again}");
+    assert_eq!(again["exit_code"], json!(INVALID));
+    place.json(&["test", "waits", "--record", run, "--as", "other"]);
+    assert_eq!(passed(&place, &["waits"]).len(), 2);
+    // What went on at once came in an order of its own.
+    place.json(&[
+        "launch",
+        "fanout",
+        "--calls",
+        "12",
+        "--limit",
+        "5",
+        "--follow_up",
+        "--await",
+        "--id",
+        "fanned",
+    ]);
+    place.json(&["test", "fanout", "--record", "fanned"]);
+    let cases = passed(&place, &["fanout", "--crash"]);
+    assert!(kills(&cases) > 10, "{cases:?}");
+}
+
+#[test]
+fn a_run_of_which_no_case_can_be_made_is_refused_in_words() {
+    let place = Place::new(PROGRAM, &["waits"]);
+    place.json(&["launch", "waits", "--id", "open"]);
+    place.any_json(&["wait", "open", "--for", "100s"]);
+    let said = |run: &str| {
+        let refused = place.any_json(&["test", "waits", "--record", run]);
+        assert_eq!(refused["exit_code"], json!(INVALID), "{refused}");
+        refused["error"]["message"].as_str().unwrap().to_owned()
+    };
+    assert!(said("open").ends_with("it is not over"), "{}", said("open"));
+    place.json(&["cancel", "open"]);
+    place.any_json(&["wait", "open", "--for", "100s"]);
+    assert!(said("open").contains("it was cancelled"), "{}", said("open"));
+    assert!(said("none").contains("none"), "{}", said("none"));
+    let nothing = place.any_json(&["test", "waits"]);
+    assert_eq!(nothing["error"]["code"], json!("no_cases"), "{nothing}");
+}
