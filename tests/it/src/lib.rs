@@ -259,10 +259,34 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Replays whatever was run here, on the components of the day: all of it has to be identical.
+    fn replay_all(&self) {
+        let home = self.home();
+        if !home.join("journal.db").exists() {
+            return;
+        }
+        // The test may have a runtime of its own, on whose threads no other can be waited for.
+        let replaying = std::thread::spawn(move || {
+            let tokio = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build();
+            tokio.unwrap().block_on(replay::replay_all(&home))
+        });
+        let (count, others) = replaying.join().unwrap();
+        println!("{count} journals replayed");
+        assert!(others.is_empty(), "these did otherwise: {others:#?}");
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         // A daemon that a command started must not outlive the test.
         drop(self.command(&["worker", "stop", "--force"]).output());
+        if !std::thread::panicking() {
+            self.replay_all();
+        }
     }
 }
 

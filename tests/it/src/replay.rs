@@ -1,12 +1,16 @@
 //! Runs the journal of a run once more and performs nothing: what `skillhost replay` does, without a process for each.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use skillhost::describe::output_schema;
 use skillhost::driver::{self, Pinned, Replayed};
-use skillhost_core::id::RunId;
+use skillhost::schema::{Schema, check_result};
+use skillhost_core::id::{Digest, RunId};
 use skillhost_core::machine::Machine;
-use skillhost_journal::Journal;
+use skillhost_core::payload::Payload;
+use skillhost_journal::{Journal, RunFilter, SqliteJournal};
 use skillhost_runtime::{Engine, EngineConfig, Loader, LoaderConfig};
 
 use crate::Place;
@@ -21,19 +25,50 @@ pub async fn replay_on(place: &Place, run: &RunId, component: &Path) -> Replayed
     play(place, run, Some(component)).await
 }
 
+/// Replays every run of a state folder on the component that it is pinned to, and returns how many there are and those that did otherwise than their journals say.
+pub(crate) async fn replay_all(home: &Path) -> (usize, Vec<(RunId, Replayed)>) {
+    let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&home.join("journal.db")).unwrap());
+    let loader = loader(home);
+    let rows = journal.runs(&RunFilter::default()).unwrap();
+    let mut others = Vec::new();
+    // What most runs have is loaded once.
+    let mut kept: HashMap<Digest, (Pinned, Option<Schema>)> = HashMap::new();
+    for row in &rows {
+        let records = journal.all_records(&row.run).unwrap();
+        let pin = Machine::pin(&records).unwrap();
+        if !kept.contains_key(&pin.bundle) {
+            let pinned = Pinned::load(&journal, &loader, &row.run, pin).await.unwrap();
+            let description = pinned.component.describe().await.ok();
+            let schema = description.and_then(|description| output_schema(&row.skill, description).ok());
+            kept.insert(pin.bundle, (pinned, schema));
+        }
+        let (pinned, schema) = &kept[&pin.bundle];
+        let check = |result: &Payload| schema.as_ref().map_or(Ok(()), |schema| check_result(schema, result));
+        match driver::replay(&records, pinned, &check).await.unwrap() {
+            Replayed::Identical => {}
+            other => others.push((row.run.clone(), other)),
+        }
+    }
+    (rows.len(), others)
+}
+
 async fn play(place: &Place, run: &RunId, component: Option<&Path>) -> Replayed {
     let journal: Arc<dyn Journal> = Arc::new(place.journal());
     let records = journal.all_records(run).unwrap();
-    let engine = Engine::new(&EngineConfig::one_run()).unwrap();
-    let cache = LoaderConfig {
-        cache: Some(place.home().join("compiled")),
-        ..LoaderConfig::default()
-    };
-    let loader = Loader::new(&engine, &cache).unwrap();
+    let loader = loader(&place.home());
     let pin = Machine::pin(&records).unwrap();
     let mut pinned = Pinned::load(&journal, &loader, run, pin).await.unwrap();
     if let Some(path) = component {
         pinned.component = loader.load_bytes(std::fs::read(path).unwrap()).await.unwrap();
     }
     driver::replay(&records, &pinned, &|_| Ok(())).await.unwrap()
+}
+
+fn loader(home: &Path) -> Loader {
+    let engine = Engine::new(&EngineConfig::one_run()).unwrap();
+    let cache = LoaderConfig {
+        cache: Some(home.join("compiled")),
+        ..LoaderConfig::default()
+    };
+    Loader::new(&engine, &cache).unwrap()
 }
