@@ -22,6 +22,7 @@
 //! [[effect]]                                        # what is answered instead of being done: the next call of that label, or else function
 //! call = "announce"
 //! answer = { status = 200 }                         # in the shape of its answers, or `error = { code = "failed", message = "no room" }`
+//! delay_ms = 2000                                   # after how long; at once if absent
 //!
 //! [expect]
 //! output = { published = true }                     # the whole result; `output_has` names some members of it
@@ -49,6 +50,7 @@ pub mod play;
 pub mod record;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -58,6 +60,7 @@ use skillhost_core::time::Timestamp;
 use skillhost_effects::model::offline::Script;
 use toml::{Spanned, Table};
 
+use crate::stage::Effect;
 use lines::Lines;
 
 /// The version of the form that this host writes and the newest it reads.
@@ -128,15 +131,6 @@ pub struct Event {
     pub value: Value,
 }
 
-/// What a call is answered instead of being performed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Effect {
-    /// The label of the call, as a pattern, or its function.
-    pub call: String,
-    /// What it is answered.
-    pub outcome: Result<Value, Fault>,
-}
-
 impl<'de> Deserialize<'de> for Effect {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -145,6 +139,8 @@ impl<'de> Deserialize<'de> for Effect {
             call: String,
             answer: Option<Value>,
             error: Option<RawFault>,
+            #[serde(default)]
+            delay_ms: u64,
         }
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -166,6 +162,7 @@ impl<'de> Deserialize<'de> for Effect {
         Ok(Self {
             call: raw.call,
             outcome,
+            delay: Duration::from_millis(raw.delay_ms),
         })
     }
 }

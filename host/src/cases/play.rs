@@ -213,11 +213,7 @@ fn scenario(case: &Case, name: &str, subject: &Subject<'_>) -> Result<Result<Sce
             .iter()
             .map(|answer| (answer.question.clone(), answer.value.clone()))
             .collect(),
-        effects: case
-            .effects
-            .iter()
-            .map(|effect| (effect.call.clone(), effect.outcome.clone()))
-            .collect(),
+        effects: case.effects.clone(),
     }))
 }
 

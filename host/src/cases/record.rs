@@ -68,9 +68,10 @@ pub fn record(recorded: &Recorded<'_>) -> Result<String, String> {
     {
         file.member("features", &Value::from(started.provider.features.clone()))?;
     }
-    replies(timeline, &delays(recorded.records), &mut file)?;
+    let delays = delays(recorded.records);
+    replies(timeline, &delays, &mut file)?;
     signals(timeline, &mut file)?;
-    effects(timeline, &mut file)?;
+    effects(timeline, &delays, &mut file)?;
     file.heading("[expect]");
     match &finished.how {
         How::Done(result) => {
@@ -267,7 +268,7 @@ fn signals(timeline: &Timeline, file: &mut Text) -> Result<(), String> {
 }
 
 /// Writes what other effects answered, which a case does not perform.
-fn effects(timeline: &Timeline, file: &mut Text) -> Result<(), String> {
+fn effects(timeline: &Timeline, delays: &BTreeMap<Number, u64>, file: &mut Text) -> Result<(), String> {
     let is_performed = |call: &&CallLine| {
         let is_played = call.function == Function::MODEL_COMPLETE || call.function.name().starts_with("files.");
         call.function.kind() == Kind::Effect && !is_played
@@ -291,6 +292,8 @@ fn effects(timeline: &Timeline, file: &mut Text) -> Result<(), String> {
             }
             Outcome::Err(fault) => file.members(Table::from_iter([("error".to_owned(), error(fault))])),
         }
+        let delay = delays.get(&call.number).copied().unwrap_or(DELAY_MS_MAX);
+        file.member("delay_ms", &Value::from(delay))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! One attempt: the loop between the guest, the machine and the played world, until the run is over or killed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -38,11 +38,20 @@ pub(super) struct Attempt<'a> {
     /// What is written and not durable: a kill loses it.
     queued: Vec<Write>,
     /// What is going to happen, by time and then in the order in which it was begun.
-    agenda: BTreeMap<(Timestamp, u64), Event>,
+    agenda: BTreeMap<(Timestamp, u64), Planned>,
     begun: u64,
     alarm: Option<Timestamp>,
     /// What it waited for when it last only waited.
     waits: Vec<(Number, Wait)>,
+    /// The calls in doubt about which somebody is going to decide.
+    doubts: BTreeSet<Number>,
+}
+
+/// Something that is going to happen.
+enum Planned {
+    Event(Event),
+    /// Somebody decides about a call in doubt.
+    Decision(Number),
 }
 
 /// What follows from an event.
@@ -77,6 +86,7 @@ impl<'a> Attempt<'a> {
             begun: 0,
             alarm: None,
             waits: Vec::new(),
+            doubts: BTreeSet::new(),
             stage,
             scenario,
             world,
@@ -141,8 +151,15 @@ impl<'a> Attempt<'a> {
         match (planned, self.alarm) {
             (None, None) => Step::End(Some(Curtain::Stuck(std::mem::take(&mut self.waits)))),
             (Some(at), alarm) if alarm.is_none_or(|alarm| at <= alarm) => {
-                let (_, event) = self.agenda.pop_first().expect("something is planned");
+                let (_, planned) = self.agenda.pop_first().expect("something is planned");
                 self.world.now = self.world.now.max(at);
+                let event = match planned {
+                    Planned::Event(event) => event,
+                    Planned::Decision(number) => {
+                        self.decide(number);
+                        Event::Mail(self.world.mail())
+                    }
+                };
                 if let Event::Ended(number, _) = &event {
                     self.world.arrived(*number);
                 }
@@ -232,7 +249,11 @@ impl<'a> Attempt<'a> {
     }
 
     fn plan(&mut self, at: Timestamp, event: Event) {
-        self.agenda.insert((at, self.begun), event);
+        self.plan_any(at, Planned::Event(event));
+    }
+
+    fn plan_any(&mut self, at: Timestamp, planned: Planned) {
+        self.agenda.insert((at, self.begun), planned);
         self.begun += 1;
     }
 
@@ -265,7 +286,7 @@ impl<'a> Attempt<'a> {
     /// Performs a call: by the scenario, by the script, or really.
     async fn play(&mut self, ticket: Ticket) -> (Ended, Duration) {
         if let Some(place) = self.world.effect(self.scenario, &ticket) {
-            return (self.by_scenario(&ticket, place), Duration::ZERO);
+            return (self.by_scenario(&ticket, place), self.scenario.effects[place].delay);
         }
         if ticket.function() == Function::MODEL_COMPLETE {
             return self
@@ -281,7 +302,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn by_scenario(&self, ticket: &Ticket, place: usize) -> Ended {
-        returned(match &self.scenario.effects[place].1 {
+        returned(match &self.scenario.effects[place].outcome {
             Err(fault) => Outcome::Err(fault.clone()),
             Ok(value) => match by_hand(ticket.function(), value.clone(), None) {
                 Ok(payload) => Outcome::Ok(payload),
@@ -295,8 +316,9 @@ impl<'a> Attempt<'a> {
 
     /// Ends a performance, if its answer has not come yet.
     fn abort(&mut self, number: Number) {
-        let is_its_end = |event: &Event| matches!(event, Event::Ended(ended, _) if *ended == number);
-        let found = self.agenda.iter().find(|(_, event)| is_its_end(event));
+        let is_its_end =
+            |planned: &Planned| matches!(planned, Planned::Event(Event::Ended(ended, _)) if *ended == number);
+        let found = self.agenda.iter().find(|(_, planned)| is_its_end(planned));
         if let Some(key) = found.map(|(key, _)| *key) {
             self.agenda.remove(&key);
             self.world.arrived(number);
@@ -308,14 +330,20 @@ impl<'a> Attempt<'a> {
     fn say(&mut self) -> bool {
         let mut said = false;
         for (number, wait) in self.waits.clone() {
-            let command = match wait {
-                Wait::Timer | Wait::Event(_) => None,
-                Wait::Question(_) => self.answer(number),
-                Wait::Decision => Some(self.decide(number)),
-            };
-            if let Some(command) = command {
-                self.world.post(command);
-                said = true;
+            match wait {
+                Wait::Timer | Wait::Event(_) => {}
+                Wait::Question(_) => {
+                    if let Some(command) = self.answer(number) {
+                        self.world.post(command);
+                        said = true;
+                    }
+                }
+                Wait::Decision => {
+                    if self.doubts.insert(number) {
+                        let at = self.world.arrival(number, self.world.now);
+                        self.plan_any(at, Planned::Decision(number));
+                    }
+                }
             }
         }
         said
@@ -340,17 +368,18 @@ impl<'a> Attempt<'a> {
         })
     }
 
-    /// Decides about a call in doubt as somebody does who knows what was done.
-    fn decide(&self, number: Number) -> Command {
+    /// Decides about a call in doubt as somebody does who knows what was done, when its answer would have come.
+    fn decide(&mut self, number: Number) {
+        self.world.arrived(number);
         let decision = match self.world.done(number) {
             Some(Outcome::Ok(answer)) => Decision::Answer(answer.clone()),
             _ => Decision::Redo,
         };
-        Command::Decide {
+        self.world.post(Command::Decide {
             number,
             decision,
             by: None,
-        }
+        });
     }
 
     fn called(&self, number: Number) -> Option<&Called> {

@@ -53,8 +53,19 @@ pub struct Scenario {
     pub events: Vec<(SignalName, Value)>,
     /// What people answer: each goes to the next question of its name. `None` lets the question's time pass.
     pub answers: Vec<(SignalName, Option<Value>)>,
-    /// What other effects answer: each goes to the next call whose label, or else function, fits the pattern.
-    pub effects: Vec<(String, Result<Value, Fault>)>,
+    /// What other effects answer, each to the next call that it fits.
+    pub effects: Vec<Effect>,
+}
+
+/// What a call is answered instead of being performed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    /// The label of the call, as a pattern, or its function.
+    pub call: String,
+    /// What it is answered.
+    pub outcome: Result<Value, Fault>,
+    /// After how long.
+    pub delay: Duration,
 }
 
 /// What runs are played on.

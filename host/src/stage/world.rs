@@ -200,7 +200,7 @@ impl World {
         let mut free = (0..scenario.effects.len()).filter(|place| !taken.contains(place));
         let place = match self.effects.get(&ticket.number()) {
             Some(place) => *place,
-            None => free.find(|place| fits(&scenario.effects[*place].0))?,
+            None => free.find(|place| fits(&scenario.effects[*place].call))?,
         };
         self.effects.insert(ticket.number(), place);
         Some(place)

@@ -137,6 +137,56 @@ fn r4_what_is_done_at_most_once_is_done_once_wherever_the_run_is_killed() {
 }
 
 #[test]
+fn what_the_sdk_offers_comes_out_the_same_wherever_it_is_killed() {
+    let place = Place::new(
+        PROGRAM,
+        &["agent", "tasks", "continues", "notes", "determinism", "timeout_drop"],
+    );
+    let cases = [
+        (
+            "agent",
+            "[[reply]]\nlabel = \"agent: turn 1\"\nblocks = [{ tool_call = { id = \"t1\", name = \"write\", input = { path = \"a.md\", text = \"A poem\" } } }]\n\
+             [[reply]]\nlabel = \"agent: turn 2\"\nblocks = [{ tool_call = { id = \"t2\", name = \"read\", input = { path = \"a.md\" } } }]\n\
+             [[reply]]\nlast = \"A poem\"\njson = { text = \"done\" }\n\
+             [expect]\noutput = { text = \"done\" }\n[expect.files]\n\"a.md\" = \"A poem\"\n",
+        ),
+        (
+            "tasks",
+            "input = { settled = true }\n\
+             [[reply]]\nlabel = \"shaky\"\nerror = { code = \"failed\", message = \"no\" }\n\
+             [[reply]]\nlabel = \"left\"\ntext = \"l\"\ndelay_ms = 900\n\
+             [[reply]]\nlabel = \"right\"\ntext = \"r\"\n\
+             [[reply]]\nlabel = \"instead\"\ntext = \"i\"\n\
+             [expect]\noutput_has = { failed = [\"shaky: failed\"] }\ninbox = [{ title = \"The report is ready\" }]\n[expect.files]\n\"report.md\" = \"l\\nr\"\n",
+        ),
+        (
+            "continues",
+            "input = { round = 3 }\n[[reply]]\ntext = \"Round three.\"\n\
+             [expect]\nstatus = \"continued\"\noutput = { round = 4, seen = [\"Round three.\"], waits = false }\n",
+        ),
+        (
+            "notes",
+            "notes = [\"be brief\", \"be kind\"]\n[[event]]\nname = \"go\"\n\
+             [expect]\noutput = { notes = [[\": be brief\", \": be kind\"]] }\n",
+        ),
+        (
+            "determinism",
+            "at = \"2026-03-29T00:59:59.999Z\"\n[[reply]]\nlabel = \"* again\"\ntext = \"b\"\ndelay_ms = 5\n[[reply]]\ntext = \"a\"\ndelay_ms = 7\n[expect]\n",
+        ),
+        (
+            "timeout-drop",
+            "[[effect]]\ncall = \"slow\"\nanswer = \"too late\"\ndelay_ms = 10_000\n[[reply]]\ntext = \"yes\"\n\
+             [expect]\noutput = { act = \"timeout\", answers = [\"yes\", \"yes\"] }\n",
+        ),
+    ];
+    for (skill, text) in cases {
+        case(&place, skill, "it", text);
+        let cases = passed(&place, &[skill, "--crash"]);
+        assert!(kills(&cases) >= 3, "{skill}: {cases:?}");
+    }
+}
+
+#[test]
 fn what_is_added_to_files_and_undone_is_there_once_wherever_the_run_is_killed() {
     let place = Place::new(PROGRAM, &["saga"]);
     let text = "input = { fails = true }\n\
