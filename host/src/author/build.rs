@@ -16,8 +16,49 @@ use crate::exit::Exit;
 use crate::home::{Home, read_regular, rewrite};
 use crate::problem::Problem;
 
-/// The profile that a component is built with unless something else is asked for.
-pub const PROFILE: &str = "release";
+/// What a component is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be installed: small and fast, however long the compiler takes for that.
+    Use,
+    /// To be run while it is written: soon.
+    Development,
+}
+
+impl Purpose {
+    /// Returns the cargo profile.
+    fn profile(self) -> &'static str {
+        match self {
+            Self::Use => "release",
+            Self::Development => "skillhost-dev",
+        }
+    }
+
+    /// Returns what cargo has to be told of the profile, because no manifest says it.
+    ///
+    /// It inherits from `release`, so that the program is the same one: what overflows, what is asserted and what a feature switches on is as it will be when it is
+    /// installed. What the author writes is compiled piece by piece and linked as it is; what it depends on is optimised for size, once, because
+    /// all that is linked has to be compiled to native code after every save.
+    fn settings(self) -> Vec<String> {
+        const DEVELOPMENT: [&str; 8] = [
+            "inherits=\"release\"",
+            "opt-level=1",
+            "lto=\"off\"",
+            "codegen-units=16",
+            "incremental=true",
+            "debug=\"line-tables-only\"",
+            "package.\"*\".opt-level=\"s\"",
+            "package.\"*\".debug=false",
+        ];
+        match self {
+            Self::Use => Vec::new(),
+            Self::Development => {
+                let of = |setting: &&str| format!("profile.{}.{setting}", self.profile());
+                DEVELOPMENT.iter().map(of).collect()
+            }
+        }
+    }
+}
 
 const RUST: &str = "is Rust installed? https://rustup.rs";
 
@@ -28,6 +69,8 @@ pub struct Compiled {
     pub bytes: Vec<u8>,
     /// What the compiler warns of, if its messages were kept.
     pub warnings: Vec<Problem>,
+    /// Where cargo left it.
+    pub built: PathBuf,
     /// Where the component is to be kept.
     pub place: PathBuf,
     /// How long the compiler took.
@@ -50,21 +93,27 @@ impl From<CliError> for NotCompiled {
 }
 
 /// Builds a crate. The compiler's messages are shown on standard error, or kept for the caller.
-pub fn compile(project: &Project, home: &Home, profile: &str, messages: Messages) -> Result<Compiled, NotCompiled> {
+pub fn compile(
+    project: &Project,
+    home: &Home,
+    purpose: Purpose,
+    messages: Messages,
+) -> Result<Compiled, NotCompiled> {
     let begun = Instant::now();
-    let settings = project.connect(home)?;
+    let mut settings = project.connect(home)?;
+    settings.extend(purpose.settings());
     let choice = Choice::from_environment().map_err(|e| no_toolchain(&e))?;
     let toolchain = Toolchain::find(choice, Packages::Expect).map_err(|e| no_toolchain(&e))?;
     let built = toolchain
         .build_skill(&Skill {
             manifest: project.manifest(),
-            profile: profile.to_owned(),
+            profile: purpose.profile().to_owned(),
             settings,
             messages,
         })
         .map_err(|error| not_built(error, project))?;
-    let path = &built.component.path;
-    let bytes = read_regular(path, COMPONENT_BYTES_MAX).map_err(|e| {
+    let path = built.component.path;
+    let bytes = read_regular(&path, COMPONENT_BYTES_MAX).map_err(|e| {
         let message = format!("could not read the component `{}`", path.display());
         CliError::new(Exit::Host, "not_built", message).caused_by(&e)
     })?;
@@ -74,6 +123,7 @@ pub fn compile(project: &Project, home: &Home, profile: &str, messages: Messages
         bytes,
         warnings: built.diagnostics.iter().map(Problem::of_compiler).collect(),
         place: place(target, project),
+        built: path,
         took: begun.elapsed(),
     })
 }

@@ -9,7 +9,7 @@ use skillhost_toolchain::Messages;
 
 use super::context::{Context, Session};
 use super::report::{Envelope, ErrorMember, Report, Rows};
-use crate::author::build::{self, Compiled, NotCompiled};
+use crate::author::build::{self, Compiled, NotCompiled, Purpose};
 use crate::author::component::{Examined, examine, took};
 use crate::author::project::Project;
 use crate::error::Result;
@@ -74,12 +74,32 @@ pub(super) fn of_project(
     project: &Project,
     session: &Session<'_>,
 ) -> Result<Result<(Compiled, Examined), Box<Report>>> {
+    let built = examined(project, session, Purpose::Use)?;
+    if let Ok((compiled, _)) = &built {
+        build::keep(&compiled.bytes, &compiled.place)?;
+    }
+    Ok(built)
+}
+
+/// Builds a crate to a component that is run at once, and kept nowhere: what lies in `target/skillhost` is what would be installed.
+pub(super) fn for_development(
+    project: &Project,
+    session: &Session<'_>,
+) -> Result<Result<(Compiled, Examined), Box<Report>>> {
+    examined(project, session, Purpose::Development)
+}
+
+fn examined(
+    project: &Project,
+    session: &Session<'_>,
+    purpose: Purpose,
+) -> Result<Result<(Compiled, Examined), Box<Report>>> {
     let context = session.context;
     let messages = match context.json {
         true => Messages::Kept,
         false => Messages::Shown,
     };
-    let compiled = match build::compile(project, &context.home, build::PROFILE, messages) {
+    let compiled = match build::compile(project, &context.home, purpose, messages) {
         Ok(compiled) => compiled,
         Err(NotCompiled::Error(error)) => return Err(error),
         Err(NotCompiled::Source(problems)) => {
@@ -92,7 +112,7 @@ pub(super) fn of_project(
             return Ok(Err(Box::new(failed(Exit::Invalid, error, &problems))));
         }
     };
-    let place = context.path(&compiled.place);
+    let place = context.path(&compiled.built);
     let examining = examine(
         &session.loading()?.loader,
         session.journal.as_ref(),
@@ -103,7 +123,6 @@ pub(super) fn of_project(
         Ok(examined) => examined,
         Err(problem) => return Ok(Err(Box::new(no_skill(project.package(), &problem)))),
     };
-    build::keep(&compiled.bytes, &compiled.place)?;
     Ok(Ok((compiled, examined)))
 }
 

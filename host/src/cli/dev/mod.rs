@@ -193,7 +193,7 @@ impl Bench<'_> {
     /// Builds and runs.
     fn round(&self, leave: impl Future<Output = ()>) -> Result<Round> {
         let begun = Instant::now();
-        let (compiled, examined) = match build::of_project(self.project, self.session)? {
+        let (compiled, examined) = match build::for_development(self.project, self.session)? {
             Ok(built) => built,
             Err(report) => return Ok(Round::NotBuilt(report)),
         };
