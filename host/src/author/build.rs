@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use skillhost_toolchain::workspace::target_folder;
-use skillhost_toolchain::{BuildError, Choice, Messages, Packages, Skill, Toolchain, ToolchainError};
+use skillhost_toolchain::{BuildError, Choice, Messages, Packages, Skill, Stop, Toolchain, ToolchainError};
 
 use super::project::Project;
 use crate::bundle::COMPONENT_BYTES_MAX;
@@ -82,6 +82,8 @@ pub struct Compiled {
 pub enum NotCompiled {
     /// The source is at fault; the problems are empty if the compiler has told them itself.
     Source(Vec<Problem>),
+    /// Somebody wanted it no longer.
+    Stopped,
     /// Something else is.
     Error(CliError),
 }
@@ -98,6 +100,7 @@ pub fn compile(
     home: &Home,
     purpose: Purpose,
     messages: Messages,
+    stop: Option<&Stop>,
 ) -> Result<Compiled, NotCompiled> {
     let begun = Instant::now();
     let mut settings = project.connect(home)?;
@@ -110,6 +113,7 @@ pub fn compile(
             profile: purpose.profile().to_owned(),
             settings,
             messages,
+            stop: stop.cloned(),
         })
         .map_err(|error| not_built(error, project))?;
     let path = built.component.path;
@@ -162,6 +166,7 @@ fn no_toolchain(error: &ToolchainError) -> CliError {
 
 fn not_built(error: BuildError, project: &Project) -> NotCompiled {
     let error = match error {
+        BuildError::Stopped => return NotCompiled::Stopped,
         BuildError::Failed => return NotCompiled::Source(Vec::new()),
         BuildError::Kept { diagnostics, said } => {
             let problems: Vec<Problem> = diagnostics.iter().map(Problem::of_compiler).collect();

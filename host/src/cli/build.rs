@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use serde_json::json;
-use skillhost_toolchain::Messages;
+use skillhost_toolchain::{Messages, Stop};
 
 use super::context::{Context, Session};
 use super::report::{Envelope, ErrorMember, Report, Rows};
@@ -74,34 +74,33 @@ pub(super) fn of_project(
     project: &Project,
     session: &Session<'_>,
 ) -> Result<Result<(Compiled, Examined), Box<Report>>> {
-    let built = examined(project, session, Purpose::Use)?;
+    let compiled = match compiled(project, session.context, Purpose::Use, None)? {
+        Some(Ok(compiled)) => compiled,
+        Some(Err(report)) => return Ok(Err(report)),
+        None => unreachable!("nobody could stop it"),
+    };
+    let built = examined(project, session, compiled)?;
     if let Ok((compiled, _)) = &built {
         build::keep(&compiled.bytes, &compiled.place)?;
     }
     Ok(built)
 }
 
-/// Builds a crate to a component that is run at once, and kept nowhere: what lies in `target/skillhost` is what would be installed.
-pub(super) fn for_development(
+/// Has the compiler make a component; `None` if that was stopped.
+pub(super) fn compiled(
     project: &Project,
-    session: &Session<'_>,
-) -> Result<Result<(Compiled, Examined), Box<Report>>> {
-    examined(project, session, Purpose::Development)
-}
-
-fn examined(
-    project: &Project,
-    session: &Session<'_>,
+    context: &Context,
     purpose: Purpose,
-) -> Result<Result<(Compiled, Examined), Box<Report>>> {
-    let context = session.context;
+    stop: Option<&Stop>,
+) -> Result<Option<Result<Compiled, Box<Report>>>> {
     let messages = match context.json {
         true => Messages::Kept,
         false => Messages::Shown,
     };
-    let compiled = match build::compile(project, &context.home, purpose, messages) {
-        Ok(compiled) => compiled,
-        Err(NotCompiled::Error(error)) => return Err(error),
+    match build::compile(project, &context.home, purpose, messages, stop) {
+        Ok(compiled) => Ok(Some(Ok(compiled))),
+        Err(NotCompiled::Error(error)) => Err(error),
+        Err(NotCompiled::Stopped) => Ok(None),
         Err(NotCompiled::Source(problems)) => {
             let message = match problems.is_empty() && !context.json {
                 true => format!("crate `{}` does not compile, as it says above", project.package()),
@@ -109,21 +108,28 @@ fn examined(
             };
             let hint = "the component of the last build that succeeded is untouched".to_owned();
             let error = ErrorMember::new("does_not_compile", message, Some(hint));
-            return Ok(Err(Box::new(failed(Exit::Invalid, error, &problems))));
+            Ok(Some(Err(Box::new(failed(Exit::Invalid, error, &problems)))))
         }
-    };
-    let place = context.path(&compiled.built);
+    }
+}
+
+/// Loads what the compiler made, and asks what it is.
+pub(super) fn examined(
+    project: &Project,
+    session: &Session<'_>,
+    compiled: Compiled,
+) -> Result<Result<(Compiled, Examined), Box<Report>>> {
+    let place = session.context.path(&compiled.built);
     let examining = examine(
         &session.loading()?.loader,
         session.journal.as_ref(),
         &place,
         compiled.bytes.clone(),
     );
-    let examined = match session.patiently(project.package(), examining)?? {
-        Ok(examined) => examined,
-        Err(problem) => return Ok(Err(Box::new(no_skill(project.package(), &problem)))),
-    };
-    Ok(Ok((compiled, examined)))
+    Ok(match session.patiently(project.package(), examining)?? {
+        Ok(examined) => Ok((compiled, examined)),
+        Err(problem) => Err(Box::new(no_skill(project.package(), &problem))),
+    })
 }
 
 /// Makes the report of a component that cannot be launched.

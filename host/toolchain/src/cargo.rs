@@ -8,6 +8,7 @@ use std::thread;
 use serde::Deserialize;
 
 use super::diagnostic::{Diagnostic, Raw};
+use super::stop::Stop;
 use super::{TARGET, Toolchain};
 
 /// So much of what cargo says is kept, in bytes: its end.
@@ -39,6 +40,8 @@ pub struct Skill {
     pub settings: Vec<String>,
     /// Where the compiler's messages go.
     pub messages: Messages,
+    /// What ends the build before it is over. Without one, whatever ends this process at its terminal ends the build, too.
+    pub stop: Option<Stop>,
 }
 
 /// Where the messages of cargo and the compiler go.
@@ -94,6 +97,9 @@ pub enum BuildError {
         /// The end of what cargo said.
         said: String,
     },
+    /// Somebody wants it no longer: see [`Stop`].
+    #[error("the build was stopped")]
+    Stopped,
     /// Nothing of what was asked for is a component.
     #[error("nothing in `{manifest}` is a component: a guest's `Cargo.toml` says `crate-type = [\"cdylib\"]`")]
     NoComponent {
@@ -134,7 +140,7 @@ pub(super) fn build(toolchain: &Toolchain, guests: &Crate) -> Result<Vec<Compone
     for package in &guests.packages {
         command.args(["--package", package]);
     }
-    let (components, _) = run(toolchain, &guests.manifest, command, Messages::Shown)?;
+    let (components, _) = run(toolchain, &guests.manifest, command, Messages::Shown, None)?;
     Ok(components)
 }
 
@@ -145,7 +151,7 @@ pub(super) fn build_skill(toolchain: &Toolchain, skill: &Skill) -> Result<BuiltS
     for setting in &skill.settings {
         command.args(["--config", setting]);
     }
-    let (components, diagnostics) = run(toolchain, &skill.manifest, command, skill.messages)?;
+    let (components, diagnostics) = run(toolchain, &skill.manifest, command, skill.messages, skill.stop.as_ref())?;
     // A crate that it depends on may be a component, too.
     let mut own = components
         .into_iter()
@@ -177,6 +183,7 @@ fn run(
     manifest: &Path,
     mut command: Command,
     messages: Messages,
+    stop: Option<&Stop>,
 ) -> Result<(Vec<Component>, Vec<Diagnostic>), BuildError> {
     // Messages that are shown go to standard error as they come, progress with them.
     let stderr = match messages {
@@ -188,7 +195,10 @@ fn run(
         cargo: toolchain.cargo.clone(),
         source,
     };
-    let mut child = command.spawn().map_err(start)?;
+    let mut child = match stop {
+        None => command.spawn().map_err(start)?,
+        Some(stop) => stop.spawn(&mut command).map_err(start)?.ok_or(BuildError::Stopped)?,
+    };
     let stdout = child.stdout.take().expect("it is piped");
     // Read beside, so that neither stream holds the other up.
     let said = child.stderr.take().map(|stderr| thread::spawn(move || end_of(stderr)));
@@ -201,8 +211,14 @@ fn run(
             Err(_) => {}
         }
     }
-    let status = child.wait().map_err(start)?;
+    let (status, was_stopped) = match stop {
+        None => (child.wait().map_err(start)?, false),
+        Some(stop) => stop.wait(&mut child).map_err(start)?,
+    };
     let said = said.and_then(|said| said.join().ok());
+    if was_stopped {
+        return Err(BuildError::Stopped);
+    }
     match (status.success(), said) {
         (true, _) => {}
         (false, None) => return Err(BuildError::Failed),

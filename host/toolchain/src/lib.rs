@@ -9,6 +9,7 @@ mod cargo;
 mod debian;
 mod diagnostic;
 mod rustup;
+mod stop;
 pub mod workspace;
 
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ use std::str::FromStr;
 
 pub use cargo::{BuildError, BuiltSkill, Component, Crate, Messages, Skill};
 pub use diagnostic::{Diagnostic, Level, Place};
+pub use stop::Stop;
 
 /// The target that components are built for.
 pub const TARGET: &str = "wasm32-wasip2";

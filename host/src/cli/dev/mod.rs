@@ -1,9 +1,11 @@
 //! `dev`: builds a skill, runs it, and after every save builds and runs it again, reusing what it was answered before (rules D1 to D4).
 //!
-//! A round is a build and an execution. [`workshop`] keeps executions, [`execution`] drives one, [`screen`] shows what became different by the change.
+//! A round is a build and an execution. [`watched`] says when the next one begins, [`workshop`] keeps executions, [`execution`] drives one, [`screen`] shows what became
+//! different by the change.
 
 mod execution;
 mod screen;
+mod watched;
 mod workshop;
 
 use std::io;
@@ -16,12 +18,14 @@ use serde_json::Value;
 use skillhost_core::entry::Started;
 use skillhost_core::recording::Recording;
 use skillhost_journal::{Created, NewRun};
-use tokio::signal::unix::{Signal as Interrupts, SignalKind, signal};
+use skillhost_toolchain::Stop;
+use tokio::sync::oneshot;
 
 use super::context::{Context, Session};
 use super::order::Order;
 use super::report::{Envelope, ErrorMember, Report, Rows, WaitMember};
 use super::{build, drive, waits};
+use crate::author::build::{Compiled, Purpose};
 use crate::author::component::Examined;
 use crate::author::project::Project;
 use crate::bundle::Scan;
@@ -32,10 +36,10 @@ use crate::fields::{Given, parse_arg};
 use crate::input::{Raw, Spelling, Words};
 use crate::installed::Edition;
 use crate::terminal;
-use crate::watch_files::{Tree, Watch};
 use execution::{Reached, Sayings};
 pub(super) use screen::Development;
 use screen::{Look, Times};
+use watched::{Leave, Next, Watched};
 use workshop::{Execution, Workshop};
 
 /// `dev`.
@@ -141,6 +145,8 @@ enum Round {
     NotBuilt(Box<Report>),
     /// It was run.
     Run(Box<Ran>),
+    /// It was left before anything was run.
+    Left,
 }
 
 struct Ran {
@@ -153,9 +159,10 @@ struct Ran {
 impl Bench<'_> {
     /// One round, told to whoever asked.
     fn once(&self) -> Result<Report> {
-        match self.round(std::future::pending())? {
+        match self.round(&mut Leave::never())? {
             Round::NotBuilt(report) => Ok(*report),
             Round::Run(ran) => self.report(&ran),
+            Round::Left => unreachable!("nothing had it left"),
         }
     }
 
@@ -164,11 +171,12 @@ impl Bench<'_> {
         let tokio = &self.session.loading()?.tokio;
         let mut watched = {
             let _entered = tokio.enter();
-            Watched::begin(self.project)?
+            Watched::begin(self.project.folder())?
         };
         loop {
-            let mut next = None;
-            let round = self.round(async { next = Some(watched.next().await) });
+            let mut leave = watched.leave();
+            let round = self.round(&mut leave);
+            let next = leave.next();
             match (round, &next) {
                 // The next one tells more.
                 (Ok(Round::Run(ran)), Some(_)) if ran.reached == Reached::Left => {}
@@ -191,15 +199,24 @@ impl Bench<'_> {
     }
 
     /// Builds and runs.
-    fn round(&self, leave: impl Future<Output = ()>) -> Result<Round> {
+    fn round(&self, leave: &mut Leave<'_>) -> Result<Round> {
         let begun = Instant::now();
-        let (compiled, examined) = match build::for_development(self.project, self.session)? {
-            Ok(built) => built,
-            Err(report) => return Ok(Round::NotBuilt(report)),
+        let compiled = match self.compiled(leave)? {
+            Some(Ok(compiled)) => compiled,
+            Some(Err(report)) => return Ok(Round::NotBuilt(report)),
+            None => return Ok(Round::Left),
         };
         let built = begun + compiled.took;
+        let (compiled, examined) = match build::examined(self.project, self.session, compiled)? {
+            Ok(examined) => examined,
+            Err(report) => return Ok(Round::NotBuilt(report)),
+        };
         let journal = self.session.journal.as_ref();
         let (started, recording, before) = self.begin(&examined, compiled.bytes)?;
+        // What was saved meanwhile may be half of something: not even its first call is made.
+        if leave.is_due() {
+            return Ok(Round::Left);
+        }
         let run = started.run.clone();
         let new = NewRun {
             silent: true,
@@ -215,7 +232,7 @@ impl Bench<'_> {
             &row,
             &Arc::new(recording),
             &self.sayings,
-            leave,
+            leave.wanted(),
         )?;
         let times = Times {
             build: built - begun,
@@ -230,6 +247,35 @@ impl Bench<'_> {
             before,
             times,
         })))
+    }
+
+    /// Has the compiler make a component, and ends that when the round is left; `None` then.
+    fn compiled(&self, leave: &mut Leave<'_>) -> Result<Option<Result<Compiled, Box<Report>>>> {
+        let context = self.session.context;
+        if leave.never_comes() {
+            return build::compiled(self.project, context, Purpose::Development, None);
+        }
+        let tokio = &self.session.loading()?.tokio;
+        let stop = Stop::default();
+        std::thread::scope(|scope| {
+            let (done, compiled) = oneshot::channel();
+            let (project, stop) = (self.project, &stop);
+            scope.spawn(move || {
+                let compiled = build::compiled(project, context, Purpose::Development, Some(stop));
+                // Nobody waits for what was stopped.
+                done.send(compiled).ok();
+            });
+            tokio.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = leave.wanted() => {
+                        stop.now();
+                        Ok(None)
+                    }
+                    compiled = compiled => compiled.expect("the thread that builds answers, or its panic is told"),
+                }
+            })
+        })
     }
 
     /// Settles what the execution begins with, and what it may reuse.
@@ -290,6 +336,7 @@ impl Bench<'_> {
                 terminal::note(&report.notes);
                 report.text.clone()
             }
+            Round::Left => String::new(),
             Round::Run(ran) => match self.look(ran)? {
                 Some(look) => format!("{}{}", look.text(self.session.context.terminal.width), self.asks(ran)?),
                 None => String::new(),
@@ -355,40 +402,5 @@ impl Bench<'_> {
         report.envelope.rows = Some(Rows::Calls(look.calls()));
         report.result_file = Some(self.session.context.home.result(&row.run));
         Ok(report)
-    }
-}
-
-/// What is waited for between rounds, and in them.
-struct Watched {
-    sources: Watch,
-    /// From the beginning, so that none is lost while something is built or shown.
-    interrupts: Interrupts,
-}
-
-/// What follows.
-enum Next {
-    /// The skill changed.
-    Round,
-    /// Somebody pressed Ctrl-C.
-    End,
-}
-
-impl Watched {
-    fn begin(project: &Project) -> Result<Self> {
-        let interrupts = signal(SignalKind::interrupt());
-        let interrupts = interrupts
-            .map_err(|e| CliError::new(Exit::Host, "no_threads", "could not wait for Ctrl-C").caused_by(&e))?;
-        Ok(Self {
-            sources: Watch::begin(vec![Tree::all_but(project.folder(), &["target"])]),
-            interrupts,
-        })
-    }
-
-    async fn next(&mut self) -> Next {
-        tokio::select! {
-            biased;
-            _ = self.interrupts.recv() => Next::End,
-            _ = self.sources.changed() => Next::Round,
-        }
     }
 }
