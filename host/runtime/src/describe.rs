@@ -99,7 +99,7 @@ pub(crate) async fn describe(engine: &Engine, pre: &SkillPre<State>) -> Result<D
     };
     match said {
         Ok(said) => read(said),
-        Err(error) => Err(unable(trap::end(engine, &store, &error))),
+        Err(error) => Err(unable(trap::end(engine, &store, &error, None))),
     }
 }
 

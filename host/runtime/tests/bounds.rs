@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use skillhost_core::machine::End;
+use skillhost_runtime::Reread;
 use support::{Driven, loader, probe, script};
 
 #[tokio::test]
@@ -33,6 +34,33 @@ async fn a_panic_is_told_with_its_place_message_and_backtrace() {
             .any(|act| act.starts_with("err") && act.contains("panicked at")),
         "{did:?}"
     );
+}
+
+#[tokio::test]
+async fn a_trap_is_told_with_the_lines_of_the_source_if_the_component_can_be_read_again() {
+    let with = |component: Option<&'static [u8]>| async move {
+        let mut start = script("panic no such city");
+        start.component = Some(Reread::by(move || component.map(<[u8]>::to_vec)));
+        let backtrace = Driven::start_with(start).await.trapped().backtrace.clone();
+        backtrace.unwrap()
+    };
+    let backtrace = with(Some(support::probe_bytes())).await;
+    let line = backtrace.lines().find(|line| line.contains("probe::Script::step"));
+    let place = line.unwrap_or_else(|| panic!("{backtrace}"));
+    let (_, place) = place
+        .split_once(" (src/lib.rs:")
+        .unwrap_or_else(|| panic!("{backtrace}"));
+    let line: usize = place.split(':').next().unwrap().parse().unwrap();
+    let source = include_str!("guest/src/lib.rs").lines().nth(line - 1).unwrap();
+    assert!(source.contains("panic!"), "{line}: {source}");
+    // What is gone, or is something else by now, tells no lines, and fails nothing.
+    for other in [None, Some(&b"\0asm"[..])] {
+        let backtrace = with(other).await;
+        assert!(
+            backtrace.lines().any(|line| line == "probe::Script::step"),
+            "{backtrace}"
+        );
+    }
 }
 
 #[tokio::test]

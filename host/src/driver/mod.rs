@@ -27,7 +27,7 @@ use skillhost_effects::Effects;
 use skillhost_effects::files::Mounts;
 use skillhost_effects::model::{self, Hub, Settings};
 use skillhost_journal::{AppendError, Journal, JournalError, Taken, failpoint};
-use skillhost_runtime::{BundleFiles, GuestStart, LoadError, Loader};
+use skillhost_runtime::{BundleFiles, GuestStart, LoadError, Loader, Reread};
 
 use crate::home::Home;
 pub use clock::now;
@@ -300,7 +300,10 @@ impl Worker {
             observer: drive.observer,
             check_result: drive.check_result,
         })?;
-        let guest = component.guest(GuestStart::of(&started, started_at, files));
+        let mut start = GuestStart::of(&started, started_at, files);
+        let journal = Arc::clone(&self.0.journal);
+        start.component = Some(Reread::by(move || journal.blob(&pin.component).ok().flatten()));
+        let guest = component.guest(start);
         match shell.run(guest).await? {
             Stopped::Driven(driven) => Ok(driven),
             Stopped::Broken(reason) => Err(DriveError::Broken {

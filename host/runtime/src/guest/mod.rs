@@ -7,6 +7,7 @@ pub(crate) mod bundle;
 pub(crate) mod desk;
 pub(crate) mod limits;
 pub(crate) mod lines;
+pub(crate) mod source;
 pub(crate) mod state;
 pub(crate) mod stop;
 pub(crate) mod time;
@@ -33,6 +34,7 @@ use crate::engine::Engine;
 use crate::wasi::random::Randomness;
 use desk::{Desk, Purpose, SharedDesk};
 use limits::{HANDLES_MAX, HOSTCALL_BYTES_MAX, Limiter, REQUEST_BYTES_MAX};
+pub use source::Reread;
 use state::{Facts, State};
 
 /// The files of a bundle by their paths in it, `/` between the parts. What `skill/` shows.
@@ -55,6 +57,8 @@ pub struct GuestStart {
     pub provider_acts: bool,
     /// What `skill/` holds.
     pub bundle: Arc<BundleFiles>,
+    /// Reads the component again if it traps, to tell where in its source. Without it the names of functions tell where.
+    pub component: Option<Reread>,
 }
 
 /// What a run may know of itself.
@@ -103,6 +107,7 @@ impl GuestStart {
             memory_bytes_max: started.limits.memory_bytes_max,
             provider_acts: started.provider.acts,
             bundle,
+            component: None,
         }
     }
 }
@@ -137,7 +142,7 @@ impl Guest {
         let limiter = Limiter::new(start.memory_bytes_max);
         let memory_bytes = limiter.memory_bytes();
         let state = State::new(desk.clone(), facts, random, limiter);
-        let body = Box::pin(run(engine.clone(), pre.clone(), state, start.input));
+        let body = Box::pin(run(engine.clone(), pre.clone(), state, start.input, start.component));
         Self {
             engine: engine.clone(),
             desk,
@@ -244,7 +249,7 @@ pub(crate) fn store(engine: &Engine, state: State) -> Store<State> {
 }
 
 /// The whole life of a guest, suspended wherever it blocks.
-async fn run(engine: Engine, pre: SkillPre<State>, state: State, input: Payload) -> End {
+async fn run(engine: Engine, pre: SkillPre<State>, state: State, input: Payload, component: Option<Reread>) -> End {
     let mut store = store(&engine, state);
     let skill: Skill = match pre.instantiate_async(&mut store).await {
         Ok(skill) => skill,
@@ -258,7 +263,7 @@ async fn run(engine: Engine, pre: SkillPre<State>, state: State, input: Payload)
             details: failure.details.map(|text| json_or_text(&text)),
             backtrace: None,
         })),
-        Err(error) => trap::end(&engine, &store, &error),
+        Err(error) => trap::end(&engine, &store, &error, component.as_ref()),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use skillhost_core::entry::Failure;
 use skillhost_core::machine::{Continued, End};
-use wasmtime::{Store, Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Module, Store, Trap, WasmBacktrace};
 
+use super::source::{self, Place, Reread};
 use super::state::State;
 use super::stop::{Broken, GoesOn, Misuse};
 use crate::engine::Engine;
@@ -13,8 +14,8 @@ const CODE: &str = "trap";
 /// How many of the guest's last words are repeated.
 const LAST_LINES_MAX: usize = 12;
 
-/// Returns how a guest ended that did not return.
-pub(crate) fn end(engine: &Engine, store: &Store<State>, error: &wasmtime::Error) -> End {
+/// Returns how a guest ended that did not return. Given the component, it is told where in its source.
+pub(crate) fn end(engine: &Engine, store: &Store<State>, error: &wasmtime::Error, component: Option<&Reread>) -> End {
     if let Some(GoesOn(input)) = error.downcast_ref() {
         return End::Continued(Box::new(Continued {
             input: input.clone(),
@@ -24,7 +25,7 @@ pub(crate) fn end(engine: &Engine, store: &Store<State>, error: &wasmtime::Error
     }
     match error.downcast_ref::<Broken>() {
         Some(broken) => End::Broken(broken.to_string()),
-        None => End::Trapped(failure(engine, store, error)),
+        None => End::Trapped(failure(engine, store, error, component)),
     }
 }
 
@@ -32,13 +33,13 @@ pub(crate) fn end(engine: &Engine, store: &Store<State>, error: &wasmtime::Error
 pub(crate) fn end_of_instantiation(engine: &Engine, store: &Store<State>, error: &wasmtime::Error) -> End {
     let own = error.is::<Trap>() || error.is::<Misuse>() || error.is::<WasmBacktrace>() || store.data().limiter.refused;
     if own && !error.is::<Broken>() {
-        return End::Trapped(failure(engine, store, error));
+        return End::Trapped(failure(engine, store, error, None));
     }
     End::Broken(format!("the skill could not be set up in memory: {error:#}"))
 }
 
 /// Says in words why the guest stopped.
-pub(crate) fn failure(engine: &Engine, store: &Store<State>, error: &wasmtime::Error) -> Failure {
+fn failure(engine: &Engine, store: &Store<State>, error: &wasmtime::Error, component: Option<&Reread>) -> Failure {
     let state = store.data();
     let mut desk = state.desk.lock();
     desk.end_lines();
@@ -72,7 +73,9 @@ pub(crate) fn failure(engine: &Engine, store: &Store<State>, error: &wasmtime::E
         code: CODE.to_owned(),
         message,
         details: None,
-        backtrace: error.downcast_ref::<WasmBacktrace>().and_then(backtrace),
+        backtrace: error
+            .downcast_ref::<WasmBacktrace>()
+            .and_then(|trace| backtrace(trace, component)),
     }
 }
 
@@ -119,15 +122,36 @@ fn cause(error: &wasmtime::Error) -> String {
     }
 }
 
-/// Writes one frame a line: the function. Lines of the source are not told, because the engine would look them up for every guest that is let go of while it waits.
-fn backtrace(trace: &WasmBacktrace) -> Option<String> {
-    let frames = trace.frames().iter();
-    let lines: Vec<String> = frames
-        .map(|frame| match frame.func_name() {
+/// Writes one frame a line: the function, and where in it the guest was, as far as the component has line tables. What was inlined has lines of its own.
+fn backtrace(trace: &WasmBacktrace, component: Option<&Reread>) -> Option<String> {
+    let frames = trace.frames();
+    // The outermost is the skill; what passes its calls on is of other modules.
+    let skill = frames.last()?.module();
+    let address = |frame: &FrameInfo| frame.module_offset().filter(|_| Module::same(frame.module(), skill));
+    let addresses: Vec<_> = frames.iter().map(address).collect();
+    let places = match component.and_then(Reread::read) {
+        Some(component) => source::places(&component, &addresses),
+        None => vec![Vec::new(); frames.len()],
+    };
+    let mut lines = Vec::new();
+    for (frame, places) in frames.iter().zip(places) {
+        let name = match frame.func_name() {
             Some(name) => demangled(name),
             None => format!("function {}", frame.func_index()),
-        })
-        .collect();
+        };
+        if places.is_empty() {
+            lines.push(name.clone());
+        }
+        let count = places.len();
+        for (index, Place { function, place }) in places.into_iter().enumerate() {
+            let function = match function {
+                // The function itself is named by the component, as without tables.
+                Some(function) if index + 1 < count => demangled(&function),
+                _ => name.clone(),
+            };
+            lines.push(place.map_or(function.clone(), |place| format!("{function} ({place})")));
+        }
+    }
     let own = without_panic_machinery(&lines);
     (!own.is_empty()).then(|| own.join("\n"))
 }

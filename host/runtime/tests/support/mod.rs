@@ -88,6 +88,7 @@ pub fn script(statements: &str) -> GuestStart {
         memory_bytes_max: 64 << 20,
         provider_acts: false,
         bundle: Arc::new(bundle),
+        component: None,
     }
 }
 

@@ -1,0 +1,202 @@
+//! Finds the lines of the source that a guest was at when it trapped.
+//!
+//! The engine could look them up itself, and would for every guest that is let go of while it waits; so it is not told to. Here the component is read once more, and its line tables, for the one run
+//! that failed. What a component says of its lines is believed as far as it goes: whatever is damaged leaves the frame with the name of its function.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use addr2line::Context;
+use gimli::{Dwarf, EndianSlice, LittleEndian};
+
+/// Reads a component again.
+#[derive(Clone)]
+pub struct Reread(Arc<dyn Fn() -> Option<Vec<u8>> + Send + Sync>);
+
+impl Reread {
+    /// Reads it by this function, which returns `None` if the component is gone.
+    pub fn by(read: impl Fn() -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    pub(crate) fn read(&self) -> Option<Vec<u8>> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Reread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reread")
+    }
+}
+
+/// A place in a function; several are one frame if functions were inlined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The function, mangled.
+    pub(crate) function: Option<String>,
+    /// File, line and column.
+    pub(crate) place: Option<String>,
+}
+
+/// Returns the places of addresses, the innermost first; none for an address that no table tells of. Addresses count from the beginning of the component.
+pub(crate) fn places(component: &[u8], addresses: &[Option<usize>]) -> Vec<Vec<Place>> {
+    // Whatever a damaged table has the reader do concerns this message only.
+    let found = catch_unwind(AssertUnwindSafe(|| {
+        let tables = Tables::of(component)?;
+        let places = |address: &Option<usize>| address.map(|address| tables.places(address)).unwrap_or_default();
+        Some(addresses.iter().map(places).collect())
+    }));
+    let found = found.ok().flatten();
+    found.unwrap_or_else(|| vec![Vec::new(); addresses.len()])
+}
+
+type Slice<'a> = EndianSlice<'a, LittleEndian>;
+
+/// The line tables of the module that holds the skill.
+struct Tables<'a> {
+    context: Context<Slice<'a>>,
+    /// Where the code begins, from which the tables count.
+    code: usize,
+}
+
+impl<'a> Tables<'a> {
+    fn of(component: &'a [u8]) -> Option<Self> {
+        const CORE_MODULE: u8 = 1;
+        const CODE: u8 = 10;
+        // The others are a few functions that pass calls on.
+        let modules = sections(component, 0)?.into_iter();
+        let module = modules
+            .filter(|section| section.id == CORE_MODULE)
+            .max_by_key(|section| section.bytes.len())?;
+        let sections = sections(module.bytes, module.begins)?;
+        let code = sections.iter().find(|section| section.id == CODE)?.begins;
+        let dwarf = Dwarf::load(|id| {
+            let named = sections.iter().find_map(|section| section.named(id.name()));
+            Ok::<_, gimli::Error>(EndianSlice::new(named.unwrap_or_default(), LittleEndian))
+        });
+        let context = Context::from_dwarf(dwarf.ok()?).ok()?;
+        Some(Self { context, code })
+    }
+
+    fn places(&self, address: usize) -> Vec<Place> {
+        let Some(address) = address
+            .checked_sub(self.code)
+            .and_then(|address| u64::try_from(address).ok())
+        else {
+            return Vec::new();
+        };
+        let unit = self.context.find_dwarf_and_unit(address).skip_all_loads();
+        let folder = unit.and_then(|unit| unit.comp_dir.map(|folder| folder.to_string_lossy().into_owned()));
+        let Ok(mut frames) = self.context.find_frames(address).skip_all_loads() else {
+            return Vec::new();
+        };
+        let mut places = Vec::new();
+        while let Ok(Some(frame)) = frames.next() {
+            let function = frame
+                .function
+                .and_then(|function| Some(function.raw_name().ok()?.into_owned()));
+            let place = frame.location.and_then(|location| {
+                let file = shortened(location.file?, folder.as_deref());
+                let column = location.column.map_or_else(String::new, |column| format!(":{column}"));
+                Some(format!("{file}:{}{column}", location.line?))
+            });
+            places.push(Place { function, place });
+        }
+        places
+    }
+}
+
+/// Shortens a path to what says something elsewhere, too: without the folder of the crate, that of all crates, that of the compiler.
+fn shortened<'a>(path: &'a str, folder: Option<&str>) -> &'a str {
+    let below = |folder: &str| path.strip_prefix(folder)?.strip_prefix('/');
+    let within = |marker: &str, parts: usize| {
+        let rest = &path[path.find(marker)? + marker.len()..];
+        rest.splitn(parts + 1, '/').nth(parts)
+    };
+    within("/registry/src/", 1)
+        .or_else(|| within("/library/", 0))
+        .or_else(|| folder.and_then(below))
+        .unwrap_or(path)
+}
+
+struct Section<'a> {
+    id: u8,
+    /// Where its content begins, from the beginning of the component.
+    begins: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Section<'a> {
+    /// Returns the content of a custom section of this name.
+    fn named(&self, name: &str) -> Option<&'a [u8]> {
+        const CUSTOM: u8 = 0;
+        if self.id != CUSTOM {
+            return None;
+        }
+        let (length, rest) = number(self.bytes)?;
+        rest.split_at_checked(length)
+            .filter(|(own, _)| *own == name.as_bytes())
+            .map(|(_, content)| content)
+    }
+}
+
+/// Returns the sections of a component or a module that begins there in it.
+fn sections(binary: &[u8], begins: usize) -> Option<Vec<Section<'_>>> {
+    const HEAD_BYTES: usize = 8;
+    let mut rest = binary.get(HEAD_BYTES..)?;
+    let mut sections = Vec::new();
+    while let Some((id, after)) = rest.split_first() {
+        let (length, after) = number(after)?;
+        let (bytes, after) = after.split_at_checked(length)?;
+        let begins = begins + (binary.len() - after.len() - length);
+        sections.push(Section { id: *id, begins, bytes });
+        rest = after;
+    }
+    Some(sections)
+}
+
+/// Reads a number as WebAssembly writes it (LEB128, up to 32 bits).
+fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut number = 0_u64;
+    for (index, byte) in bytes.iter().enumerate().take(5) {
+        number |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((usize::try_from(number).ok()?, &bytes[index + 1..]));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_shortened_to_what_says_something_elsewhere() {
+        let folder = Some("/home/ada/skills/nightly");
+        for (path, short) in [
+            ("/home/ada/skills/nightly/src/lib.rs", "src/lib.rs"),
+            (
+                "/home/ada/.cargo/registry/src/index-1949/serde_json-1.0/src/de.rs",
+                "serde_json-1.0/src/de.rs",
+            ),
+            ("/rustc/59807616/library/core/src/option.rs", "core/src/option.rs"),
+            ("/elsewhere/lib.rs", "/elsewhere/lib.rs"),
+            ("src/lib.rs", "src/lib.rs"),
+        ] {
+            assert_eq!(shortened(path, folder), short);
+        }
+    }
+
+    #[test]
+    fn what_has_no_tables_or_is_damaged_tells_no_lines() {
+        let component = b"\0asm\x0d\0\x01\0\x01\x0c\0asm\x01\0\0\0\x0a\x02\x01\xff";
+        for end in 0..=component.len() {
+            assert_eq!(places(&component[..end], &[Some(20), None]), [vec![], vec![]]);
+        }
+        assert_eq!(number(&[0x80, 0x80, 0x80, 0x80, 0x80, 1]), None);
+        assert_eq!(number(&[0xe5, 0x8e, 0x26, 7]), Some((624_485, &[7][..])));
+    }
+}
