@@ -1,6 +1,7 @@
 //! Where a command's words go: data to standard output, everything else to standard error.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -64,20 +65,49 @@ pub fn prompt(text: &str) {
     let _ = write!(stream, "{text}").and_then(|()| stream.flush());
 }
 
-/// Asks for a line. What is typed comes when it has been typed; nothing comes at the end of the input.
+/// Asks for a line. What is typed comes when it has been typed; nothing comes at the end of the input, or if something else is asked before.
 ///
-/// A thread of its own reads, as nothing can be done about a person who does not type; it ends with the process.
+/// A thread reads, as nothing can be done about a person who does not type; it ends with the process. There is one at most: of a question that nobody waits for any more
+/// it is still there, and what it reads is the answer to the question that is on the screen by then. So no line is lost to one that was left.
 pub fn ask(text: &str) -> oneshot::Receiver<String> {
+    static ASKED: Asked = Asked::new();
     prompt(text);
-    let (sender, typed) = oneshot::channel();
-    std::thread::spawn(move || {
+    ASKED.next(|| {
         let mut line = String::new();
-        if matches!(io::stdin().lock().read_line(&mut line), Ok(1..)) {
-            // Whoever asked may have gone on without.
-            sender.send(line).ok();
+        matches!(io::stdin().lock().read_line(&mut line), Ok(1..)).then_some(line)
+    })
+}
+
+/// Who gets the next line, and whether somebody reads it already.
+struct Asked(Mutex<(Option<oneshot::Sender<String>>, bool)>);
+
+impl Asked {
+    const fn new() -> Self {
+        Self(Mutex::new((None, false)))
+    }
+
+    fn next(&'static self, read: impl FnOnce() -> Option<String> + Send + 'static) -> oneshot::Receiver<String> {
+        let (sender, typed) = oneshot::channel();
+        let mut asked = self.lock();
+        asked.0 = Some(sender);
+        if !std::mem::replace(&mut asked.1, true) {
+            std::thread::spawn(move || {
+                let line = read();
+                let mut asked = self.lock();
+                asked.1 = false;
+                if let (Some(sender), Some(line)) = (asked.0.take(), line) {
+                    // Whoever asked may have gone on without.
+                    sender.send(line).ok();
+                }
+            });
         }
-    });
-    typed
+        typed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Option<oneshot::Sender<String>>, bool)> {
+        // Nothing that runs under the lock leaves it half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn write_to(stream: &mut dyn Write, text: &str) -> io::Result<()> {
@@ -215,6 +245,19 @@ mod tests {
             "\u{ad}\u{34f}\u{61c}\u{1160}\u{17b4}\u{180b}\u{200b}\u{3164}\u{fe0f}\u{ffa0}\u{fffb}\u{e0041}\u{e0fff}";
         assert_eq!(plain(&format!("p{hidden}q")), "pq");
         assert_eq!(plain_line("  two\nlines\u{1b}  here "), "two lines here");
+    }
+
+    #[test]
+    fn a_line_is_the_answer_to_the_last_question_also_if_it_was_waited_for_before() {
+        static ASKED: Asked = Asked::new();
+        let (typing, typed) = std::sync::mpsc::channel::<String>();
+        let left = ASKED.next(move || typed.recv().ok());
+        drop(left);
+        let asked = ASKED.next(|| panic!("two would read"));
+        typing.send("it".to_owned()).expect("it is read");
+        assert_eq!(asked.blocking_recv().as_deref(), Ok("it"));
+        // The next one reads anew, and hears of the end.
+        assert!(ASKED.next(|| None).blocking_recv().is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `answer`: answers a question that a run asks (rule P2); and the same for a person who awaits the run at a terminal, and is asked there.
 
-use std::io::{self, BufRead as _};
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,6 @@ use skillhost_core::id::Number;
 use skillhost_core::machine::{Command, Wait};
 use skillhost_core::payload::Payload;
 use skillhost_journal::{Journal, RunRow};
-use tokio::sync::oneshot;
 
 use super::args::{AnswerArgs, Here};
 use super::context::{Context, Session};
@@ -149,10 +149,11 @@ pub(super) fn open_question(
     Ok(None)
 }
 
-/// Asks the person at the terminal. What he types comes when he has typed it; `None` puts the question off.
-///
-/// A thread of its own reads, as nothing can be done about a person who does not type; it ends with the process.
-pub(super) fn ask(question: &Question) -> Result<oneshot::Receiver<Option<Vec<fields::Given>>>> {
+/// What a person types: it comes when he has typed it, and `None` puts the question off. Dropped, it leaves what is typed to what is asked next.
+pub(super) type Typed = Pin<Box<dyn Future<Output = Option<Vec<fields::Given>>>>>;
+
+/// Asks the person at the terminal, field by field.
+pub(super) fn ask(question: &Question) -> Result<Typed> {
     let schema = schema_of(question)?;
     let mut text = format!("\n{}\n", plain(&question.prompt));
     if let Some(details) = &question.details {
@@ -172,31 +173,27 @@ pub(super) fn ask(question: &Question) -> Result<oneshot::Receiver<Option<Vec<fi
             ((*name).to_owned(), kinds == [Kind::Boolean], required)
         })
         .collect();
-    let (sender, typed) = oneshot::channel();
-    std::thread::spawn(move || {
-        // Whoever asked may have learnt the answer otherwise.
-        sender.send(read_fields(&asked)).ok();
-    });
-    Ok(typed)
+    Ok(Box::pin(async move {
+        let mut given = Vec::new();
+        for (name, is_boolean, required) in &asked {
+            given.extend(field(name, *is_boolean, *required).await?);
+        }
+        Some(given)
+    }))
 }
 
-fn read_fields(asked: &[(String, bool, bool)]) -> Option<Vec<fields::Given>> {
-    let mut lines = io::stdin().lock().lines();
-    let mut given = Vec::new();
-    for (name, is_boolean, required) in asked {
-        let hint = if *is_boolean { " [y/n]" } else { "" };
-        terminal::prompt(&format!("{}{hint}: ", plain_line(name)));
-        let line = lines.next()?.ok()?;
-        let value = match (line.trim(), is_boolean) {
-            ("", _) if *required => return None,
-            ("", _) => continue,
-            ("y" | "yes", true) => "true",
-            ("n" | "no", true) => "false",
-            (other, _) => other,
-        };
-        given.push(fields::parse_arg(&format!("{name}={value}")).ok()?);
-    }
-    Some(given)
+/// Asks for a field; `Some(None)` leaves it out, and `None` puts the question off.
+async fn field(name: &str, is_boolean: bool, required: bool) -> Option<Option<fields::Given>> {
+    let hint = if is_boolean { " [y/n]" } else { "" };
+    let line = terminal::ask(&format!("{}{hint}: ", plain_line(name))).await.ok()?;
+    let value = match (line.trim(), is_boolean) {
+        ("", _) if required => return None,
+        ("", _) => return Some(None),
+        ("y" | "yes", true) => "true",
+        ("n" | "no", true) => "false",
+        (other, _) => other,
+    };
+    Some(Some(fields::parse_arg(&format!("{name}={value}")).ok()?))
 }
 
 /// Answers a question with what was typed at the terminal.

@@ -7,7 +7,6 @@ use skillhost_core::id::Number;
 use skillhost_core::machine::{Command, Mail, Status};
 use skillhost_journal::{RunRow, WaitRow};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
 
 use super::context::Session;
 use super::{answer, waits};
@@ -118,7 +117,7 @@ struct Follower<'a> {
 struct Asked {
     number: Number,
     question: Question,
-    typed: oneshot::Receiver<Option<Vec<Given>>>,
+    typed: answer::Typed,
 }
 
 impl Follower<'_> {
@@ -131,7 +130,7 @@ impl Follower<'_> {
         loop {
             let typed = async {
                 match &mut self.asked {
-                    Some(asked) => (&mut asked.typed).await.ok().flatten(),
+                    Some(asked) => (&mut asked.typed).await,
                     None => std::future::pending().await,
                 }
             };

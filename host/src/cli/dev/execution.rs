@@ -136,7 +136,7 @@ async fn answered(
     }
     loop {
         // Whoever typed nothing leaves it open.
-        let Some(typed) = answer::ask(question)?.await.ok().flatten() else {
+        let Some(typed) = answer::ask(question)?.await else {
             return Ok(None);
         };
         match answer::of_typed(session, number, question, typed) {
