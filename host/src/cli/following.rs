@@ -106,7 +106,7 @@ fn print(context: &Context, skill: &str, old: Option<&SkillState>, new: Option<&
         false => line(skill, old, new),
     };
     let unwritten =
-        |e: io::Error| CliError::new(Exit::Host, "not_printed", "could not write to standard output").caused_by(&e);
+        |e: io::Error| CliError::new(Exit::Host, "no_output", "could not write to standard output").caused_by(&e);
     terminal::print(&format!("{line}\n")).map_err(unwritten)?;
     Ok(1)
 }

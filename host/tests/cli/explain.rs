@@ -24,6 +24,10 @@ const MADE_BY: &[&str] = &[
     "Self::of(",
     "ErrorMember::new(",
     "failure(",
+    "Problem::error(",
+    "Problem::warning(",
+    "Self::error(",
+    "Self::warning(",
 ];
 
 /// After these a code stands alone.
