@@ -5,7 +5,7 @@
 //! input = { topic = "rivers" }                      # what the skill is launched with
 //! at = "2026-01-05T09:00:00Z"                       # when, and in which zone; a time and UTC if absent
 //! zone = "Europe/Berlin"
-//! notes = ["be brief"]                              # what is left for the run before it begins
+//! notes = ["be brief"]                              # what is left for the run, or `{ message = "be brief", delay_ms = 5000 }`
 //!
 //! [[reply]]                                         # as in `offline.toml`, which answers instead where a case has none
 //! label = "draft"
@@ -14,10 +14,12 @@
 //! [[answer]]                                        # what people say: the next answer to a question of that name
 //! question = "publish"
 //! value = { approve = true, comment = "" }
+//! delay_ms = 3_600_000                              # how long after it was asked; at once if absent
 //!
-//! [[event]]                                         # what other programs send, ahead and in this order
+//! [[event]]                                         # what other programs send, in this order
 //! name = "build-finished"
 //! value = { passed = true }
+//! delay_ms = 5000                                   # how long after the beginning; ahead if absent
 //!
 //! [[effect]]                                        # what is answered instead of being done: the next call of that label, or else function
 //! call = "announce"
@@ -60,8 +62,8 @@ use skillhost_core::time::Timestamp;
 use skillhost_effects::model::offline::Script;
 use toml::{Spanned, Table};
 
-use crate::stage::Effect;
-use lines::Lines;
+use crate::stage::{Answer, Effect, Note, Sent};
+use lines::{LineStarts, Lines};
 
 /// The version of the form that this host writes and the newest it reads.
 const VERSION: u32 = 1;
@@ -71,6 +73,9 @@ const CASE_BYTES_MAX: usize = 4 << 20;
 
 /// When a case is played that does not say: 2026-01-05, 09:00 UTC, a Monday.
 const AT: Timestamp = Timestamp(1_767_603_600_000_000);
+
+/// What a script can say that its provider can do.
+const FEATURES: [&str; 3] = ["tools", "web-search", "schema"];
 
 /// The id of a run that does not say which.
 const RUN: &str = "00000000000000000000000000";
@@ -90,14 +95,16 @@ pub struct Case {
     pub run: RunId,
     /// Its randomness.
     pub seed: Digest,
-    /// What is left for the run before it begins.
-    pub notes: Vec<String>,
+    /// What is left for the run.
+    pub notes: Vec<Note>,
+    /// What the script's provider can do; everything if absent.
+    pub features: Option<Vec<String>>,
     /// The script of replies, in the form of `offline.toml`; the skill's own answers if it is absent.
     pub script: Option<String>,
     /// What people say, in order.
     pub answers: Vec<Answer>,
     /// What other programs send, in order.
-    pub events: Vec<Event>,
+    pub events: Vec<Sent>,
     /// What is answered instead of being done, in order.
     pub effects: Vec<Effect>,
     /// What has to come of it.
@@ -106,29 +113,78 @@ pub struct Case {
     pub lines: Lines,
 }
 
-/// What a person says to a question.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Answer {
-    /// The question's name.
-    pub question: SignalName,
-    /// What is said; `None` if nobody says anything.
-    #[serde(default)]
-    pub value: Option<Value>,
-    /// Says that nobody says anything.
-    #[serde(default)]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an answer: `question = \"...\"` and a `value`")]
+struct RawAnswer {
+    question: SignalName,
+    value: Option<Value>,
     nobody: Option<True>,
+    #[serde(default)]
+    delay_ms: u64,
 }
 
-/// What another program sends.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Event {
-    /// What it is called.
-    pub name: SignalName,
-    /// What it brings.
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an event: `name = \"...\"`, and a `value` if it brings something"
+)]
+struct RawEvent {
+    name: SignalName,
     #[serde(default)]
-    pub value: Value,
+    value: Value,
+    #[serde(default)]
+    delay_ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a note: a text, or `{ message = \"...\", delay_ms = 1000 }`")]
+enum RawNote {
+    Ahead(String),
+    At(RawLateNote),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLateNote {
+    message: String,
+    #[serde(default)]
+    delay_ms: u64,
+}
+
+impl From<RawAnswer> for Answer {
+    fn from(raw: RawAnswer) -> Self {
+        Self {
+            name: raw.question,
+            value: match raw.nobody {
+                Some(True) => None,
+                None => Some(raw.value.unwrap_or_default()),
+            },
+            delay: Duration::from_millis(raw.delay_ms),
+        }
+    }
+}
+
+impl From<RawEvent> for Sent {
+    fn from(raw: RawEvent) -> Self {
+        Self {
+            name: raw.name,
+            value: raw.value,
+            delay: Duration::from_millis(raw.delay_ms),
+        }
+    }
+}
+
+impl From<RawNote> for Note {
+    fn from(raw: RawNote) -> Self {
+        let (message, delay_ms) = match raw {
+            RawNote::Ahead(message) => (message, 0),
+            RawNote::At(late) => (late.message, late.delay_ms),
+        };
+        Self {
+            message,
+            delay: Duration::from_millis(delay_ms),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Effect {
@@ -215,7 +271,10 @@ pub struct Expect {
 
 /// A failure that has to come.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a failure: `{ code = \"...\" }`, also with `contains = \"...\"`"
+)]
 pub struct ExpectedFailure {
     /// Its code.
     pub code: String,
@@ -225,26 +284,48 @@ pub struct ExpectedFailure {
 }
 
 /// A file that has to be there, or not.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpectedFile {
     /// This text and no other.
     Text(String),
     /// Something with these parts.
-    Contains {
-        /// The parts.
-        contains: Texts,
-    },
+    Contains(Texts),
     /// No file.
-    Absent {
-        /// That is so.
-        absent: True,
-    },
+    Absent,
+}
+
+impl<'de> Deserialize<'de> for ExpectedFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Parts {
+            contains: Option<Texts>,
+            absent: Option<True>,
+        }
+        const FORMS: &str =
+            "a file is expected as its whole text, as `{ contains = [\"...\"] }` or as `{ absent = true }`";
+        let wrong = |reason: String| serde::de::Error::custom(format!("{reason}; {FORMS}"));
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Ok(Self::Text(text)),
+            parts @ Value::Object(_) => {
+                let parts: Parts = serde_json::from_value(parts).map_err(|e| wrong(e.to_string()))?;
+                match (parts.contains, parts.absent) {
+                    (Some(texts), None) => Ok(Self::Contains(texts)),
+                    (None, Some(True)) => Ok(Self::Absent),
+                    _ => Err(wrong("this says neither or both".to_owned())),
+                }
+            }
+            other => Err(wrong(format!("this is {other}"))),
+        }
+    }
 }
 
 /// A message that has to be in the inbox.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a message: `{ title = \"...\" }`, also with `contains = \"...\"`"
+)]
 pub struct ExpectedMessage {
     /// Its title.
     pub title: Option<String>,
@@ -304,22 +385,30 @@ struct File {
     about: Option<String>,
     #[serde(default = "nothing")]
     input: Value,
-    at: Option<String>,
+    at: Option<At>,
     zone: Option<String>,
     run: Option<RunId>,
     seed: Option<Digest>,
     #[serde(default)]
-    notes: Vec<String>,
+    notes: Vec<RawNote>,
     features: Option<Vec<String>>,
     #[serde(default)]
     reply: Vec<Spanned<Table>>,
     #[serde(default)]
-    answer: Vec<Answer>,
+    answer: Vec<RawAnswer>,
     #[serde(default)]
-    event: Vec<Event>,
+    event: Vec<RawEvent>,
     #[serde(default)]
     effect: Vec<Effect>,
     expect: Expect,
+}
+
+/// A time as TOML has it, or as a text.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a time: 2026-01-05T09:00:00Z")]
+enum At {
+    Date(toml::value::Datetime),
+    Text(String),
 }
 
 fn nothing() -> Value {
@@ -335,16 +424,22 @@ impl Case {
                 reason: format!("a case may have {CASE_BYTES_MAX} bytes, this has {}", text.len()),
             });
         }
-        let line_at = |offset: usize| 1 + text.bytes().take(offset).filter(|b| *b == b'\n').count();
+        let starts = LineStarts::of(text);
         let file: File = toml::from_str(text).map_err(|e| CaseError {
-            line: line_at(e.span().map_or(0, |span| span.start)),
-            reason: e.message().to_owned(),
+            line: starts.line(e.span().map_or(0, |span| span.start)),
+            reason: in_words(e.message()),
         })?;
         let lines = Lines::of(text);
         let mistake = |path: &[&str], reason: String| CaseError {
             line: lines.at(path),
             reason,
         };
+        if let Some((line, what)) = lines.unsayable() {
+            return Err(CaseError {
+                line: *line,
+                reason: format!("{what} cannot be given to a skill; write a text or a number"),
+            });
+        }
         if let Some(version) = file.version.filter(|version| *version != VERSION) {
             let reason = format!("version {version} is not known, this host reads version {VERSION}");
             return Err(mistake(&["version"], reason));
@@ -352,13 +447,13 @@ impl Case {
         // One by one, so that a mistake is told with its line.
         for reply in &file.reply {
             Script::parse(&script(None, [reply.get_ref()])).map_err(|e| CaseError {
-                line: line_at(reply.span().start),
+                line: starts.line(reply.span().start),
                 reason: format!("this reply cannot be used: {}", e.reason),
             })?;
         }
         for (index, answer) in file.answer.iter().enumerate() {
-            if answer.value.is_some() == answer.nobody.is_some() {
-                let reason = "an answer has a `value`, or `nobody = true`".to_owned();
+            if answer.value.is_some() && answer.nobody.is_some() {
+                let reason = "an answer has a `value` or `nobody = true`, not both".to_owned();
                 return Err(mistake(&["answer", &index.to_string()], reason));
             }
         }
@@ -366,7 +461,23 @@ impl Case {
             let reason = "a case with a `failure` has `status = \"failed\"`".to_owned();
             return Err(mistake(&["expect", "failure"], reason));
         }
-        let at = file.at.as_deref().map(time).transpose();
+        if file.expect.status == Ending::Failed && (file.expect.output.is_some() || file.expect.output_has.is_some()) {
+            let reason = "a case that fails has no output; `failure = { code = \"...\" }` says how it fails".to_owned();
+            return Err(mistake(&["expect", "output"], reason));
+        }
+        let features = file.features.iter().flatten();
+        if let Some(unknown) = features.clone().find(|feature| !FEATURES.contains(&feature.as_str())) {
+            let reason = format!(
+                "`{unknown}` is no feature of a model provider; there are {}",
+                FEATURES.join(", ")
+            );
+            return Err(mistake(&["features"], reason));
+        }
+        let at = file.at.map(|at| match at {
+            At::Date(date) => date.to_string(),
+            At::Text(text) => text,
+        });
+        let at = at.as_deref().map(time).transpose();
         let at = at.map_err(|reason| mistake(&["at"], reason))?.unwrap_or(AT);
         let replies = file.reply.iter().map(Spanned::get_ref);
         Ok(Self {
@@ -376,14 +487,23 @@ impl Case {
             zone: file.zone.unwrap_or_else(|| "UTC".to_owned()),
             run: file.run.unwrap_or_else(|| RunId::parse(RUN).expect("it is a run id")),
             seed: file.seed.unwrap_or_else(|| Digest::of(RUN.as_bytes())),
-            notes: file.notes,
+            notes: file.notes.into_iter().map(Note::from).collect(),
+            features: file.features.clone(),
             script: (!file.reply.is_empty()).then(|| script(file.features.as_deref(), replies)),
-            answers: file.answer,
-            events: file.event,
+            answers: file.answer.into_iter().map(Answer::from).collect(),
+            events: file.event.into_iter().map(Sent::from).collect(),
             effects: file.effect,
             expect: file.expect,
             lines,
         })
+    }
+}
+
+/// Makes words of what a deserialiser says.
+fn in_words(said: &str) -> String {
+    match said.strip_prefix("invalid type: map, expected a sequence") {
+        Some(_) => "there may be several of these: each begins with two brackets, as `[[reply]]` does".to_owned(),
+        None => said.to_owned(),
     }
 }
 
@@ -437,7 +557,7 @@ mod tests {
         assert_eq!(case.effects[0].outcome, Ok(json!({"status": 200})));
         assert_eq!((case.at, case.zone.as_str()), (AT, "Europe/Berlin"));
         assert_eq!(case.expect.calls.unwrap().len(), 3);
-        assert_eq!(case.expect.files["error.md"], ExpectedFile::Absent { absent: True });
+        assert_eq!(case.expect.files["error.md"], ExpectedFile::Absent);
         assert_eq!(
             case.expect.inbox.unwrap()[0].title.as_deref(),
             Some("Published: rivers")
@@ -457,8 +577,8 @@ mod tests {
         );
         assert!(said("[expect.files]\nx = { absent = false }\n").starts_with("line 2: "));
         assert_eq!(
-            said("[[answer]]\nquestion = \"a\"\nnobody = true\n[[answer]]\nquestion = \"a\"\n[expect]\n"),
-            "line 4: an answer has a `value`, or `nobody = true`"
+            said("[[answer]]\nquestion = \"a\"\n[[answer]]\nquestion = \"a\"\nvalue = 1\nnobody = true\n[expect]\n"),
+            "line 3: an answer has a `value` or `nobody = true`, not both"
         );
         assert!(said("at = \"noon\"\n[expect]\n").starts_with("line 1: `noon` is no time: "));
         assert!(
@@ -467,6 +587,20 @@ mod tests {
         assert_eq!(
             said("version = 9\n[expect]\n"),
             "line 1: version 9 is not known, this host reads version 1"
+        );
+    }
+
+    #[test]
+    fn what_comes_later_has_its_delay_and_a_date_needs_no_quotes() {
+        let text = "at = 2026-01-05T09:00:00Z\nnotes = [\"now\", { message = \"later\", delay_ms = 5 }]\n\
+                    [[event]]\nname = \"go\"\ndelay_ms = 7\n[[answer]]\nquestion = \"q\"\ndelay_ms = 9\n[expect]\n";
+        let case = Case::parse(text).unwrap();
+        assert_eq!(case.at, AT);
+        assert_eq!(case.notes[1].delay, Duration::from_millis(5));
+        assert_eq!(case.events[0].delay, Duration::from_millis(7));
+        assert_eq!(
+            (case.answers[0].delay, &case.answers[0].value),
+            (Duration::from_millis(9), &Some(json!(null)))
         );
     }
 

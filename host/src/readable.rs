@@ -4,10 +4,13 @@ use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 use skillhost_core::payload::Payload;
 
-use crate::terminal::{plain, plain_line};
+use crate::terminal::{cut, plain, plain_line};
 
 /// How many lines around a difference are shown.
 const CONTEXT_LINES: usize = 2;
+
+/// How much of a line of a difference is shown, in characters.
+const LINE_CHARS_MAX: usize = 300;
 
 /// Returns a value as indented lines: members as `name: value`, items behind a dash, and a text of several lines as those lines.
 pub fn readable(value: &Value) -> String {
@@ -88,7 +91,10 @@ pub fn difference(old: &str, new: &str, most: usize) -> String {
                 ChangeTag::Insert => '+',
                 ChangeTag::Equal => ' ',
             };
-            lines.push(format!("{mark} {}", change.value().trim_end_matches('\n')));
+            lines.push(format!("{mark} {}", visible(change.value().trim_end_matches('\n'))));
+            if change.missing_newline() && change.tag() != ChangeTag::Equal {
+                lines.push("  (no end of line there)".to_owned());
+            }
         }
     }
     let further = lines.len().saturating_sub(most);
@@ -97,6 +103,19 @@ pub fn difference(old: &str, new: &str, most: usize) -> String {
         lines.push(format!("  ... and {further} more lines"));
     }
     lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// Shows a line so that two that differ look different: what cannot be seen is spelt out. Of a long one it is the beginning.
+fn visible(line: &str) -> String {
+    let spelt: String = line
+        .chars()
+        .map(|c| match c {
+            '\t' => c.to_string(),
+            c if c.is_control() => c.escape_default().to_string(),
+            c => c.to_string(),
+        })
+        .collect();
+    cut(&spelt, LINE_CHARS_MAX)
 }
 
 #[cfg(test)]
@@ -122,6 +141,17 @@ mod tests {
         assert_eq!(difference(&old, &new, 100), "  8\n  9\n- 10\n+ ten\n  11\n  12\n");
         assert_eq!(difference(&old, &old, 100), "");
         assert_eq!(difference("", "1\n2\n3\n", 2), "+ 1\n+ 2\n  ... and 1 more lines\n");
+    }
+
+    #[test]
+    fn lines_that_look_alike_are_told_apart() {
+        assert_eq!(
+            difference("abc\n", "abc", 9),
+            "- abc\n+ abc\n  (no end of line there)\n"
+        );
+        assert_eq!(difference("abc\r\n", "abc\n", 9), "- abc\\r\n+ abc\n");
+        let long = "x".repeat(10_000);
+        assert!(difference("", &long, 9).len() < 2 * LINE_CHARS_MAX);
     }
 
     #[test]

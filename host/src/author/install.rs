@@ -71,6 +71,11 @@ struct Note {
     skillhost: String,
 }
 
+/// Returns whether a skill's folder was put there by us, and so is replaced as a whole.
+pub fn is_ours(folder: &Path) -> bool {
+    folder.join(NOTE).is_file()
+}
+
 /// Returns who put there what is in the place of a skill.
 pub fn owner(library: &Library, name: &SkillName) -> Owner {
     let folder = library.root().join(name.as_str());

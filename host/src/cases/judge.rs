@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use skillhost_core::effect::Function;
+use skillhost_core::effect::{Function, Kind};
 use skillhost_core::entry::{How, Record};
 use skillhost_core::id::Seq;
 use skillhost_core::machine::Wait;
@@ -13,12 +13,15 @@ use skillhost_effects::model::offline::{Script, UNSCRIPTED, glob_matches, missin
 use super::{Case, Ending, ExpectedFile, ExpectedMessage, Texts};
 use crate::problem::Problem;
 use crate::readable::{difference, readable};
-use crate::stage::{Curtain, Played, UNPLAYED};
-use crate::terminal::{plain, plain_line};
+use crate::stage::{Curtain, MISPLAYED, Played, UNPLAYED};
+use crate::terminal::{cut, plain, plain_line};
 use crate::timeline::Timeline;
 
 /// How many lines of a difference are shown.
 const LINES_MAX: usize = 60;
+
+/// How much of what was expected and found is told, in characters; the difference shows more.
+const TEXT_CHARS_MAX: usize = 400;
 
 /// A folder's files, by path.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -73,7 +76,10 @@ impl Judge<'_> {
         self.add_with(path, problem, String::new());
     }
 
-    fn add_with(&mut self, path: &[&str], problem: Problem, difference: String) {
+    fn add_with(&mut self, path: &[&str], mut problem: Problem, difference: String) {
+        for text in [&mut problem.expected, &mut problem.found].into_iter().flatten() {
+            *text = cut(text, TEXT_CHARS_MAX);
+        }
         let problem = problem.at(self.place(path));
         self.findings.push(Finding { problem, difference });
     }
@@ -195,8 +201,8 @@ impl Judge<'_> {
             let member = ["expect", "files", path.as_str()];
             let found = files.get(path);
             let (expected, found) = match (expected, found) {
-                (ExpectedFile::Absent { .. }, None) => continue,
-                (ExpectedFile::Absent { .. }, Some(_)) => {
+                (ExpectedFile::Absent, None) => continue,
+                (ExpectedFile::Absent, Some(_)) => {
                     let problem = Problem::error("other_files", format!("there is a file `{path}`"));
                     self.add(&member, problem.expected("no such file"));
                     continue;
@@ -204,7 +210,7 @@ impl Judge<'_> {
                 (_, None) => {
                     let there: Vec<&String> = files.keys().collect();
                     let problem = Problem::error("other_files", format!("there is no file `{path}`"));
-                    self.add(&member, problem.found(format!("the files {}", quoted(&there))));
+                    self.add(&member, problem.found(format!("files: {}", quoted(&there))));
                     continue;
                 }
                 (expected, Some(found)) => (expected, String::from_utf8_lossy(found)),
@@ -214,7 +220,7 @@ impl Judge<'_> {
                     let problem = Problem::error("other_files", format!("file `{path}` holds something else"));
                     self.add_with(&member, problem, difference(text, &found, LINES_MAX));
                 }
-                ExpectedFile::Contains { contains } => {
+                ExpectedFile::Contains(contains) => {
                     for missing in missing(contains, &found) {
                         let problem = Problem::error("other_files", format!("file `{path}` does not contain it"))
                             .expected(format!("`{missing}`"))
@@ -271,6 +277,11 @@ impl Judge<'_> {
                     _ => problem = problem.found(fault.message.replace("`offline.toml`", "the case")),
                 }
                 self.add(&["reply"], problem);
+            } else if fault.code == MISPLAYED {
+                self.add(
+                    &["effect"],
+                    Problem::error("bad_answer", format!("{what}: {}", fault.message)),
+                );
             } else if fault.code == UNPLAYED {
                 let name = if call.is_labelled {
                     call.label.as_str()
@@ -287,11 +298,10 @@ impl Judge<'_> {
 
     /// Answers that do not fit their questions.
     fn misfits(&mut self, played: &Played) {
-        for (name, reason) in &played.misfits {
-            let index = self.case.answers.iter().position(|answer| answer.question == *name);
-            let path = index.map(|index| index.to_string()).unwrap_or_default();
-            let problem = Problem::error("bad_answer", format!("the answer to `{name}` does not fit: {reason}"));
-            self.add(&["answer", &path], problem);
+        for (index, reason) in &played.misfits {
+            let name = &self.case.answers[*index].name;
+            let message = format!("the answer to `{name}` does not fit: {reason}");
+            self.add(&["answer", &index.to_string()], Problem::error("bad_answer", message));
         }
     }
 
@@ -299,7 +309,7 @@ impl Judge<'_> {
     fn unused(&mut self, played: &Played) {
         let unused = &played.unused;
         for index in &unused.answers {
-            let name = &self.case.answers[*index].question;
+            let name = &self.case.answers[*index].name;
             self.not_asked_for("answer", *index, format!("question `{name}` was not asked so often"));
         }
         for index in &unused.events {
@@ -311,7 +321,12 @@ impl Judge<'_> {
         }
         for index in &unused.effects {
             let call = &self.case.effects[*index].call;
-            self.not_asked_for("effect", *index, format!("no call `{call}` was made for this"));
+            let is_played = Function::named(call).is_some_and(|function| function.kind() != Kind::Effect);
+            let words = match is_played {
+                true => format!("`{call}` is not replaced: answers, events and time are the case's own"),
+                false => format!("no call `{call}` was made for this"),
+            };
+            self.not_asked_for("effect", *index, words);
         }
     }
 

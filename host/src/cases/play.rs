@@ -3,13 +3,17 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use skillhost_core::budget::Cost;
 use skillhost_core::entry::{How, Limits, Pin, Record, SEMANTICS, Started};
 use skillhost_core::id::{LaunchId, Number, Seq, SkillName};
 use skillhost_core::machine::Line;
 use skillhost_core::payload::Payload;
 use skillhost_effects::model::Name;
 use skillhost_runtime::EngineConfig;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use super::Case;
 use super::judge::{self, Files, Finding};
@@ -42,6 +46,8 @@ pub struct Subject<'a> {
     pub script: Option<&'a str>,
     /// What it is played on.
     pub stage: Stage<'a>,
+    /// Becomes true when nobody wants to know any more.
+    pub interrupted: watch::Receiver<bool>,
 }
 
 /// What came of a case.
@@ -76,38 +82,37 @@ struct Scene {
     files: Files,
 }
 
-/// Plays a case, whose file is called `name`. With `crash` it is played once more for every moment at which it could be killed, and `progress` is told how many of how many
-/// there were.
+/// Plays a case, whose file is called `name`. With `crash` it is played once more for every moment at which it could be killed, several at once, and `progress` is told how many
+/// of how many there were.
 ///
 /// # Errors
 /// If it cannot be played at all.
-pub async fn play(
+pub fn play(
     case: &Case,
     name: &str,
     subject: &Subject<'_>,
     crash: bool,
-    mut progress: impl FnMut(usize, usize),
+    tokio: &Handle,
+    progress: impl Fn(usize, usize) + Sync,
 ) -> Result<Verdict> {
     let scenario = match scenario(case, name, subject)? {
         Ok(scenario) => scenario,
         Err(problem) => return Ok(Verdict::unplayed(problem)),
     };
-    let undisturbed = scene(subject, &scenario, None).await?;
+    let undisturbed = tokio.block_on(scene(subject, &scenario, None))?;
     let mut findings = judge::judge(case, name, &undisturbed.played, &undisturbed.files);
     let calls = timeline(&undisturbed.played.records).calls.len();
     let mut kills = 0;
     // What differs without a kill would differ at each.
     if crash && findings.is_empty() {
-        let moments = undisturbed.played.moments.len();
-        for kill_at in 0..moments {
-            progress(kill_at, moments);
-            let killed = scene(subject, &scenario, Some(kill_at)).await?;
-            kills += 1;
-            findings.extend(differs(name, &undisturbed, &killed));
-            if findings.len() >= DIFFERENCES_MAX {
-                break;
-            }
-        }
+        let killing = Killing {
+            name,
+            subject,
+            scenario: &scenario,
+            undisturbed: &undisturbed,
+            tokio,
+        };
+        (kills, findings) = killing.everywhere(progress)?;
     }
     Ok(Verdict {
         findings,
@@ -115,6 +120,57 @@ pub async fn play(
         calls,
         kills,
     })
+}
+
+/// A case that is killed wherever it can be.
+struct Killing<'a> {
+    name: &'a str,
+    subject: &'a Subject<'a>,
+    scenario: &'a Scenario,
+    undisturbed: &'a Scene,
+    tokio: &'a Handle,
+}
+
+impl Killing<'_> {
+    /// Plays it once for each moment, and returns how often that was, and what became different by the first kills that changed anything.
+    fn everywhere(&self, progress: impl Fn(usize, usize) + Sync) -> Result<(usize, Vec<Finding>)> {
+        let moments = self.undisturbed.played.moments.len();
+        let (next, done, differing) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = || -> Result<Vec<(usize, Finding)>> {
+            let mut found = Vec::new();
+            while differing.load(Ordering::Relaxed) < DIFFERENCES_MAX {
+                let kill_at = next.fetch_add(1, Ordering::Relaxed);
+                if kill_at >= moments {
+                    break;
+                }
+                let killed = self.tokio.block_on(scene(self.subject, self.scenario, Some(kill_at)))?;
+                if let Some(finding) = differs(self.name, self.undisturbed, &killed) {
+                    differing.fetch_add(1, Ordering::Relaxed);
+                    found.push((kill_at, finding));
+                }
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, moments);
+            }
+            Ok(found)
+        };
+        let threads = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(moments.max(1));
+        let found = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let found = workers
+                .into_iter()
+                .map(|worker| worker.join().expect("its panic is told"));
+            found.collect::<Result<Vec<_>>>()
+        });
+        let mut found: Vec<(usize, Finding)> = found?.into_iter().flatten().collect();
+        found.sort_by_key(|(kill_at, _)| *kill_at);
+        let findings = found
+            .into_iter()
+            .map(|(_, finding)| finding)
+            .take(DIFFERENCES_MAX)
+            .collect();
+        Ok((done.into_inner(), findings))
+    }
 }
 
 async fn scene(subject: &Subject<'_>, scenario: &Scenario, kill_at: Option<usize>) -> Result<Scene> {
@@ -128,7 +184,14 @@ async fn scene(subject: &Subject<'_>, scenario: &Scenario, kill_at: Option<usize
     };
     let folder = tempfile::tempdir().map_err(no_folder)?;
     let run = folder.path().join("run");
-    let played = subject.stage.play(scenario, &run, kill_at).await;
+    let mut interrupted = subject.interrupted.clone();
+    let played = tokio::select! {
+        biased;
+        played = subject.stage.play(scenario, &run, kill_at) => played,
+        Ok(_) = interrupted.wait_for(|is_so| *is_so) => {
+            return Err(CliError::new(Exit::Host, "interrupted", "it was interrupted"));
+        }
+    };
     let played = played.map_err(|error| match error {
         StageError::Script(error) => error.into(),
         StageError::Journal(error) => CliError::of(Exit::Internal, "internal", &error),
@@ -180,7 +243,10 @@ fn scenario(case: &Case, name: &str, subject: &Subject<'_>) -> Result<Result<Sce
     };
     let stage = &subject.stage;
     let script = case.script.as_deref().or(subject.script).unwrap_or("");
-    let provider = stage.hub.open(Name::Offline, stage.settings, Some(script))?.describe();
+    let mut provider = stage.hub.open(Name::Offline, stage.settings, Some(script))?.describe();
+    if let Some(features) = &case.features {
+        provider.features.clone_from(features);
+    }
     Ok(Ok(Scenario {
         started: Started {
             launch: LaunchId::parse(case.run.as_str()).expect("a run id is a launch id"),
@@ -193,7 +259,14 @@ fn scenario(case: &Case, name: &str, subject: &Subject<'_>) -> Result<Result<Sce
             zone: case.zone.clone(),
             zone_offsets: offsets,
             mounts: Vec::new(),
-            limits: Limits::default(),
+            limits: Limits {
+                // Nothing is spent.
+                budget: Cost {
+                    calls: u64::MAX,
+                    tokens: u64::MAX,
+                },
+                ..Limits::default()
+            },
             provider,
             engine: EngineConfig::one_run().profile(),
             semantics: SEMANTICS,
@@ -203,16 +276,8 @@ fn scenario(case: &Case, name: &str, subject: &Subject<'_>) -> Result<Result<Sce
         at: case.at,
         script: Some(script.to_owned()),
         notes: case.notes.clone(),
-        events: case
-            .events
-            .iter()
-            .map(|event| (event.name.clone(), event.value.clone()))
-            .collect(),
-        answers: case
-            .answers
-            .iter()
-            .map(|answer| (answer.question.clone(), answer.value.clone()))
-            .collect(),
+        events: case.events.clone(),
+        answers: case.answers.clone(),
         effects: case.effects.clone(),
     }))
 }
@@ -234,6 +299,18 @@ fn differs(name: &str, undisturbed: &Scene, killed: &Scene) -> Option<Finding> {
     if !same_curtain(&before.curtain, &played.curtain) {
         let differs = difference(&ending(&before.curtain), &ending(&played.curtain), LINES_MAX);
         return finding("the run ends otherwise", differs);
+    }
+    if before.next != played.next {
+        let input = |played: &Played| {
+            played
+                .next
+                .as_ref()
+                .map_or_else(String::new, crate::readable::readable_payload)
+        };
+        return finding(
+            "the next run has another input",
+            difference(&input(before), &input(played), LINES_MAX),
+        );
     }
     if before.posts != played.posts {
         let titles = |played: &Played| {

@@ -1,6 +1,7 @@
 //! Makes a case of a run that is over: what it was given becomes the case's, what came of it is expected.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 use skillhost_core::calls::inbox::Message;
@@ -11,6 +12,7 @@ use skillhost_core::effect::{Function, Kind};
 use skillhost_core::entry::{Entry, How, Record};
 use skillhost_core::id::{Number, Seq};
 use skillhost_core::outcome::{Fault, Outcome};
+use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
 use skillhost_effects::model::offline::request_digest;
 use toml::Table;
@@ -24,8 +26,8 @@ const FILE_BYTES_MAX: usize = 32 << 10;
 /// How much of the beginning of a longer file is expected, in characters.
 const BEGINNING_CHARS: usize = 1_000;
 
-/// The longest delay of a reply, in milliseconds: as long as a script plays.
-const DELAY_MS_MAX: u64 = 60_000;
+/// The longest delay of a reply, in milliseconds; one that was not answered has it.
+const DELAY_MS_MAX: u64 = 366 * 86_400_000;
 
 /// A run as it is recorded.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct Recorded<'a> {
     pub records: &'a [Record],
     /// What lies in its folder.
     pub files: &'a Files,
+    /// The input of the run that goes on in its place, if one does.
+    pub next: Option<Payload>,
 }
 
 /// Makes the text of a case.
@@ -52,14 +56,16 @@ pub fn record(recorded: &Recorded<'_>) -> Result<String, String> {
     file.member("about", &Value::from(format!("as run {} went", started.run)))?;
     file.member("input", &input)
         .map_err(|reason| format!("its input {reason}"))?;
-    let at = jiff::Timestamp::from_microsecond(i64::try_from(timeline.started_at.0).unwrap_or(0));
+    // What a fork began with it saw at the time of the first run of its line.
+    let at = started.seen_at(timeline.started_at);
+    let at = jiff::Timestamp::from_microsecond(i64::try_from(at.0).unwrap_or(0));
     file.member("at", &Value::from(at.map_err(|e| e.to_string())?.to_string()))?;
     file.member("zone", &Value::from(started.zone.as_str()))?;
     file.member("run", &Value::from(started.seen_run().as_str()))?;
     file.member("seed", &Value::from(started.seed.to_string()))?;
     let notes = notes(timeline);
     if !notes.is_empty() {
-        file.member("notes", &Value::from(notes))?;
+        file.lines("notes", &notes)?;
     }
     if timeline
         .calls
@@ -70,20 +76,24 @@ pub fn record(recorded: &Recorded<'_>) -> Result<String, String> {
     }
     let delays = delays(recorded.records);
     replies(timeline, &delays, &mut file)?;
-    signals(timeline, &mut file)?;
+    signals(timeline, &delays, &mut file)?;
     effects(timeline, &delays, &mut file)?;
     file.heading("[expect]");
     match &finished.how {
         How::Done(result) => {
             let result: Value = result.read().map_err(|e| e.to_string())?;
-            file.member("output", &result)
-                .map_err(|reason| format!("its result {reason}"))?;
+            file.output(&result);
         }
         How::Failed(failure) => {
             file.member("status", &Value::from("failed"))?;
             file.member("failure", &serde_json::json!({"code": failure.code}))?;
         }
-        How::Continued(_) => file.member("status", &Value::from("continued"))?,
+        How::Continued(_) => {
+            file.member("status", &Value::from("continued"))?;
+            if let Some(next) = &recorded.next {
+                file.output(&next.read().map_err(|e| e.to_string())?);
+            }
+        }
         How::Cancelled(_) => return Err("it was cancelled, and nobody cancels a case".to_owned()),
     }
     let calls: Vec<Value> = timeline
@@ -107,7 +117,8 @@ pub fn record(recorded: &Recorded<'_>) -> Result<String, String> {
     Ok(file.0)
 }
 
-fn notes(timeline: &Timeline) -> Vec<String> {
+/// Returns the notes that the skill read, each left when it is known to have been there.
+fn notes(timeline: &Timeline) -> Vec<Value> {
     let asked = timeline
         .calls
         .iter()
@@ -116,7 +127,15 @@ fn notes(timeline: &Timeline) -> Vec<String> {
         Some(Outcome::Ok(notes)) => notes.read::<Vec<Note>>().ok(),
         _ => None,
     });
-    notes.flatten().map(|note| note.message).collect()
+    let note = |note: Note| match millis(note.at.since(timeline.started_at)) {
+        0 => Value::from(note.message),
+        delay => serde_json::json!({"message": note.message, "delay_ms": delay}),
+    };
+    notes.flatten().map(note).collect()
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Returns what was posted to the inbox, in order.
@@ -236,8 +255,8 @@ fn error(fault: &Fault) -> toml::Value {
     toml::Value::Table(Table::from_iter(members))
 }
 
-/// Writes what people and other programs said.
-fn signals(timeline: &Timeline, file: &mut Text) -> Result<(), String> {
+/// Writes what people and other programs said, and when.
+fn signals(timeline: &Timeline, delays: &BTreeMap<Number, u64>, file: &mut Text) -> Result<(), String> {
     for call in &timeline.calls {
         match (call.function.kind(), &call.outcome) {
             (Kind::Question, Some(outcome)) => {
@@ -246,25 +265,36 @@ fn signals(timeline: &Timeline, file: &mut Text) -> Result<(), String> {
                 file.member("question", &Value::from(question.name.as_str()))?;
                 match outcome {
                     Outcome::Ok(answer) => {
-                        let answer: Answer = answer.read().map_err(|e| e.to_string())?;
-                        let said = file.member("value", &answer.value);
-                        said.map_err(|reason| format!("the answer to call {} {reason}", call.number))?;
+                        said(call, answer, file)?;
+                        let delay = delays.get(&call.number).copied().unwrap_or_default();
+                        file.member("delay_ms", &Value::from(delay))?;
                     }
                     Outcome::Err(_) => file.member("nobody", &Value::Bool(true))?,
                 }
             }
             (Kind::Event, Some(Outcome::Ok(answer))) => {
                 let event: Event = call.request.read().map_err(|e| e.to_string())?;
-                let answer: Answer = answer.read().map_err(|e| e.to_string())?;
                 file.heading("[[event]]");
                 file.member("name", &Value::from(event.name.as_str()))?;
-                let said = file.member("value", &answer.value);
-                said.map_err(|reason| format!("the event of call {} {reason}", call.number))?;
+                said(call, answer, file)?;
+                // When it came nobody knows; when it was taken is known, and earlier is as good for a run that waited for it.
+                let taken = call.ended_at.map(|at| millis(at.since(timeline.started_at)));
+                file.member("delay_ms", &Value::from(taken.unwrap_or_default()))?;
             }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Writes the value of an answer or an event; without one it is null.
+fn said(call: &CallLine, answer: &Payload, file: &mut Text) -> Result<(), String> {
+    let answer: Answer = answer.read().map_err(|e| e.to_string())?;
+    if answer.value.is_null() {
+        return Ok(());
+    }
+    let said = file.member("value", &answer.value);
+    said.map_err(|reason| format!("what was said to call {} {reason}", call.number))
 }
 
 /// Writes what other effects answered, which a case does not perform.
@@ -309,7 +339,8 @@ fn files(files: &Files, file: &mut Text) -> Result<(), String> {
     }
     file.heading("[expect.files]");
     for (path, text) in texts {
-        let name = toml::Value::from(path.as_str()).to_string();
+        // A JSON text is a TOML key.
+        let name = Value::from(path.as_str()).to_string();
         match text.len() <= FILE_BYTES_MAX {
             true => file.member(&name, &Value::from(text))?,
             false => {
@@ -333,6 +364,13 @@ impl Text {
     fn member(&mut self, name: &str, value: &Value) -> Result<(), String> {
         self.0.push_str(&format!("{name} = {}\n", toml_of(value)?));
         Ok(())
+    }
+
+    /// Writes what has to come of it, if TOML can say that.
+    fn output(&mut self, output: &Value) {
+        if let Err(reason) = self.member("output", output) {
+            self.0.push_str(&format!("# the output is not expected: it {reason}\n"));
+        }
     }
 
     fn members(&mut self, members: Table) {

@@ -127,7 +127,8 @@ pub(super) fn verdict(session: &Session<'_>, row: &RunRow, records: &[Record], p
     let replayed = loading.tokio.block_on(async {
         let schema = output_schema(row, pinned).await?;
         let check = |result: &Payload| schema::check_result(&schema, result);
-        let replayed = driver::replay(records, pinned, &check).await;
+        let next = driver::next_input(session.journal.as_ref(), records);
+        let replayed = driver::replay(records, pinned, next.as_ref(), &check).await;
         replayed.map_err(|e| {
             let message = format!("the journal of run `{}` cannot be replayed", row.run);
             CliError::new(Exit::Storage, "damaged", message)
@@ -157,6 +158,13 @@ impl Verdict {
             Replayed::Mismatch(mismatch) => of_mismatch(&mismatch),
             Replayed::Further(called) => of_further(&called),
             Replayed::EndsOtherwise { recorded, now } => of_end(&recorded, now.as_deref()),
+            Replayed::ContinuesOtherwise { recorded, now } => {
+                let differs = difference(&readable_payload(&recorded), &readable_payload(&now), LINES_MAX);
+                let text = format!(
+                    "every call is the same, and the next run begins with something else: `-` as recorded, `+` now\n{differs}"
+                );
+                ("ends_otherwise", Some(text), json!({}))
+            }
             Replayed::Broken(reason) => {
                 let message = format!("the replay of run `{}` broke off: {reason}", row.run);
                 return Err(CliError::new(Exit::Host, "broken", message));

@@ -36,7 +36,7 @@ pub use observe::{Observer, Seen, Silent};
 pub use pinned::Pinned;
 pub use repin::Repinned;
 pub(crate) use replay::same_end;
-pub use replay::{Replayed, replay};
+pub use replay::{Replayed, next_input, replay};
 pub use residency::{Residency, Room, Stay};
 pub(crate) use shell::check_result;
 use shell::{Shell, Stopped};

@@ -60,7 +60,7 @@ impl Worker {
         if Machine::pin(&records).map_err(history)? == pin {
             return Ok(Repinned::Already);
         }
-        match replay(&records, pinned, check_result).await.map_err(history)? {
+        match replay(&records, pinned, None, check_result).await.map_err(history)? {
             Replayed::Identical => {}
             differs => return Ok(Repinned::Differs(differs)),
         }

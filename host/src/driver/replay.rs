@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skillhost_core::entry::{Called, Entry, How, Record};
+use skillhost_core::id::Seq;
 use skillhost_core::machine::{Action, Delivery, End, Event, LoadError, Machine, Mismatch, Slice, Stop, Write};
 use skillhost_core::payload::Payload;
+use skillhost_journal::Journal;
 use skillhost_runtime::GuestStart;
 
 use super::clock::now;
@@ -31,17 +33,25 @@ pub enum Replayed {
         /// How the guest ended now; `None` if it waits for something.
         now: Option<Box<How>>,
     },
+    /// It did all that the journal holds, and lets the next run begin with another input.
+    ContinuesOtherwise {
+        /// What the next run began with.
+        recorded: Payload,
+        /// What it would begin with now.
+        now: Payload,
+    },
     /// The host could not go on with it.
     Broken(String),
 }
 
-/// Replays a run, over or not.
+/// Replays a run, over or not. `next` is the input of the run that goes on in its place, if one does and that is known.
 ///
 /// # Errors
 /// If its journal is not sound.
 pub async fn replay(
     records: &[Record],
     pinned: &Pinned,
+    next: Option<&Payload>,
     check: &(dyn Fn(&Payload) -> Result<(), String> + Sync),
 ) -> Result<Replayed, LoadError> {
     let finished = Machine::finished(records).map(|finished| &finished.how);
@@ -62,8 +72,10 @@ pub async fn replay(
     loop {
         check_result(check, &mut slice);
         let end = slice.end.clone();
+        let continues = continues_otherwise(&end, next);
         let delivery = match heard(machine.handle(now(), Event::Guest(slice)), finished) {
             Heard::Deliver(delivery) => delivery,
+            Heard::Verdict(Replayed::Identical) => return Ok(continues.unwrap_or(Replayed::Identical)),
             Heard::Verdict(verdict) => return Ok(verdict),
             Heard::Nothing => return Ok(rests(end, finished)),
         };
@@ -72,6 +84,26 @@ pub async fn replay(
             None => return Ok(Replayed::Identical),
         }
     }
+}
+
+/// Returns the input of the run that goes on in the place of the one with this journal, if one does and is still there.
+pub fn next_input(journal: &dyn Journal, records: &[Record]) -> Option<Payload> {
+    let How::Continued(next) = &Machine::finished(records)?.how else {
+        return None;
+    };
+    let records = journal.records(next, Seq(0), 1).ok()?;
+    Some(Machine::started(&records).ok()?.input.clone())
+}
+
+/// Compares what the next run is to begin with.
+fn continues_otherwise(end: &End, next: Option<&Payload>) -> Option<Replayed> {
+    let (End::Continued(now), Some(recorded)) = (end, next) else {
+        return None;
+    };
+    (now.input != *recorded).then(|| Replayed::ContinuesOtherwise {
+        recorded: recorded.clone(),
+        now: now.input.clone(),
+    })
 }
 
 async fn within(patience: Option<Duration>, guest: impl Future<Output = Slice>) -> Option<Slice> {

@@ -22,7 +22,9 @@ use skillhost_effects::{model, timed_out};
 use skillhost_runtime::{Guest, GuestStart};
 
 use super::world::World;
-use super::{COMPUTING_MAX, Curtain, Moment, PERFORMANCE, RECORDS_MAX, Scenario, Stage, StageError, UNPLAYED};
+use super::{
+    COMPUTING_MAX, Curtain, MISPLAYED, Moment, PERFORMANCE, RECORDS_MAX, Scenario, Stage, StageError, UNPLAYED,
+};
 use crate::driver::check_result;
 use crate::schema::Schema;
 
@@ -133,45 +135,42 @@ impl<'a> Attempt<'a> {
                 Step::Idle(idle) => {
                     self.commit();
                     self.waits = idle.waits;
-                    match self.say() {
-                        true => {
-                            let mail = self.world.mail();
-                            self.tell(Event::Mail(mail)).await
-                        }
-                        false => self.next().await,
-                    }
+                    self.say();
+                    self.next().await
                 }
             }
         }
     }
 
-    /// Lets the next thing happen, at its time.
+    /// Lets the next thing happen, at its time: what was said goes before what is done, and that before a timeout.
     async fn next(&mut self) -> Step {
         let planned = self.agenda.first_key_value().map(|((at, _), _)| *at);
-        match (planned, self.alarm) {
-            (None, None) => Step::End(Some(Curtain::Stuck(std::mem::take(&mut self.waits)))),
-            (Some(at), alarm) if alarm.is_none_or(|alarm| at <= alarm) => {
-                let (_, planned) = self.agenda.pop_first().expect("something is planned");
-                self.world.now = self.world.now.max(at);
-                let event = match planned {
-                    Planned::Event(event) => event,
-                    Planned::Decision(number) => {
-                        self.decide(number);
-                        Event::Mail(self.world.mail())
-                    }
-                };
-                if let Event::Ended(number, _) = &event {
-                    self.world.arrived(*number);
-                }
-                self.tell(event).await
-            }
-            (_, alarm) => {
-                let at = alarm.expect("what is planned comes later than an alarm");
-                self.alarm = None;
-                self.world.now = self.world.now.max(at);
-                self.tell(Event::Alarm).await
-            }
+        let mail = self.world.next_mail();
+        let next = [mail, planned, self.alarm].into_iter().flatten().min();
+        let Some(at) = next else {
+            return Step::End(Some(Curtain::Stuck(std::mem::take(&mut self.waits))));
+        };
+        self.world.now = self.world.now.max(at);
+        if mail == next {
+            self.world.take_in(self.world.now);
+            return self.tell(Event::Mail(self.world.mail())).await;
         }
+        if planned != next {
+            self.alarm = None;
+            return self.tell(Event::Alarm).await;
+        }
+        let (_, planned) = self.agenda.pop_first().expect("something is planned");
+        let event = match planned {
+            Planned::Event(event) => event,
+            Planned::Decision(number) => {
+                self.decide(number);
+                Event::Mail(self.world.mail())
+            }
+        };
+        if let Event::Ended(number, _) = &event {
+            self.world.arrived(*number);
+        }
+        self.tell(event).await
     }
 
     /// Tells the machine what happened, and does what it says.
@@ -289,10 +288,9 @@ impl<'a> Attempt<'a> {
             return (self.by_scenario(&ticket, place), self.scenario.effects[place].delay);
         }
         if ticket.function() == Function::MODEL_COMPLETE {
-            return self
-                .provider
-                .play(&ticket)
-                .expect("a played run has a script for a provider");
+            let attempt = self.world.attempt(ticket.number());
+            let played = self.provider.play(&ticket, attempt);
+            return played.expect("a played run has a script for a provider");
         }
         if ticket.function().name().starts_with("files.") {
             return (self.mounts.perform(ticket).await, Duration::ZERO);
@@ -308,7 +306,7 @@ impl<'a> Attempt<'a> {
                 Ok(payload) => Outcome::Ok(payload),
                 Err(reason) => {
                     let message = format!("what the case says it answers does not fit: {reason}");
-                    Outcome::fault(UNPLAYED, message)
+                    Outcome::fault(MISPLAYED, message)
                 }
             },
         })
@@ -321,23 +319,17 @@ impl<'a> Attempt<'a> {
         let found = self.agenda.iter().find(|(_, planned)| is_its_end(planned));
         if let Some(key) = found.map(|(key, _)| *key) {
             self.agenda.remove(&key);
-            self.world.arrived(number);
+            self.world.forget_arrival(number);
             self.plan(self.world.now, Event::Ended(number, Ended::Aborted));
         }
     }
 
-    /// Says what the run waits for, as far as anybody would; returns whether anything was said.
-    fn say(&mut self) -> bool {
-        let mut said = false;
+    /// Sees to it that what the run waits for is said, as far as anybody would.
+    fn say(&mut self) {
         for (number, wait) in self.waits.clone() {
             match wait {
                 Wait::Timer | Wait::Event(_) => {}
-                Wait::Question(_) => {
-                    if let Some(command) = self.answer(number) {
-                        self.world.post(command);
-                        said = true;
-                    }
-                }
+                Wait::Question(_) => drop(self.answer(number)),
                 Wait::Decision => {
                     if self.doubts.insert(number) {
                         let at = self.world.arrival(number, self.world.now);
@@ -346,40 +338,49 @@ impl<'a> Attempt<'a> {
                 }
             }
         }
-        said
     }
 
-    fn answer(&mut self, number: Number) -> Option<Command> {
+    /// Has a question answered, if anybody would.
+    fn answer(&mut self, number: Number) -> Option<()> {
         if self.world.is_answered(number) {
             return None;
         }
         let question: Question = self.called(number)?.request.read().ok()?;
         let place = self.world.answer(self.scenario, number, &question.name)?;
-        let value = self.scenario.answers[place].1.as_ref()?;
+        let answer = &self.scenario.answers[place];
+        let value = answer.value.as_ref()?;
         let schema = question.schema.map(Schema::of).transpose().ok().flatten();
         if let Some(Err(mistakes)) = schema.map(|schema| schema.check(value)) {
-            self.world.misfit(&question.name, mistakes.join("; "));
+            self.world.misfit(place, mistakes.join("; "));
             return None;
         }
-        Some(Command::Answer {
-            number,
-            value: Payload::of(value),
-            by: None,
-        })
+        let at = self.world.now.after(answer.delay);
+        let value = Payload::of(value);
+        self.world.comes(
+            at,
+            Command::Answer {
+                number,
+                value,
+                by: None,
+            },
+        );
+        Some(())
     }
 
     /// Decides about a call in doubt as somebody does who knows what was done, when its answer would have come.
     fn decide(&mut self, number: Number) {
-        self.world.arrived(number);
         let decision = match self.world.done(number) {
             Some(Outcome::Ok(answer)) => Decision::Answer(answer.clone()),
             _ => Decision::Redo,
         };
-        self.world.post(Command::Decide {
+        self.world.forget_arrival(number);
+        let decide = Command::Decide {
             number,
             decision,
             by: None,
-        });
+        };
+        self.world.comes(self.world.now, decide);
+        self.world.take_in(self.world.now);
     }
 
     fn called(&self, number: Number) -> Option<&Called> {

@@ -38,6 +38,9 @@ const PERFORMANCE: Duration = Duration::from_millis(1);
 /// The error of a call that nothing in the scenario answers.
 pub const UNPLAYED: &str = "unplayed";
 
+/// The error of a call whose answer in the scenario is no answer of its function.
+pub const MISPLAYED: &str = "misplayed";
+
 /// What a run is played with.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -47,14 +50,45 @@ pub struct Scenario {
     pub at: Timestamp,
     /// What models answer, as `offline.toml` says it.
     pub script: Option<String>,
-    /// Notes that are left before it begins.
-    pub notes: Vec<String>,
-    /// Events that are sent before it begins.
-    pub events: Vec<(SignalName, Value)>,
-    /// What people answer: each goes to the next question of its name. `None` lets the question's time pass.
-    pub answers: Vec<(SignalName, Option<Value>)>,
+    /// Notes that are left for it.
+    pub notes: Vec<Note>,
+    /// Events that are sent to it.
+    pub events: Vec<Sent>,
+    /// What people answer, each the next question of its name.
+    pub answers: Vec<Answer>,
     /// What other effects answer, each to the next call that it fits.
     pub effects: Vec<Effect>,
+}
+
+/// A note that somebody leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What it says.
+    pub message: String,
+    /// How long after the beginning of the run.
+    pub delay: Duration,
+}
+
+/// An event that another program sends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sent {
+    /// What it is called.
+    pub name: SignalName,
+    /// What it brings.
+    pub value: Value,
+    /// How long after the beginning of the run.
+    pub delay: Duration,
+}
+
+/// What somebody says to a question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The question's name.
+    pub name: SignalName,
+    /// What is said; `None` lets the question's time pass.
+    pub value: Option<Value>,
+    /// How long after the question was asked.
+    pub delay: Duration,
 }
 
 /// What a call is answered instead of being performed.
@@ -150,8 +184,8 @@ pub struct Played {
     pub moments: Vec<Moment>,
     /// Where it was killed.
     pub killed: Option<Moment>,
-    /// The answers that do not fit their questions, in words.
-    pub misfits: Vec<(SignalName, String)>,
+    /// The answers that do not fit their questions, by place in the scenario, with the reason in words.
+    pub misfits: Vec<(usize, String)>,
 }
 
 /// What of a scenario nobody asked for, by place in it.

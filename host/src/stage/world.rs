@@ -28,12 +28,16 @@ pub(super) struct World {
     next: Option<Payload>,
     /// When the answers come that are on their way, which a kill of the host does not change.
     arrivals: BTreeMap<Number, Timestamp>,
+    /// How many answers to a call were heard.
+    heard: BTreeMap<Number, u32>,
     /// What performances were answered, whether or not anybody heard it.
     done: BTreeMap<Number, Outcome>,
+    /// What is going to be left in the mailbox, by its time and then in order.
+    coming: BTreeMap<(Timestamp, u64), Command>,
     /// The answer that a question gets, and the effect that answers a call, by place in the scenario.
     answers: BTreeMap<Number, usize>,
     effects: BTreeMap<Number, usize>,
-    misfits: Vec<(SignalName, String)>,
+    misfits: Vec<(usize, String)>,
     moments: Vec<Moment>,
     kill_at: Option<usize>,
     killed: Option<Moment>,
@@ -56,7 +60,9 @@ impl World {
             lines: BTreeMap::new(),
             next: None,
             arrivals: BTreeMap::new(),
+            heard: BTreeMap::new(),
             done: BTreeMap::new(),
+            coming: BTreeMap::new(),
             answers: BTreeMap::new(),
             effects: BTreeMap::new(),
             misfits: Vec::new(),
@@ -65,28 +71,45 @@ impl World {
             killed: None,
             violations: Vec::new(),
         };
-        for (name, value) in &scenario.events {
-            world.post(Command::Event {
-                name: name.clone(),
-                value: Payload::of(value),
+        for event in &scenario.events {
+            let command = Command::Event {
+                name: event.name.clone(),
+                value: Payload::of(&event.value),
                 by: None,
-            });
+            };
+            world.comes(scenario.at.after(event.delay), command);
         }
-        for message in &scenario.notes {
-            world.post(Command::Note {
-                message: message.clone(),
+        for note in &scenario.notes {
+            let command = Command::Note {
+                message: note.message.clone(),
                 by: None,
-            });
+            };
+            world.comes(scenario.at.after(note.delay), command);
         }
+        world.take_in(scenario.at);
         world
     }
 
-    /// Leaves something in the mailbox.
-    pub(super) fn post(&mut self, command: Command) {
-        let id = MailId(self.posted);
+    /// Has something left in the mailbox at its time. The order in which this is said is that of the mail.
+    pub(super) fn comes(&mut self, at: Timestamp, command: Command) {
+        self.coming.insert((at, self.posted), command);
         self.posted += 1;
-        let at = self.now;
-        self.mail.insert(id, Mail { id, at, command });
+    }
+
+    /// Returns when something comes next.
+    pub(super) fn next_mail(&self) -> Option<Timestamp> {
+        self.coming.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Takes in what has come by now.
+    pub(super) fn take_in(&mut self, now: Timestamp) {
+        while let Some(entry) = self.coming.first_entry()
+            && entry.key().0 <= now
+        {
+            let (at, number) = *entry.key();
+            let (id, command) = (MailId(number), entry.remove());
+            self.mail.insert(id, Mail { id, at, command });
+        }
     }
 
     pub(super) fn mail(&self) -> Vec<Mail> {
@@ -141,6 +164,17 @@ impl World {
     /// Notes that an answer came, or that nobody wants it any more.
     pub(super) fn arrived(&mut self, number: Number) {
         self.arrivals.remove(&number);
+        *self.heard.entry(number).or_default() += 1;
+    }
+
+    /// Forgets an answer that was on its way, as whoever decided about the call knows better.
+    pub(super) fn forget_arrival(&mut self, number: Number) {
+        self.arrivals.remove(&number);
+    }
+
+    /// Returns the how-many-th answer to a call comes next, from 1.
+    pub(super) fn attempt(&self, number: Number) -> u32 {
+        self.heard.get(&number).copied().unwrap_or(0) + 1
     }
 
     /// Notes that a performance begins, and what about that must not be.
@@ -176,7 +210,7 @@ impl World {
         let mut free = (0..scenario.answers.len()).filter(|place| !taken.contains(place));
         let place = match self.answers.get(&number) {
             Some(place) => *place,
-            None => free.find(|place| scenario.answers[*place].0 == *name)?,
+            None => free.find(|place| scenario.answers[*place].name == *name)?,
         };
         self.answers.insert(number, place);
         Some(place)
@@ -187,8 +221,8 @@ impl World {
         self.answers.contains_key(&number)
     }
 
-    pub(super) fn misfit(&mut self, name: &SignalName, reason: String) {
-        self.misfits.push((name.clone(), reason));
+    pub(super) fn misfit(&mut self, place: usize, reason: String) {
+        self.misfits.push((place, reason));
     }
 
     /// Returns the effect of the scenario that answers a call, by its place.
@@ -215,7 +249,11 @@ impl World {
         // The first pieces of mail are the events, then come the notes.
         let events = scenario.events.len();
         let left = |from: usize, count: usize| {
-            let is_left = |place: &usize| self.mail.contains_key(&MailId((from + place) as u64));
+            let is_coming = |number: u64| self.coming.keys().any(|(_, coming)| *coming == number);
+            let is_left = |place: &usize| {
+                let number = (from + place) as u64;
+                self.mail.contains_key(&MailId(number)) || is_coming(number)
+            };
             (0..count).filter(is_left).collect::<Vec<_>>()
         };
         let unused = Unused {

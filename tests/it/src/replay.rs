@@ -44,7 +44,8 @@ pub(crate) async fn replay_all(home: &Path) -> (usize, Vec<(RunId, Replayed)>) {
         }
         let (pinned, schema) = &kept[&pin.bundle];
         let check = |result: &Payload| schema.as_ref().map_or(Ok(()), |schema| check_result(schema, result));
-        match driver::replay(&records, pinned, &check).await.unwrap() {
+        let next = driver::next_input(journal.as_ref(), &records);
+        match driver::replay(&records, pinned, next.as_ref(), &check).await.unwrap() {
             Replayed::Identical => {}
             other => others.push((row.run.clone(), other)),
         }
@@ -61,7 +62,10 @@ async fn play(place: &Place, run: &RunId, component: Option<&Path>) -> Replayed 
     if let Some(path) = component {
         pinned.component = loader.load_bytes(std::fs::read(path).unwrap()).await.unwrap();
     }
-    driver::replay(&records, &pinned, &|_| Ok(())).await.unwrap()
+    let next = driver::next_input(journal.as_ref(), &records);
+    driver::replay(&records, &pinned, next.as_ref(), &|_| Ok(()))
+        .await
+        .unwrap()
 }
 
 fn loader(home: &Path) -> Loader {

@@ -289,6 +289,109 @@ fn a_recorded_run_is_a_case_that_passes_and_takes_the_place_of_no_other() {
 }
 
 #[test]
+fn what_came_late_in_a_recorded_run_comes_late_in_its_case() {
+    let place = Place::new(PROGRAM, &["waits", "notes"]);
+    place.json(&[
+        "launch", "waits", "--what", "event", "--times", "3", "--ms", "400", "--id", "late",
+    ]);
+    // The second wait is over, or the third: what the run saw is what its case shows.
+    place.until(|| place.run_of("late").is_some_and(|run| place.answered(&run).len() == 1));
+    place.json(&["signal", "late", "go", "--input", "7"]);
+    let run = place.run_of("late").unwrap();
+    place.until(|| place.status_of(&run) == "done");
+    place.json(&["test", "waits", "--record", "late"]);
+    place.json(&["launch", "notes", "--times", "2", "--id", "noted"]);
+    for note in ["first", "second"] {
+        place.json(&["inject", "noted", "--message", note]);
+        place.json(&["signal", "noted", "go"]);
+        let answered = if note == "first" { 2 } else { 4 };
+        place.until(|| {
+            place
+                .run_of("noted")
+                .is_some_and(|run| place.answered(&run).len() >= answered)
+        });
+    }
+    place.json(&["wait", "noted", "--for", "100s"]);
+    place.json(&["test", "notes", "--record", "noted"]);
+    for skill in ["waits", "notes"] {
+        assert_eq!(passed(&place, &[skill, "--crash"]).len(), 1);
+    }
+}
+
+#[test]
+fn a_script_that_fails_at_first_fails_as_often_however_the_run_is_killed() {
+    let place = Place::new(PROGRAM, &["steps"]);
+    let text = "input = { n = 2 }\n[[reply]]\nerror = { code = \"overloaded\", times = 2 }\ntext = \"at last\"\ndelay_ms = 90_000\n\
+                [expect]\noutput_has = { last = \"at last\" }\n";
+    case(&place, "steps", "overloaded", text);
+    let cases = passed(&place, &["steps", "--crash"]);
+    assert!(kills(&cases) > 15, "{cases:?}");
+}
+
+#[test]
+fn a_run_that_lets_another_begin_is_compared_by_what_that_one_is_given() {
+    let place = Place::new(PROGRAM, &["continues"]);
+    let first = place.json(&["launch", "continues", "--rounds", "2", "--id", "rounds"])["run_id"].clone();
+    place.until(|| {
+        place
+            .run_of("rounds")
+            .is_some_and(|run| place.status_of(&run) == "done")
+    });
+    place.json(&[
+        "test",
+        "continues",
+        "--record",
+        first.as_str().unwrap(),
+        "--as",
+        "first",
+    ]);
+    assert_eq!(passed(&place, &["continues"]).len(), 1);
+    let file = place.skills().join("continues/tests/first.toml");
+    let recorded = fs::read_to_string(&file).unwrap();
+    assert!(recorded.contains("round = 1"), "{recorded}");
+    fs::write(&file, recorded.replace("round = 1", "round = 8")).unwrap();
+    let told = failed(&place, &["continues"]);
+    assert!(told.contains("- round: 8\n+ round: 1"), "{told}");
+}
+
+#[test]
+fn a_case_is_recorded_where_it_belongs() {
+    let place = Place::new(PROGRAM, &["waits", "steps"]);
+    place.json(&["launch", "steps", "--n", "1", "--await", "--id", "one"]);
+    let said = |words: &[&str]| {
+        place.any_json(words)["error"]["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let other = said(&["test", "waits", "--record", "one"]);
+    assert!(
+        other.ends_with("it is of skill `steps`, and this is `waits`"),
+        "{other}"
+    );
+    let installed = place.user_folder().join("other-skills");
+    let from = place.skills().join("steps/skill.wasm");
+    place.json(&[
+        "install",
+        from.to_str().unwrap(),
+        "--name",
+        "steps",
+        "--skills-dir",
+        installed.to_str().unwrap(),
+    ]);
+    let lost = said(&["test", installed.join("steps").to_str().unwrap(), "--record", "one"]);
+    assert!(lost.contains("is replaced by the next `install`"), "{lost}");
+    for name in ["../up", ".hidden", "a b", ""] {
+        let named = place.any_json(&["test", "steps", "--record", "one", "--as", name]);
+        assert_eq!(named["error"]["code"], json!("bad_name"), "{named}");
+    }
+    place.json(&["test", "steps", "--record", "one", "--as", "named.toml"]);
+    assert!(place.skills().join("steps/tests/named.toml").is_file());
+    fs::write(place.skills().join("steps/tests/.#named.toml"), "an editor's").unwrap();
+    assert_eq!(passed(&place, &["steps"]).len(), 1);
+}
+
+#[test]
 fn a_run_of_which_no_case_can_be_made_is_refused_in_words() {
     let place = Place::new(PROGRAM, &["waits"]);
     place.json(&["launch", "waits", "--id", "open"]);

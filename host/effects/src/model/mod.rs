@@ -263,8 +263,9 @@ impl Provider {
         ended(self.complete(&self.asked(ticket, &request, &key, watch)).await)
     }
 
-    /// Answers from the script at once, and says after how long the answer would come; `None` if a model is asked and no script.
-    pub fn play(&self, ticket: &Ticket) -> Option<(Ended, Duration)> {
+    /// Answers from the script at once, and says after how long the answer would come; `None` if a model is asked and no script. `attempt` counts from 1 what the script
+    /// was asked for the call: whoever plays a world knows what was asked in it, the ticket only what was begun.
+    pub fn play(&self, ticket: &Ticket, attempt: u32) -> Option<(Ended, Duration)> {
         let Backend::Offline(offline) = &self.0.backend else {
             return None;
         };
@@ -273,7 +274,7 @@ impl Provider {
             Err(miss) => return Some((ended(Err(miss)), Duration::ZERO)),
         };
         let (key, watch) = (ticket.key(), Watch::silent());
-        let (answer, delay) = offline.answer(&self.asked(ticket, &request, &key, &watch));
+        let (answer, delay) = offline.answer(&self.asked(ticket, &request, &key, &watch), attempt);
         Some((ended(answer), delay))
     }
 

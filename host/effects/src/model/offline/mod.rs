@@ -22,7 +22,7 @@ pub use template::glob_matches;
 /// The script has no reply for the call.
 pub const UNSCRIPTED: &str = "unscripted";
 
-/// The longest delay that a script may play.
+/// The longest delay that a script plays in real time.
 const DELAY_MAX: Duration = Duration::from_secs(60);
 
 /// Answers the calls of one run from a script.
@@ -57,21 +57,21 @@ impl Offline {
     }
 
     pub(super) async fn complete(&self, asked: &Asked<'_>) -> Result<Reply, Miss> {
-        let (answer, delay) = self.answer(asked);
+        let (answer, delay) = self.answer(asked, asked.attempt);
         if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
+            tokio::time::sleep(delay.min(DELAY_MAX)).await;
         }
         answer
     }
 
-    /// Returns what the script answers, and after how long.
-    pub(super) fn answer(&self, asked: &Asked<'_>) -> (Result<Reply, Miss>, Duration) {
+    /// Returns what the script answers to the so-many-th attempt, and after how long.
+    pub(super) fn answer(&self, asked: &Asked<'_>, attempt: u32) -> (Result<Reply, Miss>, Duration) {
         let (turn, captures) = match self.turn(asked) {
             Ok(found) => found,
             Err(fault) => return (Err(Miss::never(fault)), Duration::ZERO),
         };
         let answer = match &turn.error {
-            Some(error) if error.times.is_none_or(|times| asked.attempt <= times) => Err(played(error)),
+            Some(error) if error.times.is_none_or(|times| attempt <= times) => Err(played(error)),
             _ => {
                 let said = turn
                     .said
@@ -80,7 +80,7 @@ impl Offline {
                 Ok(reply(asked, turn, said.blocks(&captures)))
             }
         };
-        (answer, Duration::from_millis(turn.delay_ms).min(DELAY_MAX))
+        (answer, Duration::from_millis(turn.delay_ms))
     }
 
     /// Finds the turn of the script that answers a call.

@@ -1,38 +1,43 @@
-//! `test`: plays the cases of a skill, and makes one of a run.
+//! `test`: plays the cases of a skill; [`record`] makes one of a run.
+
+mod record;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
 use skillhost_core::entry::Pin;
+use skillhost_core::id::SkillName;
 use skillhost_core::machine::Line;
 use skillhost_core::payload::Payload;
 use skillhost_effects::model::offline::glob_matches;
-use skillhost_effects::model::{Config, Environment, Hub, Settings};
-use skillhost_journal::JournalError;
+use skillhost_effects::model::{self, Environment, Hub, Settings};
 use skillhost_runtime::BundleFiles;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
-use super::context::{Context, Session};
+use super::context::{Context, Loading, Session};
 use super::report::{Envelope, ErrorMember, Report, Rows};
-use super::{build, dev, install};
+use super::{build, install};
 use crate::author::build::last;
 use crate::author::component::{Examined, examine};
 use crate::author::project::Project;
 use crate::bundle::{COMPONENT_BYTES_MAX, FILE_BYTES_MAX, Scan};
 use crate::cases::Case;
-use crate::cases::judge::Files;
-use crate::cases::play::{Subject, Verdict, collect, play};
-use crate::cases::record::{Recorded, record};
+use crate::cases::judge::Finding;
+use crate::cases::play::{Subject, Verdict, play};
 use crate::driver::Pinned;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::home::read_regular;
 use crate::problem::Problem;
-use crate::schema;
+use crate::schema::{self, Schema};
 use crate::stage::Stage;
 use crate::terminal;
 use crate::timeline::count;
@@ -42,6 +47,9 @@ const FOLDER: &str = "tests";
 
 /// The most cases of one skill.
 const CASES_MAX: usize = 1_000;
+
+/// How many problems of a case people are told.
+const FINDINGS_MAX: usize = 10;
 
 /// How many problems of a case programs are told.
 const PROBLEMS_MAX: usize = 5;
@@ -87,75 +95,98 @@ pub struct TestArgs {
 
 pub(super) fn run(args: &TestArgs, context: &Context) -> Result<Report> {
     match &args.record {
-        Some(run) => keep(args, run, context),
+        Some(run) => record::keep(args, run, context),
         None => test(args, context),
     }
 }
 
 /// What is tested.
 struct Skill {
-    /// Where its cases are.
-    folder: PathBuf,
-    scan: Scan,
-    examined: Examined,
-    bytes: Vec<u8>,
+    name: SkillName,
+    pin: Pin,
+    pinned: Pinned,
+    input: Schema,
+    output: Schema,
+    script: Option<String>,
+}
+
+impl Skill {
+    /// Lets its cases be played.
+    fn play<T>(&self, loading: &Loading, play: impl FnOnce(&Subject<'_>) -> T) -> Result<T> {
+        // What the user has configured is no part of a case.
+        let settings = Settings::new(model::Config::default(), Environment::default());
+        let check_result = |result: &Payload| schema::check_result(&self.output, result);
+        let hub = Hub::new();
+        let interrupted = interruption(loading)?;
+        let subject = Subject {
+            skill: &self.name,
+            pin: self.pin,
+            input: &self.input,
+            script: self.script.as_deref(),
+            stage: Stage {
+                pinned: &self.pinned,
+                hub: &hub,
+                settings: &settings,
+                check_result: &check_result,
+            },
+            interrupted,
+        };
+        Ok(play(&subject))
+    }
+}
+
+/// Hears Ctrl-C, so that the files of a case do not stay behind.
+fn interruption(loading: &Loading) -> Result<watch::Receiver<bool>> {
+    let (sender, interrupted) = watch::channel(false);
+    let _entered = loading.tokio.enter();
+    let heard = |kind| {
+        signal(kind).map_err(|e| CliError::new(Exit::Host, "no_threads", "could not wait for Ctrl-C").caused_by(&e))
+    };
+    let (mut interrupts, mut terminations) = (heard(SignalKind::interrupt())?, heard(SignalKind::terminate())?);
+    loading.tokio.spawn(async move {
+        tokio::select! {
+            _ = interrupts.recv() => {}
+            _ = terminations.recv() => {}
+        }
+        // Nobody listens any more if everything was played.
+        sender.send(true).ok();
+    });
+    Ok(interrupted)
 }
 
 fn test(args: &TestArgs, context: &Context) -> Result<Report> {
     let session = context.session(context.journal()?);
-    let skill = match skill(args, &session)? {
-        Ok(skill) => skill,
+    let source = match source(args, &session)? {
+        Ok(source) => source,
         Err(report) => return Ok(*report),
     };
-    let cases = cases(&skill.folder, &args.only, context)?;
-    let files = skill.scan.bundle().files().iter();
-    let files = files.filter(|file| file.digest != skill.examined.digest);
-    let files = files.map(|file| Ok((file.path.clone(), skill.scan.read(file)?)));
-    let files: io::Result<BundleFiles> = files.collect();
+    let cases = cases(&source.folder, &args.only, context)?;
+    let skill = source.loaded(&session)?;
     let loading = session.loading()?;
-    let loaded = loading.tokio.block_on(loading.loader.load_bytes(skill.bytes));
-    let pinned = Pinned {
-        component: loaded.map_err(|e| CliError::of(Exit::Unsupported, "does_not_load", &e))?,
-        files: Arc::new(files.map_err(|e| unreadable(&skill.folder, &e))?),
-    };
-    // What the user has configured is no part of a case.
-    let settings = Settings::new(Config::default(), Environment::default());
-    let script = skill.scan.script()?;
-    let check_result = |result: &Payload| schema::check_result(&skill.examined.output, result);
-    let hub = Hub::new();
-    let subject = Subject {
-        skill: &skill.examined.description.name,
-        pin: Pin {
-            bundle: skill.scan.bundle().digest(),
-            component: skill.examined.digest,
-        },
-        input: &skill.examined.input,
-        script: script.as_deref(),
-        stage: Stage {
-            pinned: &pinned,
-            hub: &hub,
-            settings: &settings,
-            check_result: &check_result,
-        },
-    };
     let begun = Instant::now();
-    let mut told = 0;
-    let mut played = Vec::new();
-    for (index, path) in cases.iter().enumerate() {
-        let name = name_of(path);
-        let progress = |kills: usize, moments: usize| {
-            if begun.elapsed() > SILENT * (told + 1) && context.terminal.stderr {
-                told += 1;
-                terminal::note(&format!(
-                    "case {} of {}, `{name}`: killed at {kills} of {moments} moments ...",
-                    index + 1,
-                    cases.len()
-                ));
-            }
+    let told = AtomicU32::new(0);
+    let tested = skill.play(loading, |subject| {
+        let one = |(index, path): (usize, &PathBuf)| {
+            let name = name_of(path);
+            let progress = |kills: usize, moments: usize| {
+                let said = told.load(Ordering::Relaxed);
+                // Whoever is first says it.
+                if begun.elapsed() > SILENT * (said + 1)
+                    && told
+                        .compare_exchange(said, said + 1, Ordering::Relaxed, Ordering::Relaxed)
+                        .is_ok()
+                {
+                    let (case, all) = (index + 1, cases.len());
+                    terminal::note(&format!(
+                        "case {case} of {all}, `{name}`: killed at {kills} of {moments} moments ..."
+                    ));
+                }
+            };
+            one(path, subject, args.crash, loading.tokio.handle(), progress)
         };
-        played.push(one(path, &subject, args.crash, loading, progress)?);
-    }
-    Ok(report(&played, &skill.examined, args.crash))
+        cases.iter().enumerate().map(one).collect::<Result<Vec<_>>>()
+    })??;
+    Ok(report(&tested, &skill.name, args.crash))
 }
 
 /// A case that was played.
@@ -169,8 +200,8 @@ fn one(
     path: &Path,
     subject: &Subject<'_>,
     crash: bool,
-    loading: &super::context::Loading,
-    progress: impl FnMut(usize, usize),
+    tokio: &Handle,
+    progress: impl Fn(usize, usize) + Sync,
 ) -> Result<Tested> {
     let name = name_of(path);
     let shown = format!("{FOLDER}/{name}.toml");
@@ -187,7 +218,7 @@ fn one(
             return Ok(unplayed(name, problem));
         }
     };
-    let verdict = loading.tokio.block_on(play(&case, &shown, subject, crash, progress))?;
+    let verdict = play(&case, &shown, subject, crash, tokio, progress)?;
     Ok(Tested {
         name,
         about: case.about,
@@ -203,13 +234,60 @@ fn unplayed(name: String, problem: Problem) -> Tested {
     }
 }
 
+/// Where what is tested comes from.
+struct Source {
+    /// Where its cases are.
+    folder: PathBuf,
+    scan: Scan,
+    examined: Examined,
+}
+
+impl Source {
+    /// Loads it.
+    fn loaded(self, session: &Session<'_>) -> Result<Skill> {
+        let Self { folder, scan, examined } = self;
+        let files = scan.bundle().files().iter();
+        let files = files.filter(|file| file.digest != examined.digest);
+        let files = files.map(|file| Ok((file.path.clone(), scan.read(file)?)));
+        let files: BundleFiles = files.collect::<io::Result<_>>().map_err(|e| unreadable(&folder, &e))?;
+        let bytes = scan.read_component().map_err(|e| unreadable(&folder, &e))?;
+        let loading = session.loading()?;
+        let loaded = loading.tokio.block_on(loading.loader.load_bytes(bytes));
+        Ok(Skill {
+            pin: Pin {
+                bundle: scan.bundle().digest(),
+                component: examined.digest,
+            },
+            pinned: Pinned {
+                component: loaded.map_err(|e| CliError::of(Exit::Unsupported, "does_not_load", &e))?,
+                files: Arc::new(files),
+            },
+            script: scan.script()?,
+            name: examined.description.name,
+            input: examined.input,
+            output: examined.output,
+        })
+    }
+}
+
+/// Returns whether a path leads to a crate; where none is given, one is looked for.
+fn is_crate(path: Option<&Path>) -> bool {
+    path.is_none_or(|path| path.join("Cargo.toml").is_file() || path.ends_with("Cargo.toml"))
+}
+
 /// Finds what is tested, and builds it if it is a crate.
-fn skill(args: &TestArgs, session: &Session<'_>) -> Result<Result<Skill, Box<Report>>> {
-    let context = session.context;
+fn source(args: &TestArgs, session: &Session<'_>) -> Result<Result<Source, Box<Report>>> {
     let path = args.path.as_deref();
-    let is_crate = path.is_none_or(|path| path.join("Cargo.toml").is_file() || path.ends_with("Cargo.toml"));
-    if !is_crate {
-        let (folder, component) = found(path.unwrap_or(Path::new(".")), context)?;
+    if !is_crate(path) {
+        let path = path.unwrap_or(Path::new("."));
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let message = format!("`{}` is no skill", path.display());
+            let name = name_of(path);
+            return Err(
+                CliError::invalid("no_component", message).hint(format!("`--only {name}` plays the case of that name"))
+            );
+        }
+        let (folder, component) = found(path, session.context)?;
         let around = component.parent().unwrap_or(Path::new("/")).to_owned();
         return of_component(folder.as_deref(), around, &component, session);
     }
@@ -224,11 +302,10 @@ fn skill(args: &TestArgs, session: &Session<'_>) -> Result<Result<Skill, Box<Rep
     }
     Ok(match build::of_project(&project, session)? {
         Err(report) => Err(report),
-        Ok((compiled, examined)) => Ok(Skill {
+        Ok((compiled, examined)) => Ok(Source {
             folder: project.folder().to_owned(),
-            scan: Scan::with_component(&examined.description.name, project.folder(), compiled.bytes.clone())?,
+            scan: Scan::with_component(&examined.description.name, project.folder(), compiled.bytes)?,
             examined,
-            bytes: compiled.bytes,
         }),
     })
 }
@@ -247,7 +324,7 @@ fn of_component(
     cases: PathBuf,
     component: &Path,
     session: &Session<'_>,
-) -> Result<Result<Skill, Box<Report>>> {
+) -> Result<Result<Source, Box<Report>>> {
     let shown = session.context.path(component);
     let bytes = read_regular(component, COMPONENT_BYTES_MAX).map_err(|e| unreadable(component, &e))?;
     let examining = examine(
@@ -261,14 +338,13 @@ fn of_component(
         Err(problem) => return Ok(Err(Box::new(build::no_skill(&shown, &problem)))),
     };
     let scan = match folder {
-        Some(folder) => Scan::with_component(&examined.description.name, folder, bytes.clone())?,
-        None => Scan::alone(bytes.clone())?,
+        Some(folder) => Scan::with_component(&examined.description.name, folder, bytes)?,
+        None => Scan::alone(bytes)?,
     };
-    Ok(Ok(Skill {
+    Ok(Ok(Source {
         folder: folder.map_or(cases, Path::to_owned),
         scan,
         examined,
-        bytes,
     }))
 }
 
@@ -276,21 +352,30 @@ fn unreadable(path: &Path, error: &io::Error) -> CliError {
     CliError::invalid("no_component", format!("could not read `{}`", path.display())).caused_by(error)
 }
 
-/// Lists the cases that are to be played, by name.
+/// Lists the cases that are to be played, by name. What begins with a dot is an editor's.
 fn cases(folder: &Path, only: &[String], context: &Context) -> Result<Vec<PathBuf>> {
     let folder = folder.join(FOLDER);
-    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-    let paths = entries.map(|entry| entry.path());
-    let mut all: Vec<PathBuf> = paths
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
-        .take(CASES_MAX)
+    let entries = match fs::read_dir(&folder) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            let message = format!("could not read the folder of cases `{}`", context.path(&folder));
+            return Err(CliError::invalid("no_cases", message).caused_by(&e));
+        }
+        entries => entries.into_iter().flatten().flatten(),
+    };
+    let mut all: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml") && !name_of(path).starts_with('.'))
         .collect();
     all.sort();
     if all.is_empty() {
         let message = format!("there are no cases in `{}`", context.path(&folder));
         return Err(CliError::invalid("no_cases", message).hint(
-            "a case is a file `tests/NAME.toml`; `skillhost test --record RUN` makes one of a run that is over",
+            "a case is a file `tests/NAME.toml` of the crate; `skillhost test --record RUN` makes one of a run that is over",
         ));
+    }
+    if all.len() > CASES_MAX {
+        let message = format!("there are {} cases in `{}`", all.len(), context.path(&folder));
+        return Err(CliError::invalid("no_cases", message).hint(format!("at most {CASES_MAX} are played")));
     }
     let is_wanted = |path: &PathBuf| {
         let name = name_of(path);
@@ -298,7 +383,7 @@ fn cases(folder: &Path, only: &[String], context: &Context) -> Result<Vec<PathBu
     };
     let wanted: Vec<PathBuf> = all.iter().filter(|path| is_wanted(path)).cloned().collect();
     if wanted.is_empty() {
-        let names: Vec<String> = all.iter().map(|path| format!("`{}`", name_of(path))).collect();
+        let names: Vec<String> = all.iter().take(20).map(|path| format!("`{}`", name_of(path))).collect();
         return Err(CliError::invalid("no_cases", "there is no case of that name")
             .hint(format!("there are {}", names.join(", "))));
     }
@@ -310,21 +395,19 @@ fn name_of(path: &Path) -> String {
     terminal::plain_line(&name)
 }
 
-fn report(tested: &[Tested], examined: &Examined, crash: bool) -> Report {
+fn report(tested: &[Tested], skill: &SkillName, crash: bool) -> Report {
     let failed = tested.iter().filter(|one| !one.verdict.findings.is_empty()).count();
     // What failed comes first: a line for programs that is too long loses its end.
     let mut rows: Vec<&Tested> = tested.iter().collect();
     rows.sort_by_key(|one| one.verdict.findings.is_empty());
     let envelope = Envelope {
-        skill: Some(examined.description.name.clone()),
+        skill: Some(skill.clone()),
         rows: Some(Rows::Cases(rows.into_iter().map(row).collect())),
         ..Envelope::default()
     };
     let mut text: String = tested.iter().map(|one| line(one, crash)).collect();
     for one in tested.iter().filter(|one| !one.verdict.findings.is_empty()) {
-        for finding in &one.verdict.findings {
-            text.push_str(&format!("\n{}{}", finding.problem.lines(), finding.difference));
-        }
+        text.push_str(&told(&one.verdict.findings));
         text.push_str(&said(one));
     }
     let sum = format!(
@@ -343,6 +426,18 @@ fn report(tested: &[Tested], examined: &Examined, crash: bool) -> Report {
         text,
         ..Report::failed(Exit::Failed, error, envelope)
     }
+}
+
+/// Returns what people are told of what a case and its skill do not agree in.
+fn told(findings: &[Finding]) -> String {
+    let shown = findings.iter().take(FINDINGS_MAX);
+    let mut text: String = shown
+        .map(|finding| format!("\n{}{}", finding.problem.lines(), finding.difference))
+        .collect();
+    if let Some(further) = findings.len().checked_sub(FINDINGS_MAX).filter(|further| *further > 0) {
+        text.push_str(&format!("\nand {further} more\n"));
+    }
+    text
 }
 
 /// Returns the last lines that a skill printed and logged in a case.
@@ -407,80 +502,4 @@ fn row(tested: &Tested) -> Value {
         row["about"] = Value::from(terminal::plain_line(about));
     }
     row
-}
-
-/// Makes a case of a run.
-fn keep(args: &TestArgs, run: &str, context: &Context) -> Result<Report> {
-    let path = args.path.as_deref();
-    let is_crate = path.is_none_or(|path| path.join("Cargo.toml").is_file() || path.ends_with("Cargo.toml"));
-    let folder = match is_crate {
-        true => Project::find(path)?.folder().to_owned(),
-        false => found(path.unwrap_or(Path::new(".")), context)?
-            .0
-            .ok_or_else(|| CliError::invalid("no_crate", "a component alone has no folder for cases"))?,
-    };
-    // An execution of `dev` is as good as a run of one's own.
-    let apart = dev::apart(context, &folder);
-    let context = match (context.find(context.journal()?.as_ref(), run), &apart) {
-        (Err(_), Some(apart)) => apart,
-        _ => context,
-    };
-    let journal = context.journal()?;
-    let row = context.find(journal.as_ref(), run)?;
-    let unfit = |reason: String| {
-        let message = format!("no case can be made of run `{}`: {reason}", row.run);
-        CliError::invalid("no_case", message)
-    };
-    let records = journal
-        .all_records(&row.run)
-        .map_err(|e: JournalError| CliError::from(e))?;
-    let mut files = Files::new();
-    collect(&context.home.run(&row.run), "", &mut files)
-        .map_err(|e| unfit(format!("its folder cannot be read: {e}")))?;
-    let recorded = Recorded {
-        records: &records,
-        files: &files,
-    };
-    let text = record(&recorded).map_err(unfit)?;
-    Case::parse(&text).map_err(|e| unfit(format!("what was written of it cannot be read: {e}")))?;
-    let name = args.name.as_deref().unwrap_or(row.launch.as_str());
-    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
-        return Err(CliError::invalid(
-            "bad_name",
-            format!("`{}` cannot name a case", terminal::plain_line(name)),
-        ));
-    }
-    let place = folder.join(FOLDER).join(format!("{name}.toml"));
-    write_new(&place, &text)?;
-    let shown = context.path(&place);
-    let mut report = Report::done(
-        format!("case {shown}\n"),
-        Envelope {
-            path: Some(place),
-            run_id: Some(row.run),
-            skill: Some(row.skill),
-            ..Envelope::default()
-        },
-    );
-    report.notes = format!("hint: `skillhost test --only {name}` plays it\n");
-    Ok(report)
-}
-
-/// Writes a file that is not there yet.
-fn write_new(path: &Path, text: &str) -> Result<()> {
-    let written = fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
-        .and_then(|()| fs::OpenOptions::new().write(true).create_new(true).open(path))
-        .and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
-    written.map_err(|e| match e.kind() {
-        io::ErrorKind::AlreadyExists => {
-            CliError::invalid("exists", format!("there is a case `{}` already", path.display()))
-                .hint("`--as NAME` gives it another name")
-        }
-        _ => CliError::new(
-            Exit::Storage,
-            "not_written",
-            format!("could not write `{}`", path.display()),
-        )
-        .caused_by(&e),
-    })
 }
