@@ -7,7 +7,9 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig};
+use wasmtime::{
+    Config, Enabled, InstanceAllocationStrategy, ModuleVersionStrategy, OptLevel, PoolingAllocationConfig, Strategy,
+};
 
 use crate::ticker::{Running, Ticker};
 
@@ -28,6 +30,19 @@ pub struct EngineConfig {
     pub stack_bytes_max: usize,
     /// Where instances get their memory from.
     pub allocation: Allocation,
+    /// What makes native code.
+    pub compiler: Compiler,
+}
+
+/// What makes native code of a component. A guest does the same with each; how fast it is, and how deep a stack of so many bytes lets it nest, it may notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compiler {
+    /// Takes its time for code that is fast.
+    Thorough,
+    /// The same compiler without its optimisations: two thirds of the time.
+    Quick,
+    /// One pass over the code, in a seventh of the time. It does not know every machine and every instruction.
+    SinglePass,
 }
 
 /// Where instances get their memory from.
@@ -52,14 +67,44 @@ impl EngineConfig {
         Self {
             stack_bytes_max: 1 << 20,
             allocation: Allocation::OnDemand,
+            compiler: Compiler::Thorough,
         }
+    }
+
+    /// Returns the configuration for a process that runs a skill while it is written, where what counts is how soon a component that is new runs.
+    ///
+    /// Whoever builds a crate has its scripts and macros run without a sandbox already, so it matters less here that a compiler is younger than the other.
+    pub fn development() -> Self {
+        Self {
+            // Code that is not optimised needs so much more for the same nesting.
+            stack_bytes_max: 4 << 20,
+            compiler: Compiler::SinglePass,
+            ..Self::one_run()
+        }
+    }
+
+    /// Returns what to compile with where this compiler cannot.
+    fn instead(&self) -> Option<Self> {
+        let compiler = match self.compiler {
+            Compiler::SinglePass => Compiler::Quick,
+            Compiler::Quick | Compiler::Thorough => return None,
+        };
+        Some(Self {
+            compiler,
+            ..self.clone()
+        })
     }
 
     /// Returns the name of the configuration, as far as a guest may notice it. A run records it.
     pub fn profile(&self) -> String {
         format!(
-            "wasmtime-{}/cranelift/stack-{}k/{PROFILE_REVISION}",
+            "wasmtime-{}/{}/stack-{}k/{PROFILE_REVISION}",
             WASMTIME_VERSION.split('.').next().unwrap_or_default(),
+            match self.compiler {
+                Compiler::Thorough => "cranelift",
+                Compiler::Quick => "cranelift-quick",
+                Compiler::SinglePass => "winch",
+            },
             self.stack_bytes_max >> 10
         )
     }
@@ -90,19 +135,31 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     engine: wasmtime::Engine,
+    config: EngineConfig,
     profile: String,
     ticker: Ticker,
 }
 
 impl Engine {
-    /// Sets up an engine.
+    /// Sets up an engine. Where its compiler does not know the machine, another stands in.
     pub fn new(config: &EngineConfig) -> Result<Self, EngineError> {
+        match (Self::set_up(config), config.instead()) {
+            (Err(error), Some(instead)) => {
+                tracing::debug!("{error}; another compiler stands in");
+                Self::new(&instead)
+            }
+            (set_up, _) => set_up,
+        }
+    }
+
+    fn set_up(config: &EngineConfig) -> Result<Self, EngineError> {
         let engine = configure(config)
             .and_then(|config| wasmtime::Engine::new(&config))
             .map_err(|error| EngineError(format!("{error:#}")))?;
         let ticker = Ticker::new(engine.weak()).map_err(|error| EngineError(error.to_string()))?;
         Ok(Self(Arc::new(Inner {
             engine,
+            config: config.clone(),
             profile: config.profile(),
             ticker,
         })))
@@ -111,6 +168,11 @@ impl Engine {
     /// Returns the name of the configuration, as far as a guest may notice it.
     pub fn profile(&self) -> &str {
         &self.0.profile
+    }
+
+    /// Returns the engine for a component that this one's compiler cannot compile, if there may be one that can.
+    pub(crate) fn instead(&self) -> Option<Self> {
+        Self::new(&self.0.config.instead()?).ok()
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -151,6 +213,15 @@ fn configure(chosen: &EngineConfig) -> wasmtime::Result<Config> {
         .parallel_compilation(true)
         .memory_init_cow(true)
         .module_version(ModuleVersionStrategy::Custom(WASMTIME_VERSION.to_owned()))?;
+    match chosen.compiler {
+        Compiler::Thorough => {}
+        Compiler::Quick => {
+            config.cranelift_opt_level(OptLevel::None);
+        }
+        Compiler::SinglePass => {
+            config.strategy(Strategy::Winch);
+        }
+    }
     if let Allocation::Pooled { runs_max } = chosen.allocation {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(runs_max)));
     }

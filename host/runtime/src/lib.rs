@@ -17,7 +17,7 @@ mod ticker;
 mod wasi;
 
 pub use describe::{CapabilityRequest, DescribeError, Description};
-pub use engine::{Allocation, Engine, EngineConfig, EngineError};
+pub use engine::{Allocation, Compiler, Engine, EngineConfig, EngineError};
 pub use guest::{BundleFiles, Guest, GuestStart, Reread, RunInfo};
 pub use loader::{COMPONENT_BYTES_MAX, LoadError, Loaded, Loader, LoaderConfig, Misfit, Origin};
 

@@ -179,7 +179,7 @@ fn not_built(error: BuildError, project: &Project) -> NotCompiled {
         BuildError::NoComponent { .. } => {
             return NotCompiled::Source(vec![
                 Problem::error(
-                    "no_component",
+                    "not_a_component",
                     format!("crate `{}` builds no component", project.package()),
                 )
                 .at("Cargo.toml")

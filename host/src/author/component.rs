@@ -20,6 +20,8 @@ pub struct Examined {
     pub digest: Digest,
     /// How large it is.
     pub bytes: u64,
+    /// The engine that it is run by here.
+    pub engine: String,
     /// The interfaces that it imports, in its order.
     pub imports: Vec<String>,
     /// What it says of itself.
@@ -71,6 +73,7 @@ pub async fn examine(
     Ok(Ok(Examined {
         digest: loaded.digest(),
         bytes: size,
+        engine: loaded.profile().to_owned(),
         imports: loaded.imports(),
         description,
         input,

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use skillhost_core::id::{Digest, RunId};
 use skillhost_effects::model::{Hub, Settings};
 use skillhost_journal::{Journal, RunRow, SqliteJournal};
-use skillhost_runtime::{Description, Engine, EngineConfig, Loader, LoaderConfig};
+use skillhost_runtime::{Compiler, Description, Engine, EngineConfig, Loader, LoaderConfig};
 
 use super::args::Global;
 use super::report::path_for_people;
@@ -93,6 +93,7 @@ impl Context {
             context: self,
             journal,
             hub: Hub::new(),
+            engine: EngineConfig::one_run(),
             loading: OnceCell::new(),
         }
     }
@@ -147,6 +148,7 @@ pub(super) struct Session<'a> {
     pub(super) context: &'a Context,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) hub: Hub,
+    engine: EngineConfig,
     loading: OnceCell<Loading>,
 }
 
@@ -157,6 +159,12 @@ pub(super) struct Loading {
 }
 
 impl Session<'_> {
+    /// Compiles soon rather than well, for a skill that is being written.
+    pub(super) fn in_development(mut self) -> Self {
+        self.engine = EngineConfig::development();
+        self
+    }
+
     /// Opens what it takes to load components.
     pub(super) fn loading(&self) -> Result<&Loading> {
         if let Some(loading) = self.loading.get() {
@@ -167,10 +175,11 @@ impl Session<'_> {
             .enable_all()
             .build();
         let tokio = tokio.map_err(|e| no_threads(&e))?;
-        let engine = Engine::new(&EngineConfig::one_run());
+        let engine = Engine::new(&self.engine);
         let engine = engine.map_err(|e| CliError::of(Exit::Internal, "internal", &e).hint(REPORT))?;
         let config = LoaderConfig {
-            cache: Some(self.context.home.compiled()),
+            // What is compiled anew after every save is not worth a place on the disk.
+            cache: (self.engine.compiler == Compiler::Thorough).then(|| self.context.home.compiled()),
             ..LoaderConfig::default()
         };
         let loader =

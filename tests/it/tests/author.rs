@@ -233,3 +233,13 @@ fn a_crate_inside_another_workspace_builds_too() {
     let built = author.json(&outer, &["build", "inner"]);
     assert_eq!(built["component"]["name"], json!("inner"), "{built}");
 }
+
+#[test]
+fn skills_that_cannot_be_written_where_they_belong_are_not_installed_and_it_is_said_where() {
+    let place = Place::new(PROGRAM, &[]);
+    fs::write(place.skills(), "no folder").unwrap();
+    let component = skillhost_it::guests().component("logs");
+    let told = place.any_json(&["install", component.to_str().unwrap()]);
+    assert_eq!(told["error"]["code"], "skills_not_writable", "{told}");
+    assert_eq!(fs::read_to_string(place.skills()).unwrap(), "no folder");
+}

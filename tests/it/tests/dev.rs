@@ -227,3 +227,168 @@ fn a_skill_that_fails_says_how_and_is_not_over_for_it() {
     let shown = told(&author.run(&folder, &["dev", "--once"]));
     assert!(shown.contains("result as before"), "{shown}");
 }
+
+#[test]
+fn what_is_run_while_it_is_written_is_the_same_program_and_is_not_what_is_installed() {
+    let place = Place::new(PROGRAM, &[]);
+    let author = Author::new(&place, KEPT, "dev-same");
+    let folder = three(&author, "same");
+    // Cargo's own profile for development would panic at this.
+    let source = THREE.replace(
+        "Ok(Said {",
+        "let third = format!(\"{}\", third.bytes().fold(0_u8, |sum, byte| sum + byte));\n    Ok(Said {",
+    );
+    fs::write(folder.join("src/lib.rs"), source).unwrap();
+    author.json(&folder, &["build"]);
+    let component = |folder: &str| author.folder().ancestors().nth(2).unwrap().join("target").join(folder);
+    let built = fs::read(component("skillhost/same.wasm")).unwrap();
+    let run = author.json(&folder, &["dev", "--once"]);
+    assert_eq!(run["ok"], true, "{run}");
+    assert_eq!(fs::read(component("skillhost/same.wasm")).unwrap(), built);
+    assert!(component("wasm32-wasip2/skillhost-dev/same.wasm").is_file());
+    author.json(&folder, &["install"]);
+    let launched = author.json(&folder, &["launch", "same", "--here", "--await"]);
+    assert_eq!(launched["result"]["third"], run["result"]["third"]);
+}
+
+/// A script of a crate that says which process it is, and then waits until something is written to `gate`: a build that is under way for as long as a test wants.
+const GATED: &str = r#"
+fn main() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    println!("cargo::rerun-if-changed=src");
+    std::fs::write(folder.join("began.part"), std::process::id().to_string()).unwrap();
+    std::fs::rename(folder.join("began.part"), folder.join("began")).unwrap();
+    std::fs::read(folder.join("gate")).unwrap();
+}
+"#;
+
+/// A crate that is built when the test says so.
+struct Gated {
+    outer: PathBuf,
+    folder: PathBuf,
+}
+
+impl Gated {
+    fn new(author: &Author<'_>, name: &str) -> Self {
+        let gated = Self {
+            outer: author.folder(),
+            folder: three(author, name),
+        };
+        fs::write(gated.folder.join("build.rs"), GATED).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, gated.outer.join("gate"), mode).unwrap();
+        gated
+    }
+
+    /// Waits until a build is under way, and returns the process that holds it up.
+    fn building(&self, place: &Place) -> Pid {
+        let began = self.outer.join("began");
+        place.until(|| began.exists());
+        let pid = fs::read_to_string(&began).unwrap().parse().unwrap();
+        fs::remove_file(&began).unwrap();
+        Pid::from_raw(pid).unwrap()
+    }
+
+    /// Lets the build that is under way go on.
+    fn open(&self) {
+        fs::write(self.outer.join("gate"), "on").unwrap();
+    }
+}
+
+fn is_gone(pid: Pid) -> bool {
+    rustix::process::test_kill_process(pid).is_err()
+}
+
+#[test]
+fn a_save_in_the_middle_of_a_build_begins_the_next_round_and_what_was_half_written_is_not_run() {
+    let place = Place::new(PROGRAM, &[]);
+    let author = Author::new(&place, KEPT, "dev-gated");
+    let gated = Gated::new(&author, "gated");
+    let mut dev = author.equip(place.command(&["dev"]), &gated.folder);
+    let mut dev = dev.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
+    let first = gated.building(&place);
+    // Half of it compiles, and would ask a model.
+    write_whole(
+        &gated.folder.join("src/lib.rs"),
+        &THREE.replace("Say the first", "Say the half-written"),
+    );
+    let second = gated.building(&place);
+    place.until(|| is_gone(first));
+    // A file that is written again as it is ends no build.
+    write_whole(
+        &gated.folder.join("SKILL.md"),
+        &fs::read_to_string(gated.folder.join("SKILL.md")).unwrap(),
+    );
+    write_whole(&gated.folder.join("src/lib.rs"), THREE);
+    let third = gated.building(&place);
+    place.until(|| is_gone(second));
+    assert_eq!(total(&place), 0);
+    gated.open();
+    until(&mut lines, "third:");
+    assert_eq!(total(&place), 3);
+    assert!(is_gone(third));
+
+    // Ctrl-C in the middle of a build: nothing of it is left.
+    write_whole(
+        &gated.folder.join("src/lib.rs"),
+        &THREE.replace("Say the first", "Say another"),
+    );
+    let last = gated.building(&place);
+    let pid = Pid::from_raw(i32::try_from(dev.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    assert!(dev.wait().unwrap().success());
+    place.until(|| is_gone(last));
+    assert_eq!(total(&place), 3);
+    // And nobody holds a lock: the next one builds and runs.
+    let next = std::thread::scope(|scope| {
+        let next = scope.spawn(|| author.json(&gated.folder, &["dev", "--once"]));
+        gated.building(&place);
+        gated.open();
+        next.join().unwrap()
+    });
+    // The second is told the time, which is another after a first that is new.
+    assert_eq!(next["development"]["calls_reused"], 1, "{next}");
+}
+
+#[test]
+fn at_a_terminal_a_question_is_answered_by_typing_and_a_line_is_not_lost_to_a_round_that_was_left() {
+    let place = Place::new(PROGRAM, &[]);
+    let author = Author::new(&place, KEPT, "dev-typed");
+    let folder = author.folder().join("typed");
+    author.json(&author.folder(), &["new", "typed", "--template", "approval"]);
+    let words = ["dev", "--offline", "--arg", "topic=rivers"];
+    // Compiled before somebody waits at the terminal.
+    author.json(&folder, &[&words[..], &["--once"]].concat());
+    let at_a_terminal = |dialogue: &[&str]| {
+        let command = place.at_a_terminal(dialogue, &words);
+        let output = author.equip(command, &folder).output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    // While it is asked, the skill is changed: what had been typed so far is the beginning of the next answer.
+    let edit = "sh:sed -i 's/Publish this/Really publish this/' src/lib.rs";
+    let dialogue = [
+        "approve [y/n]: ",
+        "part:ye",
+        "ye",
+        edit,
+        "approve [y/n]: ",
+        "s",
+        "comment: ",
+        "Go ahead",
+        "waiting for a change",
+        "^C",
+    ];
+    let shown = at_a_terminal(&dialogue);
+    assert!(
+        shown.contains("Go ahead") && shown.contains("Notice: rivers"),
+        "{shown}"
+    );
+    // Ctrl-C while a person is asked: the terminal is as it was, and the execution is not gone on with.
+    let edit = "sh:sed -i 's/Really publish this/Shall we publish this/' src/lib.rs";
+    let shown = at_a_terminal(&["waiting for a change", edit, "approve [y/n]: ", "^C"]);
+    assert!(shown.contains("Shall we publish"), "{shown}");
+    let said = author.json(&folder, &["dev", "--once", "--offline", "--arg", "topic=rivers"]);
+    assert_eq!(said["exit_code"], WAITING, "{said}");
+}

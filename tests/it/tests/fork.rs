@@ -145,3 +145,19 @@ fn what_cannot_be_forked_says_why() {
         );
     }
 }
+
+#[test]
+fn f4_a_fork_whose_folder_cannot_be_made_again_is_refused_and_makes_no_run() {
+    let place = Place::new(PROGRAM, &["crash"]);
+    let words = ["launch", "crash", "--here", "--id", "it", "--await"];
+    let launched = place.json(&words);
+    // Where the folders of runs belong, there is something else now.
+    let runs = place.home().join("runs");
+    std::fs::rename(&runs, place.home().join("moved")).unwrap();
+    std::fs::write(&runs, "").unwrap();
+    let shown = place.json(&["show", launched["run_id"].as_str().unwrap()]);
+    let last = shown["calls"].as_array().unwrap().last().unwrap()["call"].to_string();
+    let refused = place.any_json(&["fork", "it", "--at", &last]);
+    assert_eq!(refused["error"]["code"], "folder_not_made", "{refused}");
+    assert_eq!(place.json(&["list"])["runs"].as_array().map(Vec::len), Some(1));
+}

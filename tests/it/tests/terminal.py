@@ -2,13 +2,15 @@
 
 usage: terminal.py PROMPT ANSWER [PROMPT ANSWER ...] -- COMMAND [WORD ...]
 
-An ANSWER that begins with `secret:` is typed, without that, as soon as the terminal shows no longer what is typed; `^D` ends the input.
-Prints what was on the screen, and ends as the command did.
+An ANSWER that begins with `secret:` is typed, without that, as soon as the terminal shows no longer what is typed; `^D` ends the input, and `^C` is what it is.
+One that begins with `sh:` is a command that is run meanwhile, and nothing is typed; one that begins with `part:` is typed without the end of a line.
+Prints what was on the screen, and ends as the command did, or with 98 if it left the terminal otherwise than it was.
 """
 
 import os
 import pty
 import signal
+import subprocess
 import sys
 import termios
 import time
@@ -24,6 +26,15 @@ def type_in(answer):
     if answer == "^D":
         os.write(screen, b"\x04")
         return
+    if answer == "^C":
+        os.write(screen, b"\x03")
+        return
+    if answer.startswith("sh:"):
+        subprocess.run(answer.removeprefix("sh:"), shell=True, check=True, stdout=subprocess.DEVNULL)
+        return
+    if answer.startswith("part:"):
+        os.write(screen, answer.removeprefix("part:").encode())
+        return
     if answer.startswith("secret:"):
         answer = answer.removeprefix("secret:")
         while termios.tcgetattr(screen)[3] & termios.ECHO:
@@ -34,6 +45,7 @@ def type_in(answer):
 process, screen = pty.fork()
 if process == 0:
     os.execvp(words[cut + 1], words[cut + 1 :])
+before = termios.tcgetattr(screen)
 shown, seen = b"", 0
 while True:
     try:
@@ -49,4 +61,5 @@ while True:
         type_in(answer)
 sys.stdout.buffer.write(shown)
 sys.stdout.flush()
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+sys.exit(code if termios.tcgetattr(screen) == before else 98)

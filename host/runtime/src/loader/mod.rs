@@ -11,7 +11,7 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use skillhost_core::id::Digest;
@@ -59,6 +59,8 @@ struct Inner {
     cache: Option<Cache>,
     compiling: Semaphore,
     kept: Mutex<HashMap<Digest, Kept>>,
+    /// Compiles what this loader's compiler cannot.
+    instead: OnceLock<Option<Loader>>,
 }
 
 /// A component in memory; whoever asks first loads it, and the others wait for that.
@@ -81,6 +83,7 @@ impl Loader {
             cache,
             compiling: Semaphore::new(config.compile_max.max(1)),
             kept: Mutex::default(),
+            instead: OnceLock::new(),
         })))
     }
 
@@ -174,7 +177,13 @@ impl Inner {
             });
         }
         tracing::info!(%digest, bytes = bytes.len(), "compiling a component");
-        let component = compile(&self.engine, bytes)?;
+        let component = match compile(&self.engine, bytes) {
+            Ok(component) => component,
+            Err(error) => {
+                let instead = self.instead().ok_or(error)?;
+                return instead.0.compile(digest, bytes);
+            }
+        };
         check::types(&self.engine, &component)?;
         let took = began.elapsed();
         let loaded = self.finish(digest, component, Origin::Compiled { took })?;
@@ -183,6 +192,15 @@ impl Inner {
         }
         tracing::info!(%digest, took_ms = took.as_millis(), "compiled a component");
         Ok(loaded)
+    }
+
+    /// Returns what compiles a component that this loader's compiler cannot; what neither can is at fault itself.
+    fn instead(&self) -> Option<&Loader> {
+        let make = || {
+            let engine = self.engine.instead()?;
+            Loader::new(&engine, &LoaderConfig::default()).ok()
+        };
+        self.instead.get_or_init(make).as_ref()
     }
 
     fn finish(&self, digest: Digest, component: Component, origin: Origin) -> Result<Arc<Loaded>, LoadError> {
@@ -231,6 +249,11 @@ impl Loaded {
     /// Returns the component's digest.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// Returns the name of the configuration that it is run under, as far as a guest may notice it.
+    pub fn profile(&self) -> &str {
+        self.engine.profile()
     }
 
     /// Returns where its code came from.

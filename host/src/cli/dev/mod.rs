@@ -96,7 +96,7 @@ pub(super) fn apart(context: &Context, folder: &Path) -> Option<Context> {
 pub(super) fn run(args: &DevArgs, context: &Context) -> Result<Report> {
     let project = Project::find(args.path.as_deref())?;
     let apart = context.apart(workshop::home(&context.home, project.folder())?);
-    let session = apart.session(apart.journal()?);
+    let session = apart.session(apart.journal()?).in_development();
     let worker = session.worker()?;
     let words = Words {
         input: args.input.clone(),
@@ -299,6 +299,7 @@ impl Bench<'_> {
             max_tokens: self.args.max_tokens,
         };
         let mut started = order.started(self.session, &edition)?;
+        started.engine.clone_from(&examined.engine);
         let workshop = self.workshop();
         let before = workshop.last()?;
         if self.args.fresh {
