@@ -160,14 +160,11 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
         }
         let path = entry.path();
         // A link to a folder may lead in a circle.
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => {
-                if !NO_SOURCES.iter().any(|other| name == *other) {
-                    collect(&path, paths);
-                }
-            }
-            Ok(_) if name != LOCK && path.is_file() => paths.push(path),
-            _ => {}
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_folder && !NO_SOURCES.iter().any(|other| name == *other) {
+            collect(&path, paths);
+        } else if !is_folder && name != LOCK && path.is_file() {
+            paths.push(path);
         }
     }
 }
