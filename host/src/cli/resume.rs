@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use skillhost_core::calls;
+use skillhost_core::entry::Entry;
 use skillhost_core::id::Number;
 use skillhost_core::machine::{Command, Decision, Status, Wait};
 use skillhost_core::payload::Payload;
@@ -74,6 +76,7 @@ fn decide(args: &ResumeArgs, context: &Context, journal: &dyn Journal, row: &Run
     let Some((number, decision)) = decision(args)? else {
         return Ok(None);
     };
+    let by = context.environment.user.clone();
     let waits = journal.waits(&row.run)?;
     let parked = waits
         .iter()
@@ -83,13 +86,32 @@ fn decide(args: &ResumeArgs, context: &Context, journal: &dyn Journal, row: &Run
         return Err(CliError::invalid("not_parked", message)
             .hint(format!("`skillhost show {}` tells what it waits for", row.run)));
     }
-    let command = Command::Decide {
-        number,
-        decision,
-        by: context.environment.user.clone(),
+    let decision = match decision {
+        Decision::Answer(value) => Decision::Answer(shaped(journal, row, number, &value, by.clone())?),
+        decision => decision,
     };
+    let command = Command::Decide { number, decision, by };
     journal.post_mail(&row.run, driver::now(), &command)?;
     Ok(Some(number))
+}
+
+/// Gives what a person says for a call the shape of its answers: in another the run could not read it.
+fn shaped(journal: &dyn Journal, row: &RunRow, number: Number, value: &Payload, by: Option<String>) -> Result<Payload> {
+    let records = journal.all_records(&row.run)?;
+    let function = records.iter().find_map(|record| match &record.entry {
+        Entry::Called(called) if called.number == number => Some(called.function),
+        _ => None,
+    });
+    let function = function.expect("a call that waits for a decision was made");
+    let value = value.read().expect("it was read as JSON");
+    calls::by_hand(function, value, by).map_err(|reason| {
+        let message = format!(
+            "call {number} of run `{}` is a `{function}`, which answers otherwise: {reason}",
+            row.run
+        );
+        CliError::invalid("bad_answer", message)
+            .hint("what a model, a program or a server says is a text: `--answer CALL --input '\"text\"'`")
+    })
 }
 
 fn decision(args: &ResumeArgs) -> Result<Option<(Number, Decision)>> {
