@@ -2,7 +2,9 @@
 
 use std::future::Future;
 
+use crate::bindings::skillhost::skill::http::Response;
 use crate::bindings::skillhost::skill::model::{Block, StopReason, ToolCall};
+use crate::bindings::skillhost::skill::process::{End, Ended, Output};
 use crate::bindings::skillhost::skill::signals::{Answer, Error};
 use crate::executor::block_on;
 use crate::failure::Result;
@@ -56,6 +58,33 @@ pub fn answer(json: &str) {
         by: None,
     };
     host(|world| world.answers.push_back(Ok(answer)));
+}
+
+/// Has the next program print this and end with this code.
+pub fn program_says(code: i32, text: &str) {
+    let output = |text: &str| Output {
+        kept: text.into(),
+        cut_bytes: 0,
+    };
+    let ended = Ended {
+        end: End::Exited(code),
+        stdout: output(text),
+        stderr: output(""),
+        extra: None,
+    };
+    host(|world| world.programs.push_back(Ok(ended)));
+}
+
+/// Has the next request be answered with this.
+pub fn server_says(status: u16, body: &str) {
+    let response = Response {
+        status,
+        url: String::new(),
+        headers: Vec::new(),
+        body: body.into(),
+        extra: None,
+    };
+    host(|world| world.servers.push_back(Ok(response)));
 }
 
 /// Has the next event or answer not come in time.

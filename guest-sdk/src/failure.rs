@@ -9,7 +9,7 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::Value;
 
-use crate::bindings::skillhost::skill::{clock, files, inbox, model, run, signals, types};
+use crate::bindings::skillhost::skill::{clock, files, http, inbox, model, process, run, signals, types};
 
 /// The result of whatever can fail in a skill.
 pub type Result<T, E = Failure> = core::result::Result<T, E>;
@@ -35,6 +35,8 @@ struct Parts {
 /// | a model ([`model`](crate::model)) | `denied`, `invalid`, `overloaded`, `budget`, `timeout`, `failed`; `prompt` before it is asked; `refused`, `context-full`, `tool-use` of a reply that says nothing; `unusable-reply` |
 /// | an [`Agent`](crate::Agent) | the same, `turn-limit`, and what a tool calls [fatal](Failure::fatal) |
 /// | files ([`files`](crate::files)) | `denied`, `not-found`, `too-large`, `invalid`, `budget`, `timeout`, `failed` |
+/// | a program ([`process`](crate::process)) | `denied`, `not-found`, `too-large`, `invalid`, `budget`, `timeout`, `failed`; `exit` when it is checked |
+/// | a request ([`http`](crate::http)) | `denied`, `too-large`, `invalid`, `budget`, `timeout`, `failed`; `status` when it is checked; `json` |
 /// | a message ([`inbox`](crate::inbox)) | `invalid`, `budget` |
 /// | an event or an answer ([`signals`](crate::signals)) | `timeout`, `invalid`, `budget`; `json` of one that is not of its type |
 /// | time ([`clock`](crate::clock)), notes ([`run`](crate::run)) | only the above |
@@ -70,6 +72,10 @@ pub mod code {
     pub const BUDGET: &str = "budget";
     /// It took too long, or nothing came in time.
     pub const TIMEOUT: &str = "timeout";
+    /// A program did not end well.
+    pub const EXIT: &str = "exit";
+    /// A server answered with a status that is none of success.
+    pub const STATUS: &str = "status";
     /// It went wrong in some other way.
     pub const FAILED: &str = "failed";
     /// A prompt's file or one of its variables is missing.
@@ -260,6 +266,43 @@ impl IntoFailure for files::Error {
             Self::TooLarge(bytes_max) => Failure::new(
                 code::TOO_LARGE,
                 format!("more than the {bytes_max} bytes that one call may move"),
+            ),
+            Self::Invalid(message) => Failure::new(code::INVALID, message),
+            Self::Budget(message) => Failure::new(code::BUDGET, message),
+            Self::Timeout(message) => Failure::new(code::TIMEOUT, message),
+            Self::Failed(message) => Failure::new(code::FAILED, message),
+            Self::Other(error) => Failure::other(error),
+        }
+    }
+}
+
+impl IntoFailure for process::Error {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Cancelled => Failure::cancelled(),
+            Self::Denied(message) => Failure::new(code::DENIED, message),
+            Self::NotFound(message) => Failure::new(code::NOT_FOUND, message),
+            Self::TooLarge(bytes_max) => Failure::new(
+                code::TOO_LARGE,
+                format!("more than the {bytes_max} bytes that a program may be given"),
+            ),
+            Self::Invalid(message) => Failure::new(code::INVALID, message),
+            Self::Budget(message) => Failure::new(code::BUDGET, message),
+            Self::Timeout(message) => Failure::new(code::TIMEOUT, message),
+            Self::Failed(message) => Failure::new(code::FAILED, message),
+            Self::Other(error) => Failure::other(error),
+        }
+    }
+}
+
+impl IntoFailure for http::Error {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Cancelled => Failure::cancelled(),
+            Self::Denied(message) => Failure::new(code::DENIED, message),
+            Self::TooLarge(bytes_max) => Failure::new(
+                code::TOO_LARGE,
+                format!("more than the {bytes_max} bytes that may be sent or received"),
             ),
             Self::Invalid(message) => Failure::new(code::INVALID, message),
             Self::Budget(message) => Failure::new(code::BUDGET, message),

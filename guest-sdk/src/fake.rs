@@ -7,7 +7,9 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::bindings::skillhost::skill::{model as wit_model, run as wit_run, signals as wit_signals, types};
+use crate::bindings::skillhost::skill::{
+    http as wit_http, model as wit_model, process as wit_process, run as wit_run, signals as wit_signals, types,
+};
 
 /// What the host holds and how it behaves.
 pub(crate) struct World {
@@ -21,6 +23,10 @@ pub(crate) struct World {
     pub(crate) asked: Vec<wit_model::Request>,
     /// What signals and questions are answered.
     pub(crate) answers: VecDeque<Result<wit_signals::Answer, wit_signals::Error>>,
+    /// What comes of programs, in order.
+    pub(crate) programs: VecDeque<Result<wit_process::Ended, wit_process::Error>>,
+    /// What servers answer, in order; an empty URL is that of the request.
+    pub(crate) servers: VecDeque<Result<wit_http::Response, wit_http::Error>>,
     /// What people left.
     pub(crate) notes: Vec<wit_run::Note>,
     pub(crate) files: BTreeMap<String, Vec<u8>>,
@@ -62,6 +68,8 @@ impl World {
             model: Box::new(|request| Ok(says(&last_words(request)))),
             asked: Vec::new(),
             answers: VecDeque::new(),
+            programs: VecDeque::new(),
+            servers: VecDeque::new(),
             notes: Vec::new(),
             files: BTreeMap::new(),
             features: vec!["schema".to_owned()],
@@ -349,6 +357,64 @@ pub(crate) mod files {
             limit: None,
             after: None,
         }
+    }
+}
+
+pub(crate) mod process {
+    use super::tasks::Pending;
+    use super::{finish, host, refused, start, types};
+    pub(crate) use crate::bindings::skillhost::skill::process::*;
+
+    pub(crate) fn start_run(command: &Command, options: &types::CallOptions) -> Pending {
+        let words = [std::slice::from_ref(&command.program), command.arguments.as_slice()];
+        let words = words.concat().join(" ");
+        let place = command.folder.as_deref().unwrap_or("run");
+        let twice = if options.idempotent { ", twice as once" } else { "" };
+        start(format!("run {words} in {place}{twice}"), options)
+    }
+
+    pub(crate) fn finish_run(pending: Pending) -> Result<Ended, Error> {
+        match refused(&finish(pending)) {
+            true => Err(Error::Cancelled),
+            false => host(|world| world.programs.pop_front()).expect("the test scripts what comes of a program"),
+        }
+    }
+}
+
+pub(crate) mod http {
+    use super::tasks::Pending;
+    use super::{finish, host, refused, start, types};
+    pub(crate) use crate::bindings::skillhost::skill::http::*;
+
+    pub(crate) fn start_send(request: &Request, options: &types::CallOptions) -> Pending {
+        let headers: Vec<String> = request
+            .headers
+            .iter()
+            .map(|header| format!(", {}: {}", header.name, header.value))
+            .collect();
+        let body = String::from_utf8_lossy(&request.body);
+        let body = if body.is_empty() {
+            String::new()
+        } else {
+            format!(", {body}")
+        };
+        start(
+            format!("{} {}{}{body}", request.method, request.url, headers.concat()),
+            options,
+        )
+    }
+
+    pub(crate) fn finish_send(pending: Pending) -> Result<Response, Error> {
+        let call = finish(pending);
+        if refused(&call) {
+            return Err(Error::Cancelled);
+        }
+        let mut response = host(|world| world.servers.pop_front()).expect("the test scripts what servers answer")?;
+        if response.url.is_empty() {
+            let asked = call.what.split([' ', ',']).nth(1).expect("it was started with a URL");
+            response.url = asked.to_owned();
+        }
+        Ok(response)
     }
 }
 

@@ -4,7 +4,9 @@
 //! Types are always the world's own; only functions and resources are exchanged.
 
 #[cfg(target_family = "wasm")]
-pub(crate) use crate::bindings::skillhost::skill::{clock, files, inbox, log, model, random, run, signals, tasks};
+pub(crate) use crate::bindings::skillhost::skill::{
+    clock, files, http, inbox, log, model, process, random, run, signals, tasks,
+};
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::fake::{clock, files, inbox, log, model, random, run, signals, tasks};
+pub(crate) use crate::fake::{clock, files, http, inbox, log, model, process, random, run, signals, tasks};

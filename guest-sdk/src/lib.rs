@@ -29,6 +29,7 @@
 //! | be a skill | [`macro@skill`] on the function, [`macro@data`] on its types, [`prompt!`] for texts of `prompts/` |
 //! | ask a model | [`model`]; with tools, an [`Agent`] of [`macro@tool`]s |
 //! | use what the host offers | [`files`], [`inbox`], [`signals`] (events, and [`ask`](signals::ask) for people), [`clock`], [`random`], [`run`], [`log`] |
+//! | reach what is outside | [`process`]: programs of the user's machine, [`http`]: hosts that the user granted |
 //! | do several things | [`map`] over many, [`join!`] and [`join_all`], [`first`] and [`either`], [`timeout`], [`Tasks`] that depend on each other |
 //! | survive what goes wrong | [`Failure`] and its [`code`]s, `attempts` and `timeout` of every call, [`saga`] to undo, [`cleanup`] after a cancellation |
 //! | go on for ever | [`continue_as`] in a new run |
@@ -72,10 +73,12 @@ mod failure;
 mod fake;
 pub mod files;
 mod host;
+pub mod http;
 pub mod inbox;
 pub mod log;
 mod map;
 pub mod model;
+pub mod process;
 mod prompt;
 pub mod random;
 pub mod raw;
@@ -116,8 +119,8 @@ pub mod prelude {
     pub use crate::signals::ask;
     pub use crate::{
         Agent, Approval, Either, Failure, Missed, Never, Outcomes, Past, Prompt, Result, Tasks, Undo, agent, cleanup,
-        clock, code, continue_as, data, either, files, first, inbox, join, join_all, json, log, map, model, prompt,
-        random, run, saga, signals, skill, task, timeout, tool,
+        clock, code, continue_as, data, either, files, first, http, inbox, join, join_all, json, log, map, model,
+        process, prompt, random, run, saga, signals, skill, task, timeout, tool,
     };
 }
 

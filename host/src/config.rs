@@ -33,6 +33,8 @@ pub struct Config {
     pub worker: WorkerConfig,
     /// How the user is told that a run is over or asks something.
     pub notify: NotifyConfig,
+    /// Whether something may be granted to skills without a person at a terminal who says so.
+    pub agents_may_grant: bool,
 }
 
 /// How the daemon drives runs. What is absent is as the host has it.

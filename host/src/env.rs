@@ -46,11 +46,21 @@ impl Environment {
             user_folder: std::env::home_dir().filter(|folder| folder.is_absolute()),
             caller_folder: std::env::current_dir().ok(),
             user: std::env::var(USER).ok().filter(|name| !name.is_empty()),
-            search_path: std::env::var_os(model::variable::PATH),
+            search_path: search_path(),
             is_model_call: std::env::var_os(model::CHILD_MARKER).is_some(),
             model: model::Environment::current(),
         }
     }
+}
+
+/// Returns where programs are looked for, skills' among them.
+pub fn search_path() -> Option<OsString> {
+    std::env::var_os(model::variable::PATH)
+}
+
+/// Returns the value of a variable that the user granted to a program.
+pub fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
 fn path(name: &str) -> Option<PathBuf> {

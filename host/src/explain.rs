@@ -22,6 +22,7 @@ const PAGES: &[Page] = &[
     page("effects", include_str!("../pages/effects.md")),
     page(FAULTS, include_str!("../pages/faults.md")),
     page("budget", include_str!("../pages/budget.md")),
+    page(GRANTS, include_str!("../pages/grants.md")),
     page("models", include_str!("../pages/models.md")),
     page("offline", include_str!("../pages/offline.md")),
     page("skills", include_str!("../pages/skills.md")),
@@ -38,8 +39,11 @@ const PAGES: &[Page] = &[
 /// The page of what a skill is told, and so of what it may fail with.
 const FAULTS: &str = "faults";
 
+/// The page of what skills may do, and of what may come of that.
+const GRANTS: &str = "grants";
+
 /// The pages with codes that a skill may fail with, because it passed on what it was told. Any other code of a skill is its own, whatever skillhost means by the word.
-const OF_SKILLS: &[&str] = &[FAULTS, "budget", "offline", "mismatch"];
+const OF_SKILLS: &[&str] = &[FAULTS, GRANTS, "budget", "offline", "mismatch"];
 
 /// A page.
 #[derive(Clone, Copy, Debug)]

@@ -79,6 +79,11 @@ impl Home {
         self.user.join("keys.toml")
     }
 
+    /// Returns the file of what skills are granted.
+    pub fn grants(&self) -> PathBuf {
+        self.user.join("grants.toml")
+    }
+
     /// Returns the note of what `setup` did.
     pub fn setup(&self) -> PathBuf {
         self.root.join("setup.json")
@@ -147,6 +152,11 @@ impl Home {
     /// Returns the folder of a run: its mount `run/`.
     pub fn run(&self, run: &RunId) -> PathBuf {
         self.runs().join(run.as_str())
+    }
+
+    /// Returns where it is noted which programs run for a run.
+    pub fn programs(&self, run: &RunId) -> PathBuf {
+        self.root.join("programs").join(run.as_str())
     }
 
     /// Returns where results are that are too long for a line of JSON.

@@ -19,6 +19,7 @@ pub mod exit;
 pub mod explain;
 pub mod fault;
 pub mod fields;
+pub mod grants;
 pub mod home;
 pub mod inbox_file;
 pub mod input;

@@ -171,7 +171,7 @@ pub(crate) fn documentation(function: &ItemFn) -> Option<String> {
 }
 
 /// What may stand there.
-const KNOWN: &str = "`name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`";
+const KNOWN: &str = "`name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`, `http(..)`";
 
 /// What stands in the brackets of `#[skill(..)]`.
 #[derive(Default)]
@@ -186,7 +186,7 @@ struct Arguments {
 struct Request {
     capability: &'static str,
     target: LitStr,
-    access: Option<&'static str>,
+    access: Option<String>,
     reason: LitStr,
 }
 
@@ -204,6 +204,7 @@ impl Parse for Arguments {
                 "needs" => arguments.needs.extend(needs(input)?),
                 "files" => arguments.requests.push(request(input, &word, "files")?),
                 "process" => arguments.requests.push(request(input, &word, "process")?),
+                "http" => arguments.requests.push(request(input, &word, "http")?),
                 _ => {
                     return Err(Error::new(
                         word.span(),
@@ -252,11 +253,21 @@ fn needs(input: ParseStream<'_>) -> Result<Vec<&'static str>> {
     words.into_iter().map(need).collect()
 }
 
-/// `("project", read, reason = "..")`; only files have an access.
+/// `("project", read, reason = "..")`: what is asked for, how it is to be used, and why.
 fn request(input: ParseStream<'_>, word: &Ident, capability: &'static str) -> Result<Request> {
-    let example = match capability {
-        "files" => "files(\"project\", read, reason = \"..\")",
-        _ => "process(\"cargo\", reason = \"..\")",
+    let (example, known) = match capability {
+        "files" => (
+            "files(\"project\", read, reason = \"..\")",
+            "`read`, `read_write`, `reason = \"..\"`",
+        ),
+        "http" => (
+            "http(\"api.example.org\", read, reason = \"..\")",
+            "`read`, `read_write`, `private`, `reason = \"..\"`",
+        ),
+        _ => (
+            "process(\"cargo\", reason = \"..\")",
+            "`env(\"NAME\", ..)`, `reason = \"..\"`",
+        ),
     };
     let content = in_parentheses(input, example)?;
     let target: LitStr = content.parse().map_err(|error| {
@@ -265,20 +276,17 @@ fn request(input: ParseStream<'_>, word: &Ident, capability: &'static str) -> Re
             format!("expected what is asked for, as a text: `{example}`"),
         )
     })?;
-    let mut access = None;
+    let mut access: Vec<String> = Vec::new();
     let mut reason = None;
     while content.parse::<Option<Token![,]>>()?.is_some() && !content.is_empty() {
         let member: Ident = content.parse()?;
-        match member.to_string().as_str() {
-            "reason" => reason = Some(text(&content)?),
-            "read" if capability == "files" => access = Some("read"),
-            "read_write" if capability == "files" => access = Some("read-write"),
+        match (member.to_string().as_str(), capability) {
+            ("reason", _) => reason = Some(text(&content)?),
+            ("read", "files" | "http") => access.push("read".to_owned()),
+            ("read_write", "files" | "http") => access.push("read-write".to_owned()),
+            ("private", "http") => access.push("private".to_owned()),
+            ("env", "process") => access.extend(variables(&content)?),
             _ => {
-                let known = if capability == "files" {
-                    "`read`, `read_write`, `reason = \"..\"`"
-                } else {
-                    "`reason = \"..\"`"
-                };
                 return Err(Error::new(
                     member.span(),
                     format!("`{word}` knows no `{member}`; it knows {known}"),
@@ -289,10 +297,16 @@ fn request(input: ParseStream<'_>, word: &Ident, capability: &'static str) -> Re
     if !content.is_empty() {
         return Err(content.error("expected `,`"));
     }
-    if capability == "files" && access.is_none() {
+    let uses = access.iter().filter(|access| access.starts_with("read")).count();
+    if capability != "process" && uses != 1 {
+        let what = if capability == "files" {
+            "the files are"
+        } else {
+            "the host is"
+        };
         return Err(Error::new(
             target.span(),
-            "say how the files are to be used: `read` or `read_write`",
+            format!("say how {what} to be used: `read` or `read_write`"),
         ));
     }
     let reason = reason.ok_or_else(|| {
@@ -304,9 +318,27 @@ fn request(input: ParseStream<'_>, word: &Ident, capability: &'static str) -> Re
     Ok(Request {
         capability,
         target,
-        access,
+        access: (!access.is_empty()).then(|| access.join(" ")),
         reason,
     })
+}
+
+/// `("HOME", "CARGO_HOME")`
+fn variables(input: ParseStream<'_>) -> Result<Vec<String>> {
+    let content = in_parentheses(input, "env(\"HOME\")")?;
+    let names: Punctuated<LitStr, Token![,]> = content.parse_terminated(|input| input.parse(), Token![,])?;
+    let checked = names.into_iter().map(|name| {
+        let text = name.value();
+        let well_formed = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        match well_formed && !text.is_empty() && text != "PATH" && !text.starts_with("SKILLHOST_") {
+            true => Ok(text),
+            false => Err(Error::new(
+                name.span(),
+                format!("`{text}` names no variable that a program can be given; `PATH` it is given anyway"),
+            )),
+        }
+    });
+    checked.collect()
 }
 
 #[cfg(test)]
@@ -378,7 +410,7 @@ mod tests {
     fn an_argument_that_is_not_known_is_told_which_are() {
         assert_eq!(
             of_arguments(quote!(title = "x")),
-            "`#[skill]` knows no `title`; it knows `name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`"
+            "`#[skill]` knows no `title`; it knows `name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`, `http(..)`"
         );
         assert_eq!(
             of_arguments(quote!(needs(telepathy))),
@@ -390,7 +422,11 @@ mod tests {
         );
         assert_eq!(
             of_arguments(quote!(process("cargo", read))),
-            "`process` knows no `read`; it knows `reason = \"..\"`"
+            "`process` knows no `read`; it knows `env(\"NAME\", ..)`, `reason = \"..\"`"
+        );
+        assert_eq!(
+            of_arguments(quote!(http("a.org", post, reason = "x"))),
+            "`http` knows no `post`; it knows `read`, `read_write`, `private`, `reason = \"..\"`"
         );
     }
 
@@ -399,7 +435,7 @@ mod tests {
         for (arguments, expected) in [
             (
                 quote!("greeter"),
-                "expected one of `name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`",
+                "expected one of `name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`, `http(..)`",
             ),
             (quote!(name), "expected a text: `= \"..\"`"),
             (quote!(summary = 5), "expected a text: `= \"..\"`"),
@@ -422,6 +458,14 @@ mod tests {
         assert_eq!(
             of_arguments(quote!(files("project", reason = "x"))),
             "say how the files are to be used: `read` or `read_write`"
+        );
+        assert_eq!(
+            of_arguments(quote!(http("a.org", private, reason = "x"))),
+            "say how the host is to be used: `read` or `read_write`"
+        );
+        assert_eq!(
+            of_arguments(quote!(process("cargo", env("PATH"), reason = "x"))),
+            "`PATH` names no variable that a program can be given; `PATH` it is given anyway"
         );
         assert_eq!(
             of_arguments(quote!(process("cargo"))),
@@ -455,7 +499,9 @@ mod tests {
     fn what_is_asked_for_reaches_the_description() {
         let arguments = quote!(
             needs(web_search, schema),
-            files("project", read_write, reason = "to mend it")
+            files("project", read_write, reason = "to mend it"),
+            process("cargo", env("HOME", "CARGO_HOME"), reason = "to test it"),
+            http("*.a.org", read, private, reason = "to ask")
         );
         let expanded = expand(
             arguments,
@@ -465,7 +511,13 @@ mod tests {
         )
         .expect("it is a skill");
         let expanded = expanded.to_string();
-        for part in ["\"web-search\" , \"schema\"", "\"read-write\"", "\"to mend it\""] {
+        for part in [
+            "\"web-search\" , \"schema\"",
+            "\"read-write\"",
+            "\"to mend it\"",
+            "\"HOME CARGO_HOME\"",
+            "\"read private\"",
+        ] {
             assert!(expanded.contains(part), "{part} in {expanded}");
         }
     }

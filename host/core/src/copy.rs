@@ -422,6 +422,7 @@ mod tests {
             semantics: SEMANTICS,
             parent: None,
             continues: None,
+            grants: Default::default(),
         }))
     }
 

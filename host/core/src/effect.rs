@@ -106,6 +106,10 @@ functions! {
     FILES_APPEND = "files.append", Retryable, Kind::FileChange { measured: true }, metered: false;
     /// Removes a file.
     FILES_REMOVE = "files.remove", Retryable, Kind::FileChange { measured: false }, metered: false;
+    /// Runs a program.
+    PROCESS_RUN = "process.run", AtMostOnce, Kind::Effect, metered: false;
+    /// Sends a request over HTTP; one that only reads is retryable.
+    HTTP_SEND = "http.send", AtMostOnce, Kind::Effect, metered: false;
     /// Posts to the inbox.
     INBOX_POST = "inbox.post", Local, Kind::Post, metered: false;
     /// Reads the host's clock.
@@ -118,7 +122,7 @@ functions! {
     SIGNALS_ASK = "signals.ask", Local, Kind::Question, metered: false;
     /// Takes the notes that people left.
     RUN_NOTES = "run.notes", Local, Kind::Notes, metered: false;
-    /// Does something that must not be done twice. For tests: no such capability is released yet.
+    /// Does something that must not be done twice, and is counted by a server. For tests.
     #[cfg(feature = "test-capability")]
     TEST_ACT = "test.act", AtMostOnce, Kind::Effect, metered: false;
 }

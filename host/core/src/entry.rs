@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::budget::Cost;
 use crate::calls::CallOptions;
 use crate::effect::{Class, Function};
+use crate::grants::Grants;
 use crate::id::{Digest, LaunchId, Number, RunId, Seq, SkillName};
 use crate::outcome::{Fault, Outcome};
 use crate::payload::Payload;
@@ -124,6 +125,9 @@ pub struct Started {
     pub zone_offsets: Vec<ZoneOffset>,
     /// The folders the guest may use.
     pub mounts: Vec<Mount>,
+    /// What the user lets the skill do beyond its own folder.
+    #[serde(default, skip_serializing_if = "Grants::is_empty")]
+    pub grants: Grants,
     /// What the run may spend and hold.
     pub limits: Limits,
     /// The model provider that the run keeps.

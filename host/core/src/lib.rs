@@ -11,6 +11,7 @@ pub mod calls;
 pub mod copy;
 pub mod effect;
 pub mod entry;
+pub mod grants;
 pub mod id;
 pub mod lease;
 pub mod machine;

@@ -1,4 +1,4 @@
-//! Performs what a run machine's tickets allow: asks language models, reads and changes files beneath mounts.
+//! Performs what a run machine's tickets allow: asks language models, reads and changes files beneath mounts, runs programs and sends requests that were granted.
 //!
 //! Start with [`Effects`]: one for each run, made of the provider that the run keeps and the folders it may use. What runs share (HTTP connections, the limit on
 //! parallel calls) is in a [`model::Hub`], one for each worker.
@@ -9,7 +9,10 @@
 #[cfg(feature = "test-capability")]
 mod act;
 pub mod files;
+mod granted;
+pub mod http;
 pub mod model;
+pub mod process;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -24,6 +27,7 @@ use skillhost_core::machine::{Ended, Ticket};
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
 
+pub use granted::Granted;
 pub use watch::{Progress, Watch};
 
 /// Performs the effects of one run. Cheap to clone.
@@ -34,12 +38,19 @@ pub struct Effects(Arc<Run>);
 struct Run {
     model: model::Provider,
     mounts: files::Mounts,
+    programs: process::Programs,
+    sites: http::Sites,
 }
 
 impl Effects {
-    /// Makes the effects of a run out of its provider and its folders.
-    pub fn new(model: model::Provider, mounts: files::Mounts) -> Self {
-        Self(Arc::new(Run { model, mounts }))
+    /// Makes the effects of a run out of its provider, its folders, and what it may run and reach.
+    pub fn new(model: model::Provider, mounts: files::Mounts, programs: process::Programs, sites: http::Sites) -> Self {
+        Self(Arc::new(Run {
+            model,
+            mounts,
+            programs,
+            sites,
+        }))
     }
 
     /// Takes note of a call that the journal holds. The shell tells of every one, in the order of their numbers: those it finds when it loads a run, and each that it
@@ -62,10 +73,12 @@ impl Effects {
 
     /// Performs the call once. Dropping the future ends the performance, as far as it can be ended.
     ///
-    /// A change to files is not cut short by a timeout: it is answered when it has really ended (rule R3).
+    /// A change to files is not cut short by a timeout: it is answered when it has really ended (rule R3). Programs and requests have one in any case, and see to it
+    /// themselves.
     pub async fn perform(&self, ticket: Ticket, watch: &Watch) -> Ended {
         let changes_files = matches!(ticket.function().kind(), Kind::FileChange { .. });
-        let Some(timeout) = ticket.options().timeout().filter(|_| !changes_files) else {
+        let sees_to_it = [Function::PROCESS_RUN, Function::HTTP_SEND].contains(&ticket.function());
+        let Some(timeout) = ticket.options().timeout().filter(|_| !changes_files && !sees_to_it) else {
             return self.dispatch(ticket, watch).await;
         };
         let ended = tokio::time::timeout(timeout, self.dispatch(ticket, watch)).await;
@@ -76,6 +89,12 @@ impl Effects {
         let function = ticket.function();
         if function == Function::MODEL_COMPLETE {
             return self.0.model.perform(&ticket, watch).await;
+        }
+        if function == Function::PROCESS_RUN {
+            return self.0.programs.perform(&ticket, &self.0.mounts, watch).await;
+        }
+        if function == Function::HTTP_SEND {
+            return self.0.sites.perform(&ticket, watch).await;
         }
         #[cfg(feature = "test-capability")]
         if function == Function::TEST_ACT {

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use skillhost_core::calls::CallOptions;
-use skillhost_core::effect::Class;
+use skillhost_core::effect::{Class, Function};
 use skillhost_core::entry::{Entry, Limits, Record, SEMANTICS, Started};
+use skillhost_core::grants::Grants;
 use skillhost_core::id::{Digest, LaunchId, Number, RunId, Seq, SkillName};
 use skillhost_core::machine::{Act, Action, Call, End, Event, Machine, Slice};
 use skillhost_core::time::Timestamp;
@@ -18,10 +19,33 @@ use skillhost_loopback::{Behaviour, Loopback, Rule};
 use super::*;
 use crate::model::{Config, Environment, Hub, Name, Settings};
 
-const RUN: &str = "01jd0000000000000000000000";
+pub(crate) const RUN: &str = "01jd0000000000000000000000";
+
+/// Runs a machine until it gives leave to perform the one call of a model.
+fn ticket(provider: &model::Provider, timeout: Option<Duration>) -> Ticket {
+    let request = json!({"model": "haiku", "messages": [{"role": "user", "content": [{"text": "#reply Hello!"}]}]});
+    let options = CallOptions {
+        timeout_ns: timeout.map(|timeout| timeout.as_nanos() as u64),
+        ..CallOptions::default()
+    };
+    let class = Class::Retryable;
+    ticket_of(
+        Function::MODEL_COMPLETE,
+        class,
+        Payload::of(&request),
+        options,
+        provider.describe(),
+    )
+}
 
 /// Runs a machine until it gives leave to perform the one call.
-fn ticket(provider: &model::Provider, timeout: Option<Duration>) -> Ticket {
+pub(crate) fn ticket_of(
+    function: Function,
+    class: Class,
+    request: Payload,
+    options: CallOptions,
+    provider: skillhost_core::entry::Provider,
+) -> Ticket {
     let started = Started {
         run: RunId::parse(RUN).unwrap(),
         launch: LaunchId::parse(RUN).unwrap(),
@@ -34,27 +58,24 @@ fn ticket(provider: &model::Provider, timeout: Option<Duration>) -> Ticket {
         zone_offsets: Vec::new(),
         mounts: Vec::new(),
         limits: Limits::default(),
-        provider: provider.describe(),
+        provider,
         engine: String::new(),
         semantics: SEMANTICS,
         parent: None,
         continues: None,
+        grants: Grants::default(),
     };
     let first = Record {
         seq: Seq(0),
         at: Timestamp(0),
         entry: Entry::Started(Box::new(started)),
     };
-    let request = json!({"model": "haiku", "messages": [{"role": "user", "content": [{"text": "#reply Hello!"}]}]});
     let call = Call {
         number: Number(0),
-        function: Function::MODEL_COMPLETE,
-        request: Payload::of(&request),
-        options: CallOptions {
-            timeout_ns: timeout.map(|timeout| timeout.as_nanos() as u64),
-            ..CallOptions::default()
-        },
-        class: Class::Retryable,
+        function,
+        request,
+        options,
+        class,
         bound: None,
         lasts: None,
         signal: None,
@@ -75,6 +96,28 @@ fn ticket(provider: &model::Provider, timeout: Option<Duration>) -> Ticket {
     performed.expect("the machine gives leave once the call is durable")
 }
 
+/// Returns the provider of a run that asks no model.
+pub(crate) fn no_provider() -> skillhost_core::entry::Provider {
+    skillhost_core::entry::Provider {
+        name: "offline".to_owned(),
+        models: BTreeMap::new(),
+        features: Vec::new(),
+        simulated: true,
+        acts: false,
+    }
+}
+
+/// Returns what is granted to the skill of these tests, at its launch as today: pairs of an interface, a target and how that is to be used.
+pub(crate) fn granted(asked: &[(&str, &str, &str)]) -> Granted {
+    let mut grants = Grants::default();
+    for (capability, target, access) in asked {
+        let more = skillhost_core::grants::asked(capability, Some(target), Some(access));
+        grants.add(&more.unwrap().unwrap());
+    }
+    let today = grants.clone();
+    Granted::new(SkillName::parse("asker").unwrap(), grants, move || Ok(today.clone()))
+}
+
 fn start(server: &Loopback) -> (Effects, model::Provider) {
     let url = server.url();
     let variables = BTreeMap::from([("ANTHROPIC_API_KEY", "key"), ("ANTHROPIC_BASE_URL", url.as_str())]);
@@ -83,7 +126,14 @@ fn start(server: &Loopback) -> (Effects, model::Provider) {
     let provider = Hub::new().open(Name::Anthropic, &settings, None).unwrap();
     let skill: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mounts = files::Mounts::new("/nonexistent/run".into(), Arc::new(skill));
-    (Effects::new(provider.clone(), mounts), provider)
+    let holder = process::Holder {
+        program: "/nonexistent/holder".into(),
+        words: Vec::new(),
+    };
+    let ground = process::Ground::new(holder, None, |_| None);
+    let programs = process::Programs::new(ground, granted(&[]), "/nonexistent/programs".into());
+    let sites = http::Sites::new(http::Web::new(), granted(&[]));
+    (Effects::new(provider.clone(), mounts, programs, sites), provider)
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ pub struct Watch(Option<Arc<Sink>>);
 type Sink = dyn Fn(Number, Progress) + Send + Sync;
 
 /// How far a performance is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
     /// It waits for one of the provider's slots.
@@ -29,6 +29,13 @@ pub enum Progress {
         bytes: u64,
         /// Tokens written so far, where the provider has said.
         tokens: Option<u64>,
+    },
+    /// A program printed a line.
+    Printed {
+        /// Whether on standard error.
+        stderr: bool,
+        /// The line, without its end.
+        text: String,
     },
 }
 

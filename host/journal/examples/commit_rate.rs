@@ -283,6 +283,7 @@ fn make_run(journal: &dyn Journal, n: u64, bundle: Digest) -> RunWriter {
         semantics: SEMANTICS,
         parent: None,
         continues: None,
+        grants: Default::default(),
     };
     journal.create_run(NewRun::first(started, Timestamp(0), None)).unwrap();
     let seen = journal.lease(&run).unwrap();

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use skillhost_core::budget::Cost;
 use skillhost_core::entry::{How, Limits, Pin, Record, SEMANTICS, Started};
+use skillhost_core::grants::Grants;
 use skillhost_core::id::{LaunchId, Number, Seq, SkillName};
 use skillhost_core::machine::Line;
 use skillhost_core::payload::Payload;
@@ -42,6 +43,8 @@ pub struct Subject<'a> {
     pub pin: Pin,
     /// What it takes.
     pub input: &'a Schema,
+    /// All that it asks its user for: a case says what comes of it, and nothing of it is really done.
+    pub grants: Grants,
     /// Its own script, which answers where a case has no replies.
     pub script: Option<&'a str>,
     /// What it is played on.
@@ -272,6 +275,7 @@ fn scenario(case: &Case, name: &str, subject: &Subject<'_>) -> Result<Result<Sce
             semantics: SEMANTICS,
             parent: None,
             continues: None,
+            grants: subject.grants.clone(),
         },
         at: case.at,
         script: Some(script.to_owned()),

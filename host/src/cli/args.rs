@@ -12,6 +12,7 @@ use super::dev::DevArgs;
 use super::doctor::DoctorArgs;
 use super::explain::ExplainArgs;
 use super::fork::ForkArgs;
+use super::grant::{GrantArgs, GrantsArgs};
 use super::hook::HookArgs;
 use super::install::{InstallArgs, UninstallArgs};
 use super::new::NewArgs;
@@ -123,6 +124,10 @@ pub enum Command {
     Setup(SetupArgs),
     /// Store the key of a model provider
     Auth(AuthArgs),
+    /// Let a skill do what it asks for
+    Grant(GrantArgs),
+    /// Show what skills may do, or take it back
+    Grants(GrantsArgs),
     /// Forget runs that ended long ago, with their files
     Prune(PruneArgs),
     /// Forget runs that are over, with their files
@@ -182,6 +187,8 @@ impl Command {
             Self::Hook(_) => "hook",
             Self::Setup(_) => "setup",
             Self::Auth(_) => "auth",
+            Self::Grant(_) => "grant",
+            Self::Grants(_) => "grants",
             Self::Prune(_) => "prune",
             Self::Discard(_) => "discard",
             Self::Completions(_) => "completions",

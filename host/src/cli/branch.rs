@@ -3,7 +3,7 @@
 use skillhost_core::copy::{self, Copy, Plan};
 use skillhost_core::entry::{Entry, Pin, Record};
 use skillhost_core::id::{Number, RunId, Seq};
-use skillhost_effects::files;
+use skillhost_effects::files::{self, RebuildError};
 use skillhost_journal::{Created, NewRun, RunRow};
 
 use super::context::Session;
@@ -12,6 +12,7 @@ use super::retry;
 use crate::driver::Pinned;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
+use crate::grants::Granted;
 
 /// Where a run branches off another.
 pub(super) struct Branch<'a> {
@@ -74,6 +75,8 @@ impl Branch<'_> {
     ) -> Result<Begun> {
         let copied = copy::copy(self.records, &self.plan);
         let mut copy = copied.map_err(|e| CliError::of(Exit::Invalid, "cannot_copy", &e))?;
+        // Its guest sees nothing of them, and what was denied may be granted by now.
+        copy.started.grants = Granted::load(&session.context.home)?.of(&self.row.skill);
         if edit(&mut copy)? {
             self.check_replay(session, &copy)?;
         }
@@ -147,11 +150,27 @@ impl Branch<'_> {
     fn make_folder(&self, session: &Session<'_>, copy: &Copy) -> Result<()> {
         let home = &session.context.home;
         let folder = home.run(&self.plan.run);
+        let as_it_is = || files::copy_folder(&home.run(&self.row.run), &folder);
         let made = match self.folder_as_it_is {
-            true => files::copy_folder(&home.run(&self.row.run), &folder),
-            false => files::rebuild(&folder, copy).map(drop),
+            true => as_it_is(),
+            false => match files::rebuild(&folder, copy) {
+                // What cannot be made again need not be, if it is all still there.
+                Err(RebuildError::Program { .. })
+                    if self.row.status.is_final() && files::is_unchanged_since(self.records, copy) =>
+                {
+                    as_it_is()
+                }
+                made => made.map(drop),
+            },
         };
         made.map_err(|e| {
+            if let RebuildError::Program { .. } = e {
+                let run = &self.row.run;
+                return CliError::of(Exit::Unsupported, "program_wrote", &e).hint(format!(
+                    "`skillhost show {run}` lists its calls; a copy that ends before that call can be made"
+                ));
+            }
+
             CliError::of(Exit::Storage, "folder_not_made", &e).hint("`skillhost doctor` checks the state folder")
         })
     }

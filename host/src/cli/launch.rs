@@ -12,6 +12,7 @@ use skillhost_runtime::Description;
 use super::args::{Cli, LaunchArgs};
 use super::context::{Context, Session};
 use super::drive::{self, Drive};
+use super::grant;
 use super::order::Order;
 use super::report::Report;
 pub(super) use crate::describe::{input_schema, output_schema};
@@ -151,6 +152,7 @@ fn make(args: &LaunchArgs, raw: &Raw, launch: Option<LaunchId>, session: &Sessio
     // A mistake in there is told before anything is compiled.
     context.config()?;
     let edition = session.settle(&args.skill)?;
+    grant::require(session, &edition)?;
     let order = Order {
         raw,
         spelling: Spelling::Flag,

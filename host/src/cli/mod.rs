@@ -18,6 +18,7 @@ mod explain;
 mod follow;
 mod following;
 mod fork;
+mod grant;
 mod hook;
 mod inbox;
 mod inject;
@@ -55,6 +56,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _};
 
+use crate::driver;
 use crate::env::Environment;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -69,6 +71,10 @@ pub use report::{Envelope, Report};
 
 /// Does what the words of a command line ask for, and returns how that ended.
 pub fn main(words: Vec<OsString>) -> Exit {
+    // Nothing else happens in a process that is about to be another program.
+    if let Some(code) = driver::held(&words) {
+        std::process::exit(i32::from(code));
+    }
     let environment = Environment::current();
     fault::note_panics(Home::find(&environment).ok().as_ref());
     // Before anything that may fail: whatever else stands on its line, the agent's hook ends well.
@@ -206,6 +212,8 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Hook(args) => hook::run(&args, context),
         Command::Setup(args) => setup::run(&args, context),
         Command::Auth(args) => auth::run(&args, context),
+        Command::Grant(args) => grant::grant(&args, context),
+        Command::Grants(args) => grant::grants(&args, context),
         Command::Prune(args) => prune::prune(&args, context),
         Command::Discard(args) => prune::discard(&args, context),
         Command::Completions(args) => pages::completions(&args, context),

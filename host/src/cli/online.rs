@@ -66,6 +66,7 @@ fn ticket(provider: &Provider) -> Ticket {
         semantics: SEMANTICS,
         parent: None,
         continues: None,
+        grants: Default::default(),
     };
     let first = Record {
         seq: Seq(0),

@@ -13,6 +13,7 @@ use crate::describe::input_schema;
 use crate::driver;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
+use crate::grants::Granted;
 use crate::input::{About, Raw, Spelling};
 use crate::installed::Edition;
 use crate::terminal;
@@ -72,6 +73,7 @@ impl Order<'_> {
             semantics: entry::SEMANTICS,
             parent: None,
             continues: None,
+            grants: Granted::load(&context.home)?.of(skill),
         })
     }
 }

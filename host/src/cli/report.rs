@@ -169,6 +169,8 @@ pub enum Rows {
     Cases(Vec<Value>),
     /// `auth list`.
     Keys(Vec<Value>),
+    /// `grant` and `grants`.
+    Grants(Vec<Value>),
     /// `prune` and `discard`.
     Forgotten(Vec<Value>),
     /// `replay`.
@@ -195,6 +197,7 @@ impl Rows {
             | Self::Problems(rows)
             | Self::Cases(rows)
             | Self::Keys(rows)
+            | Self::Grants(rows)
             | Self::Forgotten(rows)
             | Self::Replays(rows)
             | Self::Differences(rows)

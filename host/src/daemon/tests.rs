@@ -95,6 +95,7 @@ impl Stage {
             semantics: SEMANTICS,
             parent: None,
             continues: None,
+            grants: Default::default(),
         };
         self.journal.create_run(NewRun::first(started, now, None)).unwrap();
         run

@@ -6,6 +6,7 @@
 
 mod clock;
 mod flying;
+mod ground;
 mod lock;
 mod mailbox;
 mod observe;
@@ -23,14 +24,18 @@ use skillhost_core::lease::{self, Claim};
 use skillhost_core::machine::{Idle, LoadError as HistoryError, Machine, Mismatch, Status};
 use skillhost_core::payload::Payload;
 use skillhost_core::recording::Recording;
-use skillhost_effects::Effects;
 use skillhost_effects::files::Mounts;
+use skillhost_effects::http::{Sites, Web};
 use skillhost_effects::model::{self, Hub, Settings};
+use skillhost_effects::process::{Ground, Programs, end_survivors};
+use skillhost_effects::{Effects, Granted};
 use skillhost_journal::{AppendError, Journal, JournalError, Taken, failpoint};
 use skillhost_runtime::{BundleFiles, GuestStart, LoadError, Loader, Reread};
 
+use crate::grants;
 use crate::home::Home;
 pub use clock::now;
+pub use ground::held;
 pub use mailbox::{Bell, Ring};
 pub use observe::{Observer, Seen, Silent};
 pub use pinned::Pinned;
@@ -67,6 +72,8 @@ struct Parts {
     journal: Arc<dyn Journal>,
     loader: Loader,
     hub: Hub,
+    web: Web,
+    ground: Ground,
 }
 
 /// How long to stay with a run that only waits.
@@ -206,6 +213,8 @@ impl Worker {
             journal,
             loader,
             hub: Hub::new(),
+            web: Web::new(),
+            ground: ground::ground(),
         })))
     }
 
@@ -267,6 +276,7 @@ impl Worker {
     }
 
     async fn attempt(&self, run: &RunId, epoch: Epoch, drive: Drive<'_>) -> Result<Driven, DriveError> {
+        self.end_survivors(run).await?;
         let records = self.0.journal.all_records(run)?;
         let history = |source| DriveError::History {
             run: run.clone(),
@@ -318,6 +328,20 @@ impl Worker {
         }
     }
 
+    /// Ends what an earlier process left running for a run, before anything is done again.
+    async fn end_survivors(&self, run: &RunId) -> Result<(), DriveError> {
+        let folder = self.0.home.programs(run);
+        let ended = tokio::task::spawn_blocking(move || end_survivors(&folder)).await;
+        let ended = ended.expect("it does not panic").map_err(|error| DriveError::Broken {
+            run: run.clone(),
+            reason: format!("what an earlier attempt left running could not be ended: {error}"),
+        })?;
+        for program in ended {
+            tracing::info!("run {run}: ended the program `{program}`, which an earlier attempt left running");
+        }
+        Ok(())
+    }
+
     fn claim(&self, run: &RunId) -> Result<Epoch, DriveError> {
         loop {
             match self.decide(run)? {
@@ -365,7 +389,22 @@ impl Worker {
             source,
         })?;
         let mounts = Mounts::new(self.0.home.run(run), Arc::clone(files) as Arc<_>);
-        Ok(Effects::new(provider, mounts))
+        let granted = self.granted(started);
+        let programs = Programs::new(self.0.ground.clone(), granted.clone(), self.0.home.programs(run));
+        let sites = Sites::new(self.0.web.clone(), granted);
+        Ok(Effects::new(provider, mounts, programs, sites))
+    }
+}
+
+impl Worker {
+    /// Returns what a run was granted at its launch, as far as it still is.
+    fn granted(&self, started: &Started) -> Granted {
+        let (home, skill) = (self.0.home.clone(), started.skill.clone());
+        let today = move || match grants::Granted::load(&home) {
+            Ok(granted) => Ok(granted.of(&skill)),
+            Err(error) => Err(error.sentence()),
+        };
+        Granted::new(started.skill.clone(), started.grants.clone(), today)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use skillhost_core::entry::{Entry, Failure};
 use skillhost_core::id::Number;
-use skillhost_core::machine::{Action, Delivery, End, Event, Idle, Machine, Mismatch, Slice, Stop, Wait, Write};
+use skillhost_core::machine::{Action, Delivery, End, Event, Idle, Line, Machine, Mismatch, Slice, Stop, Wait, Write};
 use skillhost_core::outcome::Outcome;
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
@@ -256,6 +256,13 @@ impl<'a> Shell<'a> {
                     }
                 }
             },
+            Beside::Event(event @ Event::Ended(..)) => {
+                // What it printed comes before its end.
+                while let Ok((number, progress)) = self.progress.try_recv() {
+                    self.progressed(number, progress)?;
+                }
+                self.tell(event)
+            }
             Beside::Event(event) => self.tell(event),
             Beside::Mail if self.mailbox.is_draining() => self.tell(Event::Drain),
             // One that cannot be read now is looked into again: what is under way is not given up for it.
@@ -269,10 +276,7 @@ impl<'a> Shell<'a> {
                 }
             },
             Beside::Leave => unreachable!("only who rests is asked to leave"),
-            Beside::Progress(number, progress) => {
-                self.parts.observer.on(Seen::Performing(number, progress));
-                Ok(Step::Wait)
-            }
+            Beside::Progress(number, progress) => self.progressed(number, progress),
             Beside::Health => {
                 let health = self.health.borrow_and_update().clone();
                 let failing = match &health {
@@ -280,6 +284,17 @@ impl<'a> Shell<'a> {
                     Health::Failing { message, .. } => Some(Cow::Borrowed(&**message)),
                 };
                 self.parts.observer.on(Seen::Storage(failing));
+                Ok(Step::Wait)
+            }
+        }
+    }
+
+    /// Takes in how a performance goes on. What is printed becomes a line of the run's log, everything else is for whoever watches.
+    fn progressed(&mut self, number: Number, progress: Progress) -> Result<Step, DriveError> {
+        match progress {
+            Progress::Printed { stderr, text } => self.tell(Event::Said(Line::Printed { stderr, text })),
+            progress => {
+                self.parts.observer.on(Seen::Performing(number, progress));
                 Ok(Step::Wait)
             }
         }

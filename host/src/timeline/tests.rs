@@ -40,6 +40,7 @@ impl Story {
             semantics: 1,
             parent: None,
             continues: None,
+            grants: Default::default(),
         };
         let mut story = Self {
             records: Vec::new(),

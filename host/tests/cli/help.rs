@@ -36,6 +36,8 @@ const COMMANDS: &[&str] = &[
     "hook",
     "setup",
     "auth",
+    "grant",
+    "grants",
     "prune",
     "discard",
     "completions",

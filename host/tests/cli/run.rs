@@ -75,6 +75,7 @@ impl Author {
             semantics: SEMANTICS,
             parent: None,
             continues: None,
+            grants: Default::default(),
         };
         let run = started.run.clone();
         journal

@@ -197,6 +197,7 @@ impl Bench {
             semantics: SEMANTICS,
             parent: None,
             continues: None,
+            grants: Default::default(),
         };
         self.journal.create_run(NewRun::first(started, now(), None)).unwrap();
         run

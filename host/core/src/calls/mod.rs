@@ -5,8 +5,10 @@
 
 pub mod clock;
 pub mod files;
+pub mod http;
 pub mod inbox;
 pub mod model;
+pub mod process;
 pub mod run;
 pub mod signals;
 #[cfg(feature = "test-capability")]
@@ -66,7 +68,7 @@ impl CallOptions {
     }
 }
 
-/// Makes the answer of a call that a person gives by hand: the words of a model as a text, what answers a question as its value, everything else in the shape that
+/// Makes the answer of a call that a person gives by hand: the words of a model, of a program that went well or of a server as a text, what answers a question as its value, everything else in the shape that
 /// the function's answers have.
 ///
 /// # Errors
@@ -90,6 +92,14 @@ pub fn by_hand(function: Function, value: Value, by: Option<String>) -> Result<P
         Kind::Effect if [Function::FILES_READ, Function::FILES_READ_RANGE].contains(&function) => match value {
             Value::String(text) => Ok(Payload::of(&files::Bytes(text.into_bytes()))),
             value => shaped::<files::Bytes>(value),
+        },
+        Kind::Effect if function == Function::PROCESS_RUN => match value {
+            Value::String(text) => Ok(Payload::of(&process::Ended::said(text))),
+            value => shaped::<process::Ended>(value),
+        },
+        Kind::Effect if function == Function::HTTP_SEND => match value {
+            Value::String(text) => Ok(Payload::of(&http::Response::said(text))),
+            value => shaped::<http::Response>(value),
         },
         Kind::Effect if function == Function::FILES_LIST => shaped::<files::Listing>(value),
         Kind::Effect if function == Function::FILES_STAT => shaped::<files::Entry>(value),
@@ -124,6 +134,22 @@ mod tests {
             r#"{"value":{"approve":true},"by":"ada"}"#
         );
         assert_eq!(hand(Function::FILES_READ, json!("text")).unwrap(), r#"{"text":"text"}"#);
+        assert_eq!(
+            hand(Function::PROCESS_RUN, json!("3 passed")).unwrap(),
+            r#"{"end":{"exited":0},"stdout":{"kept":{"text":"3 passed"}}}"#
+        );
+        assert_eq!(
+            hand(
+                Function::PROCESS_RUN,
+                json!({"end": {"signalled": 9}, "stdout": {"kept": {"text": ""}}})
+            )
+            .unwrap(),
+            r#"{"end":{"signalled":9},"stdout":{"kept":{"text":""}}}"#
+        );
+        assert_eq!(
+            hand(Function::HTTP_SEND, json!("hello")).unwrap(),
+            r#"{"status":200,"url":"by hand","body":{"text":"hello"}}"#
+        );
         assert_eq!(hand(Function::FILES_WRITE, json!(null)).unwrap(), "null");
     }
 

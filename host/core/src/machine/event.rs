@@ -25,6 +25,8 @@ pub enum Event {
     Measured(Number, Result<Payload, Fault>),
     /// A performance ended.
     Ended(Number, Ended),
+    /// Something that is being performed printed a line.
+    Said(Line),
     /// The time that the last [`super::Action::Alarm`] named has come. Before this the machine is told what the mailbox holds: an answer that came in time is
     /// not to be told that it was late.
     Alarm,

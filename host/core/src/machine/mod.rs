@@ -50,6 +50,9 @@ use ending::{Cancel, Ending};
 use flights::Flights;
 use history::Recorded;
 
+/// Where the ordinals begin of lines that do not come from the guest.
+const SAID_FIRST: u64 = 1 << 62;
+
 /// What the guest is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Guest {
@@ -83,6 +86,8 @@ pub struct Machine {
     flights: Flights,
     consumed: u64,
     ordinal: u64,
+    /// The ordinal of the last line that came from something performed.
+    said: u64,
     time: Timestamp,
 
     line: line::Line,
@@ -139,6 +144,7 @@ impl Machine {
             flights: Flights::default(),
             consumed: 0,
             ordinal: 0,
+            said: SAID_FIRST,
             time: Timestamp(0),
             line: line::Line::default(),
             account: history.account,
@@ -220,6 +226,7 @@ impl Machine {
             Event::Durable(seq) => self.durable = self.durable.max(seq),
             Event::Measured(number, result) => self.measured(number, result),
             Event::Ended(number, ended) => self.ended(number, ended),
+            Event::Said(line) => self.said(line),
             Event::Alarm => self.pass_deadlines(),
             Event::GraceOver => self.end_grace(),
             Event::Drain => {

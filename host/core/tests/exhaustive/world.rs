@@ -583,6 +583,7 @@ fn started() -> Record {
         semantics: SEMANTICS,
         parent: None,
         continues: None,
+        grants: Default::default(),
     };
     Record {
         seq: Seq(0),

@@ -50,6 +50,27 @@ fn j5_a_line_is_known_by_the_outcomes_consumed_before_it_and_its_place_since() {
 }
 
 #[test]
+fn j5_what_something_prints_that_is_performed_has_keys_of_the_time_and_is_kept_beside_the_guests_lines() {
+    check(
+        "guest says one, act => line 0.0 one, called 0
+         commit => perform 0
+         prints begun => line 0.1000 begun
+         prints at once => line 0.1001 at once
+         clock 2000
+         prints later => line 0.2000 later
+         commit
+         crash
+         guest says one, act => line 0.0 one, open 0 decision, post decision 0, idle [0 decision]
+         clock 3000
+         mail redo 0 => take mail 1, close 0, retried 0 redo
+         commit => perform 0 again
+         prints begun => line 0.3000 begun
+         commit
+         lines => one, begun, at once, later, begun",
+    );
+}
+
+#[test]
 fn j5_an_outcome_without_an_entry_does_not_restart_the_count_of_lines() {
     check(
         "guest read, read => called 0, called 1, perform 0, perform 1

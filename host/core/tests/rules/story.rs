@@ -4,7 +4,7 @@
 //!
 //! - `guest A, B, ..`: what it does, each a call (`words.rs`), `drop 0`, or `says text`; then it blocks, or `finishes`, `fails`, `continues`, `traps`, `breaks`;
 //! - `commit`: everything queued is durable; `durable 3`: so is everything up to entry 3;
-//! - `ends 0 ok`, `measured 0 7`, `mail redo 0`, `alarm`, `grace`: what the shell tells; `clock 2000` sets the wall clock; `rings`: an alarm too early; `drain`: the attempt is to end;
+//! - `ends 0 ok`, `prints something`, `measured 0 7`, `mail redo 0`, `alarm`, `grace`: what the shell tells; `clock 2000` sets the wall clock; `rings`: an alarm too early; `drain`: the attempt is to end;
 //! - `crash`: the process dies with what it had queued, and another attempt begins; `crash after 1`: the first append that was queued survived;
 //! - `journal A, B, ..`: an attempt begins on these entries instead; `entries` shows those that are durable;
 //! - `develop`: what the run has recorded until now is kept, and another run of the skill in development begins, which reuses all that was recorded so;
@@ -18,7 +18,7 @@ use skillhost_core::budget::Cost;
 use skillhost_core::copy::{self, Plan, Redo};
 use skillhost_core::entry::{Entry, Limits, Provider, Record, SEMANTICS, Started};
 use skillhost_core::id::{Digest, LaunchId, MailId, Number, RunId, Seq, SkillName};
-use skillhost_core::machine::{Act, Action, Continued, End, Event, Local, Machine, Mail, Slice, Status, Write};
+use skillhost_core::machine::{Act, Action, Continued, End, Event, Line, Local, Machine, Mail, Slice, Status, Write};
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
 use skillhost_core::recording::Recording;
@@ -144,6 +144,10 @@ impl Story {
                 self.now = self.now.after(Duration::from_millis(GRACE_MS));
                 self.handle(Event::GraceOver)
             }
+            "prints" => self.handle(Event::Said(Line::Printed {
+                stderr: false,
+                text: rest.to_owned(),
+            })),
             "drain" => self.handle(Event::Drain),
             "rings" => self.handle(Event::Alarm),
             "crash" => {
@@ -375,6 +379,7 @@ fn started() -> Record {
         semantics: SEMANTICS,
         parent: None,
         continues: None,
+        grants: Default::default(),
     };
     Record {
         seq: Seq(0),

@@ -270,6 +270,7 @@ fn show_write(write: &Write) -> (String, bool) {
             after, ordinal, line, ..
         } => match line {
             Line::Message { message, .. } => format!("line {after}.{ordinal} {message}"),
+            Line::Printed { text, .. } => format!("line {after}.{} {text}", ordinal - (1 << 62)),
             other => panic!("stories say only messages, not {other:?}"),
         },
         Write::Local(Local::Post { source, .. }) => match source {

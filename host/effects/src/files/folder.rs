@@ -27,6 +27,23 @@ pub(super) struct Folder {
     own: bool,
 }
 
+/// A folder that is held open for a program to be run in.
+#[derive(Debug)]
+pub struct WorkingFolder(std::fs::File);
+
+impl WorkingFolder {
+    /// Returns a path that leads to the very folder that was opened, as long as this is held.
+    pub(crate) fn path(&self) -> PathBuf {
+        use std::os::fd::AsRawFd as _;
+        let number = self.0.as_raw_fd();
+        // A program that is being started has the same open files until it begins.
+        match cfg!(target_os = "linux") {
+            true => format!("/proc/self/fd/{number}").into(),
+            false => format!("/dev/fd/{number}").into(),
+        }
+    }
+}
+
 /// Where a change takes place: a folder that is held open, and a name in it that is no link.
 pub(super) struct Target {
     pub(super) folder: Dir,
@@ -89,6 +106,17 @@ impl Folder {
         }
         make_private_folder(&self.path).map_err(|error| self.root_fault(&error))?;
         Dir::open_ambient_dir(&self.path, ambient_authority()).map_err(|error| self.root_fault(&error))
+    }
+
+    /// Opens a folder for a program to be run in. The run's own is made if it is not there yet.
+    pub(super) fn working_folder(&self, path: &MountPath) -> Result<WorkingFolder, Fault> {
+        let root = match self.own {
+            true => self.root_or_make()?,
+            false => self.root()?.ok_or_else(|| of_io(path.text(), &Errno::NOENT.into()))?,
+        };
+        let folder = root.open_dir(way(path.below()));
+        let folder = folder.map_err(|error| of_io(path.text(), &error))?;
+        Ok(WorkingFolder(folder.into_std_file()))
     }
 
     fn root_fault(&self, error: &io::Error) -> Fault {

@@ -34,8 +34,9 @@ pub use bundle::Bundle;
 use change::Unsure;
 use fault::{denied, invalid};
 use folder::Folder;
+pub use folder::WorkingFolder;
 use path::MountPath;
-pub use rebuild::{RebuildError, changed_elsewhere, copy_folder, rebuild};
+pub use rebuild::{RebuildError, changed_elsewhere, copy_folder, is_unchanged_since, rebuild};
 
 /// The mount of the run's own folder, which may be written.
 pub const RUN: &str = "run";
@@ -130,6 +131,20 @@ impl Mounts {
             table.measure_append(&request)
         });
         measured.await.map(|measured| Payload::of(&measured))
+    }
+
+    /// Opens the folder that a program is to be run in: one that may be written, the run's own if none is named.
+    pub(crate) async fn working_folder(&self, path: Option<&str>) -> Result<WorkingFolder, Fault> {
+        let path = MountPath::parse(path.unwrap_or(RUN))?;
+        let table = Arc::clone(&self.table);
+        blocking(move || match table.mount(&path)? {
+            Mount::Folder(folder) if folder.is_writable() => folder.working_folder(&path),
+            _ => Err(denied(format!(
+                "`{}/` may not be written, and a program is run only where it may write",
+                path.mount()
+            ))),
+        })
+        .await
     }
 
     /// Performs a call of `files` once.

@@ -1,6 +1,7 @@
 //! Makes the folder of a run that begins with a copy of another (rule F4).
 //!
-//! It is rebuilt from the changes that the copy says were made, in the order in which they were: [`rebuild`]. A copy of everything that a finished run did goes on with
+//! It is rebuilt from the changes that the copy says were made, in the order in which they were: [`rebuild`]. What a program wrote there nobody recorded, so where one
+//! could have, that is refused; a run that changed nothing since the cut can be copied as it is instead ([`is_unchanged_since`]). A copy of everything that a finished run did goes on with
 //! that run's folder as it is: [`copy_folder`]. What was changed in the user's own folders stays as it is there, and [`changed_elsewhere`] lists it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
-use skillhost_core::calls::files as calls;
+use skillhost_core::calls::{files as calls, process};
 use skillhost_core::copy::Copy;
-use skillhost_core::effect::Kind;
+use skillhost_core::effect::{Function, Kind};
 use skillhost_core::entry::{Called, Entry, Record};
 use skillhost_core::id::{Number, idempotency_key};
 use skillhost_core::outcome::{Fault, Outcome};
@@ -26,6 +27,15 @@ use super::{Mount, RUN, Table};
 /// The rights that the folders of a run have.
 const FOLDER_MODE: u32 = 0o700;
 
+/// The errors of a program that was never begun.
+const NEVER_BEGUN: [&str; 5] = [
+    Fault::BUDGET,
+    Fault::DENIED,
+    Fault::INVALID,
+    Fault::NOT_FOUND,
+    Fault::TOO_LARGE,
+];
+
 /// Why the folder of a new run could not be made. What there is of it is of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
@@ -36,6 +46,16 @@ pub enum RebuildError {
         number: Number,
         /// Why not.
         why: String,
+    },
+    /// A program may have changed files, which nobody recorded.
+    #[error(
+        "call #{number} of the run that is copied ran the program `{program}` in the run's folder, and what that wrote is not recorded"
+    )]
+    Program {
+        /// The call.
+        number: Number,
+        /// What it ran.
+        program: String,
     },
     /// A folder could not be copied.
     #[error("could not copy the folder `{from}` to `{to}`")]
@@ -64,6 +84,9 @@ enum What {
 
 /// Makes in `folder`, which is not there yet, what the calls of a copy changed beneath `run/`, and returns how many changes that took.
 pub fn rebuild(folder: &Path, copy: &Copy) -> Result<usize, RebuildError> {
+    if let Some((number, program)) = programs(&copy.records, true).into_iter().next() {
+        return Err(RebuildError::Program { number, program });
+    }
     let own = Mount::Folder(Folder::of_run(folder.to_owned()));
     let table = Table {
         by_name: BTreeMap::from([(RUN.to_owned(), own)]),
@@ -83,6 +106,25 @@ pub fn rebuild(folder: &Path, copy: &Copy) -> Result<usize, RebuildError> {
             })?;
     }
     Ok(needed.len())
+}
+
+/// Returns whether a run's own folder is today as it was at the cut of a copy: nothing was done in it that is not answered in the copy.
+pub fn is_unchanged_since(records: &[Record], copy: &Copy) -> bool {
+    let answered: BTreeSet<Number> = copy
+        .records
+        .iter()
+        .filter_map(|record| match &record.entry {
+            Entry::Returned(returned) => Some(returned.number),
+            _ => None,
+        })
+        .collect();
+    let changed = changes(records, |outcome| {
+        outcome.is_none_or(|outcome| outcome.code().is_none())
+    });
+    let changed = changed.into_iter().filter(|change| is_own(&change.path));
+    let numbers = changed.map(|change| change.number);
+    let ran = programs(records, false).into_iter().map(|(number, _)| number);
+    numbers.chain(ran).all(|number| answered.contains(&number))
 }
 
 /// Returns the files in the user's own folders that a run changed, or may have, each once.
@@ -126,20 +168,41 @@ impl Table {
     }
 }
 
+fn outcomes(records: &[Record]) -> BTreeMap<Number, &Outcome> {
+    let returned = records.iter().filter_map(|record| match &record.entry {
+        Entry::Returned(returned) => Some((returned.number, &returned.outcome)),
+        _ => None,
+    });
+    returned.collect()
+}
+
 /// Returns the changes to files whose outcome is as wanted, in the order in which they were made: the order in which they were started (rule R3).
 fn changes(records: &[Record], wanted: impl Fn(Option<&Outcome>) -> bool) -> Vec<Change> {
-    let outcomes: BTreeMap<Number, &Outcome> = records
-        .iter()
-        .filter_map(|record| match &record.entry {
-            Entry::Returned(returned) => Some((returned.number, &returned.outcome)),
-            _ => None,
-        })
-        .collect();
+    let outcomes = outcomes(records);
     let calls = records.iter().filter_map(|record| match &record.entry {
         Entry::Called(called) if wanted(outcomes.get(&called.number).copied()) => change(called),
         _ => None,
     });
     calls.collect()
+}
+
+/// Returns the calls that ran a program in the run's own folder, or may have, with what they ran; if wanted, only those that were answered.
+fn programs(records: &[Record], answered_only: bool) -> Vec<(Number, String)> {
+    let outcomes = outcomes(records);
+    let calls = records.iter().filter_map(|record| match &record.entry {
+        Entry::Called(called) if called.function == Function::PROCESS_RUN => Some(called),
+        _ => None,
+    });
+    let ran = calls.filter_map(|called| {
+        let may_have_run = match outcomes.get(&called.number) {
+            None => !answered_only,
+            Some(outcome) => !outcome.code().is_some_and(|code| NEVER_BEGUN.contains(&code)),
+        };
+        let command: process::Command = called.request.read().ok().filter(|_| may_have_run)?;
+        let is_here = command.folder.as_deref().is_none_or(is_own);
+        is_here.then_some((called.number, command.program))
+    });
+    ran.collect()
 }
 
 /// Reads a call that changes a file. One that is malformed changed nothing.

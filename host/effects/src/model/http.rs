@@ -424,16 +424,17 @@ fn headers(server: &Server, key_header: &'static str) -> Result<HeaderMap, OpenE
 
 /// Makes a client for plain HTTP: loopback servers, and gateways on the same machine. It trusts no certificate.
 pub(crate) fn plain_client() -> reqwest::Client {
-    client(reqwest::Client::builder().tls_certs_only([]))
+    configured(reqwest::Client::builder().tls_certs_only([]))
         .expect("a client without certificates needs nothing of the system")
 }
 
 /// Makes a client that trusts what the system trusts.
 pub(crate) fn tls_client() -> Result<reqwest::Client, String> {
-    client(reqwest::Client::builder()).map_err(causes)
+    configured(reqwest::Client::builder()).map_err(causes)
 }
 
-fn client(builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::Client> {
+/// Makes a client that says who it is and follows no redirect by itself.
+pub(crate) fn configured(builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::Client> {
     // The builder panics without a default; losing the race to another caller leaves the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let agent = concat!("skillhost/", env!("CARGO_PKG_VERSION"));

@@ -133,6 +133,7 @@ pub(crate) fn started(n: u64, bundle: Digest) -> Started {
         semantics: SEMANTICS,
         parent: None,
         continues: None,
+        grants: Default::default(),
     }
 }
 

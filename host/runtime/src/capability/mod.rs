@@ -6,9 +6,11 @@
 
 pub(crate) mod clock;
 pub(crate) mod files;
+pub(crate) mod http;
 pub(crate) mod inbox;
 pub(crate) mod log;
 pub(crate) mod model;
+pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod run;
 pub(crate) mod signals;
@@ -24,7 +26,8 @@ use serde_json::Value;
 use skillhost_core::budget::Cost;
 use skillhost_core::calls::{CallOptions, Reuse};
 use skillhost_core::effect::Function;
-use skillhost_core::id::SignalName;
+use skillhost_core::grants::Denied;
+use skillhost_core::id::{SignalName, SkillName};
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
 use skillhost_core::retry::ATTEMPTS_MAX;
@@ -45,6 +48,8 @@ pub(crate) struct Draft {
     pub(crate) request: Payload,
     pub(crate) options: CallOptions,
     pub(crate) bound: Option<Cost>,
+    /// Whether this request of a function that acts only reads, so that performing it twice is as once.
+    pub(crate) only_reads: bool,
     pub(crate) lasts: Option<Duration>,
     pub(crate) signal: Option<SignalName>,
     pub(crate) refused: Option<Fault>,
@@ -57,6 +62,7 @@ impl Draft {
             request: Payload::of(request),
             options: CallOptions::default(),
             bound: None,
+            only_reads: false,
             lasts: None,
             signal: None,
             refused: None,
@@ -166,6 +172,14 @@ fn read_options(options: wit::CallOptions) -> (CallOptions, Option<Fault>) {
         extra,
     };
     (read, refused)
+}
+
+/// Says that something was not granted, and what would grant it.
+pub(crate) fn not_granted(denied: &Denied, skill: &SkillName) -> Fault {
+    let message = format!(
+        "{denied} to skill `{skill}`: `skillhost grant {skill}` shows what it asks for, and grants it to runs that are launched from then on"
+    );
+    Fault::new(Fault::DENIED, message)
 }
 
 /// Reads JSON text. What is not JSON is kept as a text, so that it is recorded, and refused.

@@ -125,7 +125,7 @@ impl Desk {
         self.started = number
             .checked_add(1)
             .ok_or_else(|| Misuse("a run may start 4,294,967,295 calls".to_owned()))?;
-        let class = class(function, provider_acts, draft.options.idempotent);
+        let class = class(function, provider_acts, draft.options.idempotent || draft.only_reads);
         self.act_bytes += draft.request.as_str().len();
         self.act(Act::Start(Box::new(Call {
             number: Number(u64::from(number)),
@@ -334,7 +334,7 @@ impl Desk {
     }
 }
 
-/// The class that a call is recovered by: its function's, but for a provider that acts by itself and for what the skill says may be done twice.
+/// The class that a call is recovered by: its function's, but for a provider that acts by itself and for what may be done twice, as the skill says or the request does.
 fn class(function: Function, provider_acts: bool, idempotent: bool) -> Class {
     let acts = provider_acts && function == Function::MODEL_COMPLETE;
     match if acts { Class::AtMostOnce } else { function.spec().class } {

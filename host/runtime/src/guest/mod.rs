@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use skillhost_core::entry::{Failure, Mount, Started, ZoneOffset};
+use skillhost_core::grants::Grants;
 use skillhost_core::id::{Digest, RunId, SkillName};
 use skillhost_core::machine::{Delivery, End, Slice};
 use skillhost_core::payload::Payload;
@@ -59,6 +60,8 @@ pub struct GuestStart {
     pub bundle: Arc<BundleFiles>,
     /// Reads the component again if it traps, to tell where in its source. Without it the names of functions tell where.
     pub component: Option<Reread>,
+    /// What the user lets it do.
+    pub grants: Grants,
 }
 
 /// What a run may know of itself.
@@ -108,6 +111,7 @@ impl GuestStart {
             provider_acts: started.provider.acts,
             bundle,
             component: None,
+            grants: started.grants.clone(),
         }
     }
 }
@@ -137,6 +141,7 @@ impl Guest {
             info: start.info,
             started_at: start.started_at,
             bundle: start.bundle,
+            grants: Arc::new(start.grants),
         };
         let random = Randomness::new(&start.seed);
         let limiter = Limiter::new(start.memory_bytes_max);

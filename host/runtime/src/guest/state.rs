@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
+use skillhost_core::grants::Grants;
 use skillhost_core::time::Timestamp;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -36,6 +37,8 @@ pub(crate) enum Facts {
         started_at: Timestamp,
         /// What `skill/` holds.
         bundle: Arc<BundleFiles>,
+        /// What the user lets it do.
+        grants: Arc<Grants>,
     },
     /// `describe` knows nothing of any run.
     Describe,

@@ -58,6 +58,8 @@ pub(super) const WORLD: &[(&str, &[&str])] = &[
             "finish-remove",
         ],
     ),
+    ("process", &["run", "start-run", "finish-run"]),
+    ("http", &["send", "start-send", "finish-send"]),
     ("inbox", &["post", "start-post", "finish-post"]),
     ("clock", &["now", "sleep", "start-sleep", "finish-sleep"]),
     ("random", &["next", "bytes"]),

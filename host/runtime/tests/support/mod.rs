@@ -87,6 +87,7 @@ pub fn script(statements: &str) -> GuestStart {
         },
         memory_bytes_max: 64 << 20,
         provider_acts: false,
+        grants: Default::default(),
         bundle: Arc::new(bundle),
         component: None,
     }

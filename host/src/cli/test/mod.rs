@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 use skillhost_core::entry::Pin;
+use skillhost_core::grants::Grants;
 use skillhost_core::id::SkillName;
 use skillhost_core::machine::Line;
 use skillhost_core::payload::Payload;
@@ -35,6 +36,7 @@ use crate::cases::play::{Subject, Verdict, play};
 use crate::driver::Pinned;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
+use crate::grants;
 use crate::home::read_regular;
 use crate::problem::Problem;
 use crate::schema::{self, Schema};
@@ -108,6 +110,8 @@ struct Skill {
     input: Schema,
     output: Schema,
     script: Option<String>,
+    /// What the skill asks for: a case is not asked.
+    grants: Grants,
 }
 
 impl Skill {
@@ -120,6 +124,7 @@ impl Skill {
         let interrupted = interruption(loading)?;
         let subject = Subject {
             skill: &self.name,
+            grants: self.grants.clone(),
             pin: self.pin,
             input: &self.input,
             script: self.script.as_deref(),
@@ -263,6 +268,7 @@ impl Source {
                 files: Arc::new(files),
             },
             script: scan.script()?,
+            grants: grants::wanted(&examined.description),
             name: examined.description.name,
             input: examined.input,
             output: examined.output,

@@ -151,6 +151,7 @@ fn of_run(session: &Session<'_>, row: &RunRow, records: &[Record]) -> Result<Ski
         input: input_schema(&row.skill, &description)?,
         output: output_schema(&row.skill, &description)?,
         script,
+        grants: Machine::started(records).map_err(damaged)?.grants.clone(),
         pinned,
     })
 }

@@ -42,6 +42,7 @@ fn started() -> Started {
         semantics: SEMANTICS,
         parent: None,
         continues: None,
+        grants: Default::default(),
     }
 }
 

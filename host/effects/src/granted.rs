@@ -1,0 +1,110 @@
+//! What a run was granted, asked again whenever something is performed.
+//!
+//! A run may do what its `started` entry says, as long as the user has not taken it back since: what is granted today is read anew for each performance.
+
+use std::fmt;
+use std::sync::Arc;
+
+use skillhost_core::grants::{Denied, Grants, Place, Program, Site};
+use skillhost_core::id::SkillName;
+use skillhost_core::outcome::Fault;
+
+/// What a run was granted. Cheap to clone.
+#[derive(Clone)]
+pub struct Granted {
+    skill: SkillName,
+    at_launch: Arc<Grants>,
+    today: Arc<Today>,
+}
+
+type Today = dyn Fn() -> Result<Grants, String> + Send + Sync;
+
+impl Granted {
+    /// Makes it out of what the run was launched with, and of what tells what its skill is granted today, or why nobody can tell.
+    pub fn new(
+        skill: SkillName,
+        at_launch: Grants,
+        today: impl Fn() -> Result<Grants, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            skill,
+            at_launch: Arc::new(at_launch),
+            today: Arc::new(today),
+        }
+    }
+
+    /// Finds the grant by which a program may be run now.
+    pub(crate) fn program(&self, program: &str, variables: &[&str]) -> Result<Program, Fault> {
+        self.check(|grants| grants.program(program, variables.iter().copied()).cloned())
+    }
+
+    /// Finds the grant by which a place may be spoken with now.
+    pub(crate) fn site(&self, method: &str, place: &Place) -> Result<Site, Fault> {
+        self.check(|grants| grants.site(method, place).cloned())
+    }
+
+    /// Asks what was granted at the launch, and then what is today; of the two, what allows less counts.
+    fn check<T>(&self, find: impl Fn(&Grants) -> Result<T, Denied>) -> Result<T, Fault> {
+        let denied = |why: String| Fault::new(Fault::DENIED, why);
+        let skill = &self.skill;
+        let at_launch = find(&self.at_launch).map_err(|why| {
+            denied(format!(
+                "{why} to skill `{skill}`: `skillhost grant {skill}` shows what it asks for, and grants it to runs that are launched from then on"
+            ))
+        });
+        at_launch?;
+        let today = (self.today)().map_err(|why| denied(format!("nobody can say what is granted today: {why}")))?;
+        find(&today).map_err(|why| {
+            denied(format!(
+                "{why} to skill `{skill}` any more: it was when the run was launched, and was revoked since; `skillhost grant {skill}` grants it again"
+            ))
+        })
+    }
+}
+
+impl fmt::Debug for Granted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Granted")
+            .field("skill", &self.skill)
+            .field("at_launch", &self.at_launch)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    fn grants(programs: &[&str]) -> Grants {
+        let mut grants = Grants::default();
+        for program in programs {
+            grants.add(
+                &skillhost_core::grants::asked("process", Some(program), None)
+                    .unwrap()
+                    .unwrap(),
+            );
+        }
+        grants
+    }
+
+    #[test]
+    fn what_was_revoked_since_the_launch_is_denied_and_what_was_granted_since_is_too() {
+        let skill = SkillName::parse("fixer").unwrap();
+        let granted = Granted::new(skill, grants(&["cargo", "git"]), || Ok(grants(&["cargo", "sh"])));
+        assert!(granted.program("cargo", &[]).is_ok());
+        let said = |program: &str| granted.program(program, &[]).unwrap_err().message;
+        assert!(said("git").contains("was revoked since"), "{}", said("git"));
+        assert!(said("sh").contains("`skillhost grant fixer` shows"), "{}", said("sh"));
+    }
+
+    #[test]
+    fn if_nobody_can_say_what_is_granted_nothing_is() {
+        let skill = SkillName::parse("fixer").unwrap();
+        let granted = Granted::new(skill, grants(&["cargo"]), || Err("the file is damaged".to_owned()));
+        let fault = granted.program("cargo", &[]).unwrap_err();
+        assert_eq!(fault.code, Fault::DENIED);
+        assert!(fault.message.contains("the file is damaged"), "{}", fault.message);
+    }
+}
