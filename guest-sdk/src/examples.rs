@@ -57,9 +57,18 @@
 //!     files::mount("project")?.write(path, text).await
 //! }
 //!
-//! #[skill(needs(tools), files("project", read_write, reason = "to fix it"))]
+//! #[tool("Runs the tests")]
+//! async fn test(filter: String) -> Result<String> {
+//!     process::run("cargo", ["test", &filter]).cwd("project").idempotent().timeout(mins(10)).tail(8_000).await
+//! }
+//!
+//! #[skill(
+//!     needs(tools),
+//!     files("project", read_write, reason = "to fix it"),
+//!     process("cargo", env("HOME"), reason = "to run its tests")
+//! )]
 //! async fn run(t: Task) -> Result<Answer> {
-//!     Agent::sonnet(prompt!("agent")).tools((read, write)).turns(40).on_limit(Summarise).ask(t.text).json().await
+//!     Agent::sonnet(prompt!("agent")).tools((read, write, test)).turns(40).on_limit(Summarise).ask(t.text).json().await
 //! }
 //! ```
 //!

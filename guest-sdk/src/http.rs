@@ -126,7 +126,7 @@ impl Request {
         self
     }
 
-    /// Says what the timeline shows.
+    /// Says what the timeline shows instead of the method and the URL.
     pub fn label(mut self, label: impl AsRef<str>) -> Self {
         self.options.set_label(label.as_ref());
         self
@@ -157,9 +157,18 @@ impl Request {
     }
 
     fn call(self) -> Call<Response> {
-        let request = self.request;
-        if let Some(failure) = self.unusable {
+        let Self {
+            request,
+            unusable,
+            mut options,
+        } = self;
+        if let Some(failure) = unusable {
             return Call::known(Err(failure));
+        }
+        if options.label.is_none() {
+            // What stands behind a `?` may be long, and is nobody's name for it.
+            let url = request.url.split(['?', '#']).next().unwrap_or_default();
+            options.set_label(&format!("{} {url}", request.method));
         }
         Call::new(
             move |options| host::http::start_send(&request, options),
@@ -173,7 +182,7 @@ impl Request {
                 Err(error) => Err(error.into_failure()),
             },
         )
-        .with_options(self.options)
+        .with_options(options)
     }
 }
 

@@ -138,7 +138,7 @@ impl Run {
         Tail(self.merged())
     }
 
-    /// Says what the timeline shows.
+    /// Says what the timeline shows instead of the program and its arguments.
     pub fn label(mut self, label: impl AsRef<str>) -> Self {
         self.options.set_label(label.as_ref());
         self
@@ -163,7 +163,11 @@ impl Run {
     }
 
     fn call(self) -> Call<Ended> {
-        let Self { command, options } = self;
+        let Self { command, mut options } = self;
+        if options.label.is_none() {
+            let words = [std::slice::from_ref(&command.program), command.arguments.as_slice()];
+            options.set_label(&words.concat().join(" "));
+        }
         let program = command.program.clone();
         Call::new(
             move |options| host::process::start_run(&command, options),

@@ -4,4 +4,5 @@ mod agents;
 mod calls;
 mod models;
 mod plans;
+mod reach;
 mod together;
