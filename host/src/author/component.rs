@@ -9,6 +9,7 @@ use skillhost_runtime::{Description, Loader};
 
 use crate::driver;
 use crate::error::{CliError, Result};
+use crate::grants;
 use crate::problem::Problem;
 use crate::schema::Schema;
 use crate::terminal::plain_line;
@@ -66,6 +67,11 @@ pub async fn examine(
         Ok(schemas) => schemas,
         Err(problem) => return Ok(Err(problem)),
     };
+    if let Some(why) = grants::asked(&description).1.first() {
+        let message = format!("it asks for something that cannot be granted: {why}");
+        let problem = Problem::error("bad_description", message).at(place);
+        return Ok(Err(Box::new(problem)));
+    }
     let text = serde_json::to_string(&description).expect("a description serialises");
     journal
         .put_description(&loaded.digest(), driver::now(), &text)
@@ -93,6 +99,9 @@ impl Examined {
             size(self.bytes),
         );
         lines.push_str(&format!("imports   {}\n", self.imports.join("\n          ")));
+        for request in grants::asked(&self.description).0 {
+            lines.push_str(&format!("asks to   {}: {}\n", request.words, request.reason));
+        }
         lines
     }
 

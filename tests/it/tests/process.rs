@@ -160,6 +160,14 @@ fn without_a_person_a_skill_that_asks_for_something_is_not_launched_before_it_is
 }
 
 #[test]
+fn what_a_skill_asks_for_is_told_when_it_is_checked() {
+    let place = Place::new(PROGRAM, &["process"]);
+    let told = told(&place.run(&["check", "process"]));
+    let asks = "asks to   run the program sh, given the variables GREETING: to show what a program can do";
+    assert!(told.contains(asks), "{told}");
+}
+
+#[test]
 fn who_lets_agents_grant_needs_no_terminal() {
     let place = Place::new(PROGRAM, &["process"]);
     place.state().make().unwrap();
