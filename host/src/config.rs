@@ -109,6 +109,8 @@ pub struct LimitsConfig {
     pub grace_seconds: Option<u64>,
     /// The memory of the guest.
     pub memory_mib: Option<u64>,
+    /// How long the guest may compute between two calls.
+    pub computing_seconds: Option<u64>,
 }
 
 impl Config {
@@ -131,6 +133,13 @@ impl Config {
     fn check(&self, path: &Path) -> Result<()> {
         if let Err(reason) = self.worker.check().and_then(|()| self.notify.check()) {
             let message = format!("{reason}, in the configuration `{}`", path.display());
+            return Err(CliError::invalid("bad_config", message));
+        }
+        if self.limits.computing_seconds == Some(0) {
+            let message = format!(
+                "`limits.computing_seconds` is 0 in the configuration `{}`; a skill needs some time",
+                path.display()
+            );
             return Err(CliError::invalid("bad_config", message));
         }
         match self.limits.memory_mib {
@@ -158,6 +167,9 @@ impl Config {
                 .grace_seconds
                 .map_or(default.grace_ms, |seconds| seconds.saturating_mul(1_000)),
             memory_bytes_max: limits.memory_mib.map_or(default.memory_bytes_max, |mib| mib << 20),
+            computing_ms: limits
+                .computing_seconds
+                .map_or(default.computing_ms, |seconds| seconds.saturating_mul(1_000)),
         }
     }
 }
@@ -203,10 +215,10 @@ mod tests {
 
     #[test]
     fn a_launch_goes_before_the_configuration_and_that_before_the_host() {
-        let config = load("[limits]\ncalls = 7\nmemory_mib = 64\n").unwrap();
+        let config = load("[limits]\ncalls = 7\nmemory_mib = 64\ncomputing_seconds = 5\n").unwrap();
         let limits = config.limits(None, Some(9));
         assert_eq!(limits.budget, Cost { calls: 7, tokens: 9 });
-        assert_eq!(limits.memory_bytes_max, 64 << 20);
+        assert_eq!((limits.memory_bytes_max, limits.computing_ms), (64 << 20, 5_000));
         assert_eq!(config.limits(Some(1), None).budget.calls, 1);
     }
 

@@ -215,12 +215,26 @@ pub struct Limits {
     pub grace_ms: u64,
     /// The most memory that the guest may have, in bytes.
     pub memory_bytes_max: u64,
+    /// How long the guest may compute between two outcomes, in milliseconds. Journals that were begun before this was recorded have none, and are given the default.
+    #[serde(default = "computing_ms")]
+    pub computing_ms: u64,
+}
+
+/// How long a guest may compute between two outcomes, unless something else is said: long for a skill, which mostly waits, and short for somebody who waits for one that
+/// has lost its way.
+fn computing_ms() -> u64 {
+    60_000
 }
 
 impl Limits {
     /// Returns how long a cancelled run may clean up.
     pub fn grace(&self) -> Duration {
         Duration::from_millis(self.grace_ms)
+    }
+
+    /// Returns how long the guest may compute between two outcomes.
+    pub fn computing(&self) -> Duration {
+        Duration::from_millis(self.computing_ms)
     }
 }
 
@@ -233,6 +247,7 @@ impl Default for Limits {
             },
             grace_ms: 30_000,
             memory_bytes_max: 512 << 20,
+            computing_ms: computing_ms(),
         }
     }
 }

@@ -105,7 +105,7 @@ pub(crate) async fn describe(engine: &Engine, pre: &SkillPre<State>) -> Result<D
 
 fn unable(end: End) -> DescribeError {
     match end {
-        End::Trapped(failure) => DescribeError::Trapped(failure),
+        End::Trapped(failure) | End::Exhausted(failure) => DescribeError::Trapped(failure),
         End::Broken(why) => DescribeError::Broken(why),
         End::Blocked | End::Finished(_) | End::Continued(_) => DescribeError::Broken("it did not end".to_owned()),
     }

@@ -383,10 +383,6 @@ pub(super) fn without_end(curtain: &Curtain) -> (String, &'static str) {
             "the run goes on and on".to_owned(),
             "`continue_as` ends a run so that another goes on; `status = \"continued\"` expects that",
         ),
-        Curtain::Spins => (
-            "the skill computes for a minute without making a call".to_owned(),
-            "does a loop of it not end?",
-        ),
         Curtain::Mismatch(mismatch) => (
             format!("after the kill, the skill did something else than before: {mismatch}"),
             "a skill may depend only on its input and on what its calls answer",

@@ -1,7 +1,6 @@
 //! One attempt: the loop between the guest, the machine and the played world, until the run is over or killed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +21,7 @@ use skillhost_effects::{model, timed_out};
 use skillhost_runtime::{Guest, GuestStart};
 
 use super::world::World;
-use super::{
-    COMPUTING_MAX, Curtain, MISPLAYED, Moment, PERFORMANCE, RECORDS_MAX, Scenario, Stage, StageError, UNPLAYED,
-};
+use super::{Curtain, MISPLAYED, Moment, PERFORMANCE, RECORDS_MAX, Scenario, Stage, StageError, UNPLAYED};
 use crate::driver::check_result;
 use crate::schema::Schema;
 
@@ -108,14 +105,11 @@ impl<'a> Attempt<'a> {
         if let Step::End(curtain) = self.tell(Event::Mail(mail)).await {
             return curtain;
         }
-        let mut ran = within(guest.start()).await;
+        let mut slice = guest.start().await;
         loop {
-            let Some(mut slice) = ran else {
-                return Some(Curtain::Spins);
-            };
             check_result(self.stage.check_result, &mut slice);
             match self.after(slice).await {
-                Ok(delivery) => ran = within(guest.deliver(delivery)).await,
+                Ok(delivery) => slice = guest.deliver(delivery).await,
                 Err(curtain) => return curtain,
             }
         }
@@ -389,11 +383,6 @@ impl<'a> Attempt<'a> {
             _ => None,
         })
     }
-}
-
-/// Runs the guest, unless it computes without end.
-async fn within(guest: impl Future<Output = Slice>) -> Option<Slice> {
-    tokio::time::timeout(COMPUTING_MAX, guest).await.ok()
 }
 
 fn returned(outcome: Outcome) -> Ended {

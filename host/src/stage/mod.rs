@@ -29,9 +29,6 @@ use world::World;
 /// The most entries that a played run may have: one that waits for ever in ever new ways has no end.
 const RECORDS_MAX: usize = 50_000;
 
-/// How long a guest may compute between two calls, by a real clock.
-const COMPUTING_MAX: Duration = Duration::from_secs(60);
-
 /// How long a performance takes, if nothing else is said.
 const PERFORMANCE: Duration = Duration::from_millis(1);
 
@@ -144,8 +141,6 @@ pub enum Curtain {
     Stuck(Vec<(Number, Wait)>),
     /// It goes on and on.
     Endless,
-    /// The guest computes and computes.
-    Spins,
     /// After a kill, the guest asked for something else than before.
     Mismatch(Box<Mismatch>),
     /// The host could not go on with it.

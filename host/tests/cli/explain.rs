@@ -31,7 +31,12 @@ const MADE_BY: &[&str] = &[
 ];
 
 /// After these a code stands alone.
-const STANDS_AFTER: &[&str] = &[" code: ", "const CODE: &str = ", "const UNSCRIPTED: &str = "];
+const STANDS_AFTER: &[&str] = &[
+    " code: ",
+    "const CODE: &str = ",
+    "const RUNAWAY: &str = ",
+    "const UNSCRIPTED: &str = ",
+];
 
 /// What begins a choice between codes, up to the next of [`CHOICE_ENDS`].
 const CHOICES: &[&str] = &[

@@ -138,6 +138,8 @@ pub enum End {
     Continued(Box<Continued>),
     /// It stopped abnormally, for a reason that lies in itself; it would do so again.
     Trapped(Failure),
+    /// It used up what the machine gives it, the time to compute: what another machine, or this one at another moment, might not find (rule G9).
+    Exhausted(Failure),
     /// The attempt failed for a reason that lies in the host (memory, a bug): another attempt may go further.
     Broken(String),
 }

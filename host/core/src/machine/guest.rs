@@ -54,8 +54,17 @@ impl Machine {
                 let how = format!("it stopped abnormally: {}", failure.message);
                 self.guest_ended(&how, |machine| machine.guest_failed(failure));
             }
+            // It went further before, on this machine or another, so it can again.
+            End::Exhausted(failure) if self.is_behind() => self.stop(Stop::Broken(failure.message)),
+            End::Exhausted(failure) => self.guest_ended("it was stopped", |machine| machine.guest_failed(failure)),
             End::Broken(reason) => self.stop(Stop::Broken(reason)),
         }
+    }
+
+    /// Returns whether the journal holds something that the guest has yet to do or to be given.
+    fn is_behind(&self) -> bool {
+        let has_more = self.recorded.range(self.number_next..).next().is_some();
+        !self.live && (has_more || !self.waiting.is_empty())
     }
 
     /// Takes the end of the guest, unless the journal holds calls that it did not make.

@@ -281,3 +281,30 @@ fn g9_a_trap_where_the_journal_ends_fails_the_run() {
          commit => stop failed trap",
     );
 }
+
+#[test]
+fn g9_a_guest_that_computes_for_too_long_fails_its_run() {
+    check(
+        "guest spins => finished failed runaway spent 0, post the end
+         commit => stop failed runaway",
+    );
+    check(
+        "journal called ask, returned 0
+         guest ask => deliver 0 ok at 1000
+         guest spins => finished failed runaway spent 0, post the end
+         commit => stop failed runaway",
+    );
+}
+
+#[test]
+fn g9_one_that_went_further_before_parks_the_attempt_and_does_not_fail_the_run() {
+    check(
+        "journal called ask, returned 0, called read
+         guest ask => deliver 0 ok at 1000
+         guest spins => stop broken: it failed",
+    );
+    check(
+        "journal called ask, returned 0
+         guest spins => stop broken: it failed",
+    );
+}

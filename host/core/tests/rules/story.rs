@@ -2,7 +2,7 @@
 //!
 //! Rows are `step => what the machine says`, and nothing said may be left out. Steps:
 //!
-//! - `guest A, B, ..`: what it does, each a call (`words.rs`), `drop 0`, or `says text`; then it blocks, or `finishes`, `fails`, `continues`, `traps`, `breaks`;
+//! - `guest A, B, ..`: what it does, each a call (`words.rs`), `drop 0`, or `says text`; then it blocks, or `finishes`, `fails`, `continues`, `traps`, `spins` for too long, `breaks`;
 //! - `commit`: everything queued is durable; `durable 3`: so is everything up to entry 3;
 //! - `ends 0 ok`, `prints something`, `measured 0 7`, `mail redo 0`, `alarm`, `grace`: what the shell tells; `clock 2000` sets the wall clock; `rings`: an alarm too early; `drain`: the attempt is to end;
 //! - `crash`: the process dies with what it had queued, and another attempt begins; `crash after 1`: the first append that was queued survived;
@@ -262,6 +262,7 @@ impl Story {
                     }));
                 }
                 "traps" => end = End::Trapped(words::failure("trap")),
+                "spins" => end = End::Exhausted(words::failure("runaway")),
                 "breaks" => end = End::Broken("no memory".to_owned()),
                 _ => {
                     let call = words::call(&words, Number(self.started), self.guest_time);

@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use wasmtime::ResourceLimiter;
 
-use super::stop::Broken;
+use super::stop::{Broken, Exhausted};
+use crate::ticker::SLICE;
 
 /// The most calls that may be open in a run.
 pub(crate) const OPEN_CALLS_MAX: usize = 10_000;
@@ -63,6 +65,51 @@ impl Limiter {
     /// Returns the place where the size of all its memories stands.
     pub(crate) fn memory_bytes(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.memory_bytes)
+    }
+}
+
+/// Bounds the time that one guest computes between two outcomes.
+///
+/// The time is the machine's, so it is no bound that a guest could notice: whoever finds it exhausted while a journal is replayed ends the attempt, not the run.
+#[derive(Debug)]
+pub(crate) struct Computing {
+    max: Duration,
+    /// In microseconds.
+    spent: AtomicU64,
+}
+
+impl Computing {
+    pub(crate) fn new(max: Duration) -> Self {
+        Self {
+            max,
+            spent: AtomicU64::new(0),
+        }
+    }
+
+    /// Begins to count anew: the guest was given something.
+    pub(crate) fn begin(&self) {
+        self.spent.store(0, Ordering::Relaxed);
+    }
+
+    /// Counts the time of a turn. A turn that took much longer than it may has waited for the machine, which is not the guest's doing.
+    pub(crate) fn timed<T>(&self, turn: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let done = turn();
+        let took = begun.elapsed().min(2 * SLICE);
+        self.spent
+            .fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        done
+    }
+
+    /// Says so if it has computed for longer than it may.
+    pub(crate) fn exhausted(&self) -> Option<Exhausted> {
+        let spent = Duration::from_micros(self.spent.load(Ordering::Relaxed));
+        (spent > self.max).then(|| {
+            Exhausted(format!(
+                "the skill computed for {} seconds without waiting for a call; if that is right, `limits.computing_seconds` in the configuration allows more",
+                self.max.as_secs_f64()
+            ))
+        })
     }
 }
 

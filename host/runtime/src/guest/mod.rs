@@ -21,6 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use skillhost_core::entry::{Failure, Mount, Started, ZoneOffset};
 use skillhost_core::grants::Grants;
@@ -28,13 +29,13 @@ use skillhost_core::id::{Digest, RunId, SkillName};
 use skillhost_core::machine::{Delivery, End, Slice};
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
-use wasmtime::Store;
+use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::{Skill, SkillPre};
 use crate::engine::Engine;
 use crate::wasi::random::Randomness;
 use desk::{Desk, Purpose, SharedDesk};
-use limits::{HANDLES_MAX, HOSTCALL_BYTES_MAX, Limiter, REQUEST_BYTES_MAX};
+use limits::{Computing, HANDLES_MAX, HOSTCALL_BYTES_MAX, Limiter, REQUEST_BYTES_MAX};
 pub use source::Reread;
 use state::{Facts, State};
 
@@ -54,6 +55,8 @@ pub struct GuestStart {
     pub info: RunInfo,
     /// The most memory it may have.
     pub memory_bytes_max: u64,
+    /// How long it may compute between two outcomes.
+    pub computing_max: Duration,
     /// Whether the model provider acts by itself, which makes its calls at-most-once.
     pub provider_acts: bool,
     /// What `skill/` holds.
@@ -108,6 +111,7 @@ impl GuestStart {
                 features: started.provider.features.clone(),
             },
             memory_bytes_max: started.limits.memory_bytes_max,
+            computing_max: started.limits.computing(),
             provider_acts: started.provider.acts,
             bundle,
             component: None,
@@ -124,6 +128,7 @@ pub struct Guest {
     engine: Engine,
     desk: SharedDesk,
     memory_bytes: Arc<AtomicU64>,
+    computing: Arc<Computing>,
     body: Option<Body>,
     begun: bool,
 }
@@ -147,11 +152,20 @@ impl Guest {
         let limiter = Limiter::new(start.memory_bytes_max);
         let memory_bytes = limiter.memory_bytes();
         let state = State::new(desk.clone(), facts, random, limiter);
-        let body = Box::pin(run(engine.clone(), pre.clone(), state, start.input, start.component));
+        let computing = Arc::new(Computing::new(start.computing_max));
+        let body = Box::pin(run(
+            engine.clone(),
+            pre.clone(),
+            state,
+            start.input,
+            start.component,
+            Arc::clone(&computing),
+        ));
         Self {
             engine: engine.clone(),
             desk,
             memory_bytes,
+            computing,
             body: Some(body),
             begun: false,
         }
@@ -199,10 +213,14 @@ impl Guest {
             return broken("the guest is over");
         };
         let running = self.engine.running();
-        let end = poll_fn(|cx| match poll_guarded(body, cx) {
-            Poll::Ready(end) => Poll::Ready(end),
-            Poll::Pending if self.desk.lock().is_blocked() => Poll::Ready(End::Blocked),
-            Poll::Pending => Poll::Pending,
+        self.computing.begin();
+        let end = poll_fn(|cx| {
+            let polled = self.computing.timed(|| poll_guarded(body, cx));
+            match polled {
+                Poll::Ready(end) => Poll::Ready(end),
+                Poll::Pending if self.desk.lock().is_blocked() => Poll::Ready(End::Blocked),
+                Poll::Pending => Poll::Pending,
+            }
         })
         .await;
         drop(running);
@@ -254,8 +272,19 @@ pub(crate) fn store(engine: &Engine, state: State) -> Store<State> {
 }
 
 /// The whole life of a guest, suspended wherever it blocks.
-async fn run(engine: Engine, pre: SkillPre<State>, state: State, input: Payload, component: Option<Reread>) -> End {
+async fn run(
+    engine: Engine,
+    pre: SkillPre<State>,
+    state: State,
+    input: Payload,
+    component: Option<Reread>,
+    computing: Arc<Computing>,
+) -> End {
     let mut store = store(&engine, state);
+    store.epoch_deadline_callback(move |_| match computing.exhausted() {
+        Some(exhausted) => Err(exhausted.into()),
+        None => Ok(UpdateDeadline::Yield(1)),
+    });
     let skill: Skill = match pre.instantiate_async(&mut store).await {
         Ok(skill) => skill,
         Err(error) => return trap::end_of_instantiation(&engine, &store, &error),

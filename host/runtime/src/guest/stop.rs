@@ -12,6 +12,11 @@ pub(crate) struct GoesOn(pub(crate) Payload);
 #[error("{0}")]
 pub(crate) struct Misuse(pub(crate) String);
 
+/// The guest computed for longer than it may, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Exhausted(pub(crate) String);
+
 /// The host failed. Another attempt may go further, so the run does not fail.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

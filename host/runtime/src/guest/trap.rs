@@ -6,11 +6,13 @@ use wasmtime::{FrameInfo, Module, Store, Trap, WasmBacktrace};
 
 use super::source::{self, Place, Reread};
 use super::state::State;
-use super::stop::{Broken, GoesOn, Misuse};
+use super::stop::{Broken, Exhausted, GoesOn, Misuse};
 use crate::engine::Engine;
 
 /// The code of a failure by a trap.
 const CODE: &str = "trap";
+/// The code of a failure of a guest that computed for too long.
+const RUNAWAY: &str = "runaway";
 /// How many of the guest's last words are repeated.
 const LAST_LINES_MAX: usize = 12;
 
@@ -23,14 +25,35 @@ pub(crate) fn end(engine: &Engine, store: &Store<State>, error: &wasmtime::Error
             zone_offsets: Vec::new(),
         }));
     }
+    if let Some(end) = exhausted(engine, store, error, component) {
+        return end;
+    }
     match error.downcast_ref::<Broken>() {
         Some(broken) => End::Broken(broken.to_string()),
         None => End::Trapped(failure(engine, store, error, component)),
     }
 }
 
+/// Returns how a guest ended that computed for too long.
+fn exhausted(
+    engine: &Engine,
+    store: &Store<State>,
+    error: &wasmtime::Error,
+    component: Option<&Reread>,
+) -> Option<End> {
+    let exhausted = error.downcast_ref::<Exhausted>()?;
+    Some(End::Exhausted(Failure {
+        code: RUNAWAY.to_owned(),
+        message: exhausted.to_string(),
+        ..failure(engine, store, error, component)
+    }))
+}
+
 /// Returns how a guest ended that could not be set up: by code of its own that ran then, for want of memory that it may not have, or because the host has no room.
 pub(crate) fn end_of_instantiation(engine: &Engine, store: &Store<State>, error: &wasmtime::Error) -> End {
+    if let Some(end) = exhausted(engine, store, error, None) {
+        return end;
+    }
     let own = error.is::<Trap>() || error.is::<Misuse>() || error.is::<WasmBacktrace>() || store.data().limiter.refused;
     if own && !error.is::<Broken>() {
         return End::Trapped(failure(engine, store, error, None));

@@ -86,6 +86,7 @@ pub fn script(statements: &str) -> GuestStart {
             features: vec!["tools".to_owned()],
         },
         memory_bytes_max: 64 << 20,
+        computing_max: std::time::Duration::from_secs(60),
         provider_acts: false,
         grants: Default::default(),
         bundle: Arc::new(bundle),
