@@ -261,6 +261,7 @@ impl Place {
 
 impl Place {
     /// Replays whatever was run here, on the components of the day: all of it has to be identical.
+    #[allow(clippy::print_stderr, reason = "a test")]
     fn replay_all(&self) {
         let home = self.home();
         if !home.join("journal.db").exists() {
@@ -275,7 +276,8 @@ impl Place {
             tokio.unwrap().block_on(replay::replay_all(&home))
         });
         let (count, others) = replaying.join().unwrap();
-        println!("{count} journals replayed");
+        // For whoever wants to know how many there are.
+        eprintln!("{count} journals replayed");
         assert!(others.is_empty(), "these did otherwise: {others:#?}");
     }
 }

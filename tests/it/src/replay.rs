@@ -1,6 +1,7 @@
 //! Runs the journal of a run once more and performs nothing: what `skillhost replay` does, without a process for each.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,13 +37,15 @@ pub(crate) async fn replay_all(home: &Path) -> (usize, Vec<(RunId, Replayed)>) {
     for row in &rows {
         let records = journal.all_records(&row.run).unwrap();
         let pin = Machine::pin(&records).unwrap();
-        if !kept.contains_key(&pin.bundle) {
-            let pinned = Pinned::load(&journal, &loader, &row.run, pin).await.unwrap();
-            let description = pinned.component.describe().await.ok();
-            let schema = description.and_then(|description| output_schema(&row.skill, description).ok());
-            kept.insert(pin.bundle, (pinned, schema));
-        }
-        let (pinned, schema) = &kept[&pin.bundle];
+        let (pinned, schema) = match kept.entry(pin.bundle) {
+            Entry::Occupied(kept) => kept.into_mut(),
+            Entry::Vacant(new) => {
+                let pinned = Pinned::load(&journal, &loader, &row.run, pin).await.unwrap();
+                let description = pinned.component.describe().await.ok();
+                let schema = description.and_then(|description| output_schema(&row.skill, description).ok());
+                new.insert((pinned, schema))
+            }
+        };
         let check = |result: &Payload| schema.as_ref().map_or(Ok(()), |schema| check_result(schema, result));
         let next = driver::next_input(journal.as_ref(), &records);
         match driver::replay(&records, pinned, next.as_ref(), &check).await.unwrap() {

@@ -173,3 +173,23 @@ fn changes_to_files_and_what_was_read_are_as_the_skill_asked() {
     );
     assert!(result.contains("not-found") || result.contains("not found"), "{result}");
 }
+
+#[test]
+fn g9_a_skill_that_computes_without_end_fails_with_its_place_and_others_go_on() {
+    let place = Place::new(PROGRAM, &["spins", "steps"]);
+    std::fs::create_dir_all(place.home()).unwrap();
+    let config = "[limits]\ncomputing_seconds = 1\n[worker]\nruns = 2\n";
+    std::fs::write(place.home().join("config.toml"), config).unwrap();
+    place.json(&["launch", "spins", "--after_calls", "2", "--id", "it"]);
+    let done = place.json(&["launch", "steps", "--n", "20", "--await"]);
+    assert_eq!(done["result"]["steps"], Value::from(20), "{done}");
+    let ended = place.any_json(&["wait", "it", "--for", "100s"]);
+    check_error(
+        &ended,
+        FAILED,
+        &["runaway", "computed for 1 seconds", "limits.computing_seconds"],
+    );
+    assert_eq!(place.answered(&place.run_of("it").unwrap()).len(), 2);
+    let shown = told(&place.run(&["show", "it"]));
+    assert!(shown.contains("spins.rs"), "{shown}");
+}

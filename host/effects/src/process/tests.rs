@@ -373,13 +373,20 @@ fn what_is_held_and_never_let_go_does_nothing() {
 /// Starts something as a host does that dies then: its child is nobody's any more, and its file stays.
 fn survivor(folder: &Path, script: &str) -> std::process::Child {
     let mut program = Program::new("sh");
-    program.args(["-c", script]).process_group(0).stdout(Io::piped());
+    // It begins when its file is there.
+    let script = format!("read begin; {script}");
+    program
+        .args(["-c", &script])
+        .process_group(0)
+        .stdin(Io::piped())
+        .stdout(Io::piped());
     // Of this test alone: others run at the same time.
     let key = folder.to_str().unwrap();
-    let child = program.env(record::MARK, key).spawn().unwrap();
+    let mut child = program.env(record::MARK, key).spawn().unwrap();
     let record = Records::new(folder.to_owned()).reserve(Number(0)).unwrap();
     record.write(Pid::from_child(&child), key, "sh").unwrap();
     std::mem::forget(record);
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"begin\n").unwrap();
     child
 }
 
