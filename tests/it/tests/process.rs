@@ -75,7 +75,7 @@ fn a_program_answers_with_what_it_printed_and_the_log_has_it_too() {
     let input = json!({"commands": [
         sh("cat; echo $GREETING; echo oops >&2; exit 3"),
         {"program": "sh", "arguments": ["-c", "echo $GREETING; pwd"], "environment": [["GREETING", "moin"]]},
-        {"program": "sh", "arguments": ["-c", "exec kill -9 $$"]},
+        {"program": "sh", "arguments": ["-c", "echo last; kill -9 $$"]},
     ]});
     let mut input = input;
     input["commands"][0]["input"] = json!("in\n");
@@ -85,12 +85,12 @@ fn a_program_answers_with_what_it_printed_and_the_log_has_it_too() {
     let expected = [
         "exited 3: \"in\\nhello\\n\" \"oops\\n\"".to_owned(),
         format!("exited 0: {:?} \"\"", format!("moin\n{}\n", folder.display())),
-        "signalled 9: \"\" \"\"".to_owned(),
+        "signalled 9: \"last\\n\" \"\"".to_owned(),
     ];
     assert_eq!(answers(&output), expected);
     let logs = place.json(&["logs", "victim"]);
     let logged = logs["lines"].to_string();
-    for line in ["in", "hello", "oops", "moin"] {
+    for line in ["in", "hello", "oops", "moin", "last"] {
         assert!(logged.contains(&format!("\"{line}\"")), "{line}: {logged}");
     }
     assert!(!programs(&place).join(run.as_str()).exists());
