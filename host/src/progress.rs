@@ -89,7 +89,7 @@ impl Observer for Progress {
 /// Returns what a line says to whoever watches.
 fn said(line: &Line) -> Option<&str> {
     match line {
-        Line::Message { level, message } if *level >= Level::Info => Some(message),
+        Line::Message { level, message, .. } if *level >= Level::Info => Some(message),
         Line::Printed { text, .. } => Some(text),
         _ => None,
     }

@@ -8,7 +8,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use wasmtime::{
-    Config, Enabled, InstanceAllocationStrategy, ModuleVersionStrategy, OptLevel, PoolingAllocationConfig, Strategy,
+    Config, Enabled, InstanceAllocationStrategy, ModuleVersionStrategy, OptLevel, PoolingAllocationConfig,
+    RegallocAlgorithm, Strategy,
 };
 
 use crate::ticker::{Running, Ticker};
@@ -220,6 +221,9 @@ fn configure(chosen: &EngineConfig) -> wasmtime::Result<Config> {
         }
         Compiler::SinglePass => {
             config.strategy(Strategy::Winch);
+            // What leads into and out of the guest is made by the other compiler, and is nearly half of the work.
+            config.cranelift_opt_level(OptLevel::None);
+            config.cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
         }
     }
     if let Allocation::Pooled { runs_max } = chosen.allocation {

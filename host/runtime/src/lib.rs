@@ -18,7 +18,7 @@ mod wasi;
 
 pub use describe::{CapabilityRequest, DescribeError, Description};
 pub use engine::{Allocation, Compiler, Engine, EngineConfig, EngineError};
-pub use guest::{BundleFiles, Guest, GuestStart, Reread, RunInfo};
+pub use guest::{BundleFiles, Guest, GuestStart, Reread, RunInfo, without_lines};
 pub use loader::{COMPONENT_BYTES_MAX, LoadError, Loaded, Loader, LoaderConfig, Misfit, Origin};
 
 /// What a driver moves between threads.

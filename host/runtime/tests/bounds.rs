@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use skillhost_core::machine::End;
-use skillhost_runtime::Reread;
+use skillhost_runtime::{Reread, without_lines};
 use support::{Driven, loader, probe, script};
 
 #[tokio::test]
@@ -62,6 +62,29 @@ async fn a_trap_is_told_with_the_lines_of_the_source_if_the_component_can_be_rea
             backtrace.lines().any(|line| line == "probe::Script::step"),
             "{backtrace}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_component_without_its_debugging_information_does_the_same_and_the_whole_one_tells_its_lines() {
+    let whole = support::probe_bytes();
+    let lean = without_lines(whole);
+    assert!(lean.len() < whole.len() / 2, "{} of {} bytes", lean.len(), whole.len());
+    assert_eq!(without_lines(&lean), lean);
+    let loader = loader();
+    let mut backtraces = Vec::new();
+    for component in [whole, &lean] {
+        let loaded = loader.load_bytes(component.to_vec()).await.unwrap();
+        let mut start = script("panic no such city");
+        start.component = Some(Reread::by(|| Some(support::probe_bytes().to_vec())));
+        let guest = Driven::start_guest(loaded.guest(start)).await;
+        backtraces.push(guest.trapped().backtrace.clone().unwrap());
+    }
+    assert_eq!(backtraces[0], backtraces[1]);
+    assert!(backtraces[0].contains("(src/lib.rs:"), "{}", backtraces[0]);
+    // What is no component is left as it is.
+    for damaged in [&b""[..], b"\0asm", &whole[..whole.len() / 2]] {
+        assert_eq!(without_lines(damaged), damaged);
     }
 }
 

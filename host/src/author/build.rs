@@ -4,8 +4,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use skillhost_runtime::without_lines;
 use skillhost_toolchain::workspace::target_folder;
 use skillhost_toolchain::{BuildError, Choice, Messages, Packages, Skill, Stop, Toolchain, ToolchainError};
 
@@ -65,8 +67,10 @@ const RUST: &str = "is Rust installed? https://rustup.rs";
 /// What the compiler made of a crate.
 #[derive(Debug)]
 pub struct Compiled {
-    /// The component.
+    /// The component; one for development does without its debugging information.
     pub bytes: Vec<u8>,
+    /// The component as the compiler made it.
+    pub whole: Arc<Vec<u8>>,
     /// What the compiler warns of, if its messages were kept.
     pub warnings: Vec<Problem>,
     /// Where cargo left it.
@@ -123,8 +127,13 @@ pub fn compile(
     })?;
     // `target/wasm32-wasip2/release/name.wasm`
     let target = path.ancestors().nth(3).unwrap_or(project.folder());
+    let whole = Arc::new(bytes);
     Ok(Compiled {
-        bytes,
+        bytes: match purpose {
+            Purpose::Use => whole.to_vec(),
+            Purpose::Development => without_lines(&whole),
+        },
+        whole,
         warnings: built.diagnostics.iter().map(Problem::of_compiler).collect(),
         place: place(target, project),
         built: path,

@@ -146,7 +146,7 @@ fn go_on(session: &Session<'_>, row: &RunRow, how: Drive) -> Result<()> {
         bell: Bell::Absent,
         check_result: &check_result,
         observer: &mut progress,
-        recording: None,
+        development: None,
     };
     let driven = session.loading()?.tokio.block_on(async {
         tokio::select! {

@@ -60,7 +60,14 @@ pub(super) fn last_lines(journal: &dyn Journal, row: &RunRow, most: usize) -> Re
 fn for_people(row: &LineRow, run: &RunRow) -> String {
     let at = duration(row.at.since(run.created_at));
     let (kind, text) = match &row.line {
-        Line::Message { level, message } => (level_word(*level), plain(message)),
+        Line::Message { level, message, place } => {
+            let place = place.as_ref().map(|place| format!("  ({})", plain_line(place)));
+            let message = plain(message);
+            (
+                level_word(*level),
+                format!("{}{}", message.trim_end(), place.unwrap_or_default()),
+            )
+        }
         Line::Printed { stderr: true, text } => ("stderr", plain(text)),
         Line::Printed { stderr: false, text } => ("stdout", plain(text)),
         Line::Progress { label, done, total } => {

@@ -455,7 +455,7 @@ impl Roster {
             bell: Bell::Rung(Arc::clone(ring)),
             check_result: &|result: &Payload| schema::check_result(&schema, result),
             observer: &mut observer,
-            recording: None,
+            development: None,
         };
         self.worker.drive(run, drive).await
     }

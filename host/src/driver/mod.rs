@@ -101,8 +101,17 @@ pub struct Drive<'a> {
     pub check_result: &'a (dyn Fn(&Payload) -> Result<(), String> + Sync),
     /// Watches.
     pub observer: &'a mut dyn Observer,
-    /// What earlier runs were answered, if the run is in development (rules D1 to D4).
-    pub recording: Option<Arc<Recording>>,
+    /// What a run in development is given further.
+    pub development: Option<Development>,
+}
+
+/// What a run in development is given further.
+#[derive(Clone, Debug)]
+pub struct Development {
+    /// What earlier runs were answered (rules D1 to D4).
+    pub recording: Arc<Recording>,
+    /// The component as it was built; what the run is pinned to does without its line tables.
+    pub component: Reread,
 }
 
 /// What came of driving.
@@ -297,8 +306,8 @@ impl Worker {
         let next = Seq(records.len() as u64);
         let machine = Machine::new(records).map_err(history)?.paused(paused);
         let shell = Shell::new(shell::Parts {
-            machine: match drive.recording {
-                Some(recording) => machine.reusing(recording),
+            machine: match &drive.development {
+                Some(development) => machine.reusing(Arc::clone(&development.recording)),
                 None => machine,
             },
             writer: self.0.journal.writer(run, epoch, next),
@@ -312,7 +321,10 @@ impl Worker {
         })?;
         let mut start = GuestStart::of(&started, started_at, files);
         let journal = Arc::clone(&self.0.journal);
-        start.component = Some(Reread::by(move || journal.blob(&pin.component).ok().flatten()));
+        start.component = Some(match drive.development {
+            Some(development) => development.component,
+            None => Reread::by(move || journal.blob(&pin.component).ok().flatten()),
+        });
         let guest = component.guest(start);
         match shell.run(guest).await? {
             Stopped::Driven(driven) => Ok(driven),

@@ -210,7 +210,7 @@ impl Bench {
             bell: Bell::Absent,
             check_result: &|_: &Payload| Ok(()),
             observer: &mut Silent,
-            recording: None,
+            development: None,
         };
         assert!(matches!(
             self.worker.drive(run, drive).await.unwrap(),

@@ -282,7 +282,7 @@ impl Desk {
             return Ok(());
         }
         self.act_bytes += match &line {
-            Line::Message { message, .. } => message.len(),
+            Line::Message { message, place, .. } => message.len() + place.as_ref().map_or(0, String::len),
             Line::Printed { text, .. } => text.len(),
             Line::Progress { label, .. } => label.len(),
         };

@@ -22,6 +22,8 @@ pub(crate) const ACTS_MAX: usize = 100_000;
 pub(crate) const ACT_BYTES_MAX: usize = 256 << 20;
 /// The longest log line, in bytes.
 pub(crate) const LINE_BYTES_MAX: usize = 16 << 10;
+/// How much of a place in the source is kept, in bytes.
+pub(crate) const PLACE_BYTES_MAX: usize = 256;
 /// The longest label, in bytes.
 pub(crate) const LABEL_BYTES_MAX: usize = 200;
 /// What one function call may carry from the guest to the host. Requests are smaller; what lies between is refused in words.

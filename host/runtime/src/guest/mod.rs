@@ -36,7 +36,8 @@ use crate::engine::Engine;
 use crate::wasi::random::Randomness;
 use desk::{Desk, Purpose, SharedDesk};
 use limits::{Computing, HANDLES_MAX, HOSTCALL_BYTES_MAX, Limiter, REQUEST_BYTES_MAX};
-pub use source::Reread;
+pub(crate) use source::shortened;
+pub use source::{Reread, without_lines};
 use state::{Facts, State};
 
 /// The files of a bundle by their paths in it, `/` between the parts. What `skill/` shows.

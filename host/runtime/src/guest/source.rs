@@ -52,6 +52,52 @@ pub(crate) fn places(component: &[u8], addresses: &[Option<usize>]) -> Vec<Vec<P
     found.unwrap_or_else(|| vec![Vec::new(); addresses.len()])
 }
 
+/// Returns the component without its debugging information, which a guest does not need to run: nine tenths of what is kept, hashed and compressed of one that was just
+/// built. All of its code stays at the same address, so the whole one goes on telling the lines.
+pub fn without_lines(component: &[u8]) -> Vec<u8> {
+    lean(component).unwrap_or_else(|| component.to_vec())
+}
+
+fn lean(component: &[u8]) -> Option<Vec<u8>> {
+    let module = skill_module(component)?;
+    let sections = sections(module.bytes, module.begins)?;
+    let code = sections.iter().position(|section| section.id == CODE)?;
+    let end_of = |section: &Section<'_>| section.begins + section.bytes.len();
+    // What stands before the code stays, whatever it is: without it the code would be elsewhere.
+    let mut lean = component[..end_of(&sections[code])].to_vec();
+    for after in sections.windows(2).skip(code) {
+        if !after[1].is_debugging() {
+            lean.extend_from_slice(&component[end_of(&after[0])..end_of(&after[1])]);
+        }
+    }
+    let length = lean.len() - module.begins;
+    write_number(&mut lean[module.length_at..module.begins], length);
+    lean.extend_from_slice(&component[end_of(&module)..]);
+    Some(lean)
+}
+
+/// Writes a number into all of the bytes that another one took, which was not smaller.
+fn write_number(bytes: &mut [u8], mut number: usize) {
+    let last = bytes.len() - 1;
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        let goes_on = if index < last { 0x80 } else { 0 };
+        *byte = u8::try_from(number & 0x7f).expect("seven bits") | goes_on;
+        number >>= 7;
+    }
+}
+
+const CUSTOM: u8 = 0;
+const CORE_MODULE: u8 = 1;
+const CODE: u8 = 10;
+
+/// Finds the module that holds the skill; the others are a few functions that pass calls on.
+fn skill_module(component: &[u8]) -> Option<Section<'_>> {
+    let modules = sections(component, 0)?.into_iter();
+    modules
+        .filter(|section| section.id == CORE_MODULE)
+        .max_by_key(|section| section.bytes.len())
+}
+
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
 /// The line tables of the module that holds the skill.
@@ -63,13 +109,7 @@ struct Tables<'a> {
 
 impl<'a> Tables<'a> {
     fn of(component: &'a [u8]) -> Option<Self> {
-        const CORE_MODULE: u8 = 1;
-        const CODE: u8 = 10;
-        // The others are a few functions that pass calls on.
-        let modules = sections(component, 0)?.into_iter();
-        let module = modules
-            .filter(|section| section.id == CORE_MODULE)
-            .max_by_key(|section| section.bytes.len())?;
+        let module = skill_module(component)?;
         let sections = sections(module.bytes, module.begins)?;
         let code = sections.iter().find(|section| section.id == CODE)?.begins;
         let dwarf = Dwarf::load(|id| {
@@ -109,7 +149,7 @@ impl<'a> Tables<'a> {
 }
 
 /// Shortens a path to what says something elsewhere, too: without the folder of the crate, that of all crates, that of the compiler.
-fn shortened<'a>(path: &'a str, folder: Option<&str>) -> &'a str {
+pub(crate) fn shortened<'a>(path: &'a str, folder: Option<&str>) -> &'a str {
     let below = |folder: &str| path.strip_prefix(folder)?.strip_prefix('/');
     let within = |marker: &str, parts: usize| {
         let rest = &path[path.find(marker)? + marker.len()..];
@@ -123,6 +163,8 @@ fn shortened<'a>(path: &'a str, folder: Option<&str>) -> &'a str {
 
 struct Section<'a> {
     id: u8,
+    /// Where the length of its content stands, from the beginning of the component.
+    length_at: usize,
     /// Where its content begins, from the beginning of the component.
     begins: usize,
     bytes: &'a [u8],
@@ -131,14 +173,22 @@ struct Section<'a> {
 impl<'a> Section<'a> {
     /// Returns the content of a custom section of this name.
     fn named(&self, name: &str) -> Option<&'a [u8]> {
-        const CUSTOM: u8 = 0;
+        let (own, content) = self.custom()?;
+        (own == name.as_bytes()).then_some(content)
+    }
+
+    /// Returns whether it is debugging information.
+    fn is_debugging(&self) -> bool {
+        self.custom().is_some_and(|(name, _)| name.starts_with(b".debug_"))
+    }
+
+    /// Returns the name and the content of a custom section.
+    fn custom(&self) -> Option<(&'a [u8], &'a [u8])> {
         if self.id != CUSTOM {
             return None;
         }
         let (length, rest) = number(self.bytes)?;
         rest.split_at_checked(length)
-            .filter(|(own, _)| *own == name.as_bytes())
-            .map(|(_, content)| content)
     }
 }
 
@@ -147,11 +197,18 @@ fn sections(binary: &[u8], begins: usize) -> Option<Vec<Section<'_>>> {
     const HEAD_BYTES: usize = 8;
     let mut rest = binary.get(HEAD_BYTES..)?;
     let mut sections = Vec::new();
+    let whole = binary.len();
     while let Some((id, after)) = rest.split_first() {
+        let length_at = begins + (whole - after.len());
         let (length, after) = number(after)?;
         let (bytes, after) = after.split_at_checked(length)?;
-        let begins = begins + (binary.len() - after.len() - length);
-        sections.push(Section { id: *id, begins, bytes });
+        let begins = begins + (whole - after.len() - length);
+        sections.push(Section {
+            id: *id,
+            length_at,
+            begins,
+            bytes,
+        });
         rest = after;
     }
     Some(sections)

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,12 +9,11 @@ use skillhost_core::calls::signals::Question;
 use skillhost_core::id::Number;
 use skillhost_core::machine::{Command, Decision, Idle, Wait};
 use skillhost_core::payload::Payload;
-use skillhost_core::recording::Recording;
 use skillhost_journal::RunRow;
 
 use super::super::context::Session;
 use super::super::{answer, launch, waits};
-use crate::driver::{self, Bell, Drive, Driven, Until, Worker};
+use crate::driver::{self, Bell, Development, Drive, Driven, Until, Worker};
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::schema;
@@ -49,7 +47,7 @@ pub(super) fn drive(
     session: &Session<'_>,
     worker: &Worker,
     row: &RunRow,
-    recording: &Arc<Recording>,
+    development: &Development,
     sayings: &Sayings,
     leave: impl Future<Output = ()>,
 ) -> Result<Reached> {
@@ -69,7 +67,7 @@ pub(super) fn drive(
                     bell: Bell::Absent,
                     check_result: &check_result,
                     observer: &mut progress,
-                    recording: Some(Arc::clone(recording)),
+                    development: Some(development.clone()),
                 },
             );
             let driven = driven.await?;

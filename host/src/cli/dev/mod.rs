@@ -18,6 +18,7 @@ use serde_json::Value;
 use skillhost_core::entry::Started;
 use skillhost_core::recording::Recording;
 use skillhost_journal::{Created, NewRun};
+use skillhost_runtime::Reread;
 use skillhost_toolchain::Stop;
 use tokio::sync::oneshot;
 
@@ -161,7 +162,11 @@ impl Bench<'_> {
     fn once(&self) -> Result<Report> {
         match self.round(&mut Leave::never())? {
             Round::NotBuilt(report) => Ok(*report),
-            Round::Run(ran) => self.report(&ran),
+            Round::Run(ran) => {
+                let report = self.report(&ran)?;
+                self.workshop().tidy()?;
+                Ok(report)
+            }
             Round::Left => unreachable!("nothing had it left"),
         }
     }
@@ -184,6 +189,8 @@ impl Bench<'_> {
                 // The next save may mend it.
                 (Err(error), _) => terminal::note(&Report::of_error(&error).notes),
             }
+            // Whoever waits for what the change came to is not kept waiting for this.
+            self.workshop().tidy()?;
             let next = match next {
                 Some(next) => next,
                 None => {
@@ -213,6 +220,10 @@ impl Bench<'_> {
         };
         let journal = self.session.journal.as_ref();
         let (started, recording, before) = self.begin(&examined, compiled.bytes)?;
+        let development = driver::Development {
+            recording: Arc::new(recording),
+            component: Reread::by(move || Some(compiled.whole.to_vec())),
+        };
         // What was saved meanwhile may be half of something: not even its first call is made.
         if leave.is_due() {
             return Ok(Round::Left);
@@ -230,7 +241,7 @@ impl Bench<'_> {
             self.session,
             self.worker,
             &row,
-            &Arc::new(recording),
+            &development,
             &self.sayings,
             leave.wanted(),
         )?;
@@ -238,9 +249,7 @@ impl Bench<'_> {
             build: built - begun,
             run: built.elapsed(),
         };
-        let workshop = self.workshop();
-        let now = workshop.execution(&run)?;
-        workshop.tidy()?;
+        let now = self.workshop().execution(&run)?;
         Ok(Round::Run(Box::new(Ran {
             reached,
             now,
