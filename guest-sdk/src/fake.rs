@@ -538,7 +538,7 @@ pub(crate) mod log {
     use super::host;
     use crate::bindings::skillhost::skill::log::Level;
 
-    pub(crate) fn write(level: Level, message: &str) {
+    pub(crate) fn write_at(level: Level, message: &str, _: &str) {
         host(|world| world.log.push(format!("{level:?}: {message}")));
     }
 

@@ -1,4 +1,4 @@
-//! Tells whoever watches the run. What a skill prints and what it panics with go to the same log.
+//! Tells whoever watches the run, and from where in the source. What a skill prints (without a place) and what it panics with (with one) go to the same log.
 //!
 //! ```
 //! # use skillhost_sdk::prelude::*;
@@ -8,6 +8,7 @@
 //! ```
 
 use std::fmt::Display;
+use std::panic::Location;
 
 use crate::host;
 
@@ -15,9 +16,11 @@ pub use crate::bindings::skillhost::skill::log::Level;
 #[doc(inline)]
 pub use crate::{__debug as debug, __error as error, __info as info, __warn as warn};
 
-/// Adds a line to the run's log. `debug!`, `info!`, `warn!` and `error!` take a format instead.
+/// Adds a line to the run's log, with the place in the source that this was called at. `debug!`, `info!`, `warn!` and `error!` take a format instead.
+#[track_caller]
 pub fn write(level: Level, message: impl Display) {
-    host::log::write(level, &message.to_string());
+    let at = Location::caller();
+    host::log::write_at(level, &message.to_string(), &format!("{}:{}", at.file(), at.line()));
 }
 
 /// Says how far some piece of work is; the latest mark of a label counts. Without a total, nobody knows how much there is to do.

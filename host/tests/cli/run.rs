@@ -224,6 +224,7 @@ pub(crate) fn done(machine: &Machine) {
         Line::Message {
             level: Level::Info,
             message: "two parts\nto answer".to_owned(),
+            place: Some("src/lib.rs:124".to_owned()),
         },
     );
     author.line(

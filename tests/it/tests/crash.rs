@@ -98,6 +98,29 @@ async fn r5_killed_again_and_again_at_random_a_run_ends_as_if_undisturbed() {
 }
 
 #[test]
+fn what_a_skill_logs_is_told_with_its_place_in_the_source() {
+    let place = Place::new(PROGRAM, &["logs"]);
+    place.run(&["launch", "--here", "logs", "--id", "it", "--await"]);
+    let logs = place.json(&["logs", "it", "--limit", "1000"]);
+    let source: Vec<&str> = include_str!("../../guests/examples/logs.rs").lines().collect();
+    for (level, word) in [
+        ("debug", "debug!"),
+        ("info", "info!"),
+        ("warn", "warn!"),
+        ("error", "error!"),
+    ] {
+        let messages = logs["lines"].as_array().unwrap().iter();
+        let mut messages = messages.map(|line| &line["line"]["message"]);
+        let message = messages.find(|message| message["level"] == level).unwrap();
+        let (file, line) = message["place"].as_str().unwrap().rsplit_once(':').unwrap();
+        assert!(file.ends_with("examples/logs.rs"), "{message}");
+        assert!(source[line.parse::<usize>().unwrap() - 1].contains(word), "{message}");
+    }
+    let shown = String::from_utf8(place.run(&["logs", "it"]).stdout).unwrap();
+    assert!(shown.contains("examples/logs.rs:"), "{shown}");
+}
+
+#[test]
 fn j5_a_crash_right_after_a_log_line_neither_loses_nor_doubles_one() {
     let place = Place::new(PROGRAM, &["logs"]);
     let launch = ["launch", "--here", "logs", "--id", "victim", "--await", "--json"];

@@ -87,12 +87,15 @@ pub struct Call {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
-    /// Something said through `log.write`.
+    /// Something said through `log.write` or `log.write-at`.
     Message {
         /// How important.
         level: Level,
         /// What.
         message: String,
+        /// Where in the skill's source, as `file:line`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<String>,
     },
     /// Something printed.
     Printed {

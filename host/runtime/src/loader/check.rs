@@ -68,7 +68,7 @@ pub(super) const WORLD: &[(&str, &[&str])] = &[
         &["wait", "start-wait", "finish-wait", "ask", "start-ask", "finish-ask"],
     ),
     ("run", &["info", "continue-as", "notes", "start-notes", "finish-notes"]),
-    ("log", &["write", "progress"]),
+    ("log", &["write", "write-at", "progress"]),
 ];
 
 /// Checks what can be seen of the bytes: size and kind.
