@@ -524,7 +524,7 @@ pub(crate) mod run {
         RunInfo {
             id: "r1".to_owned(),
             skill: "tested".to_owned(),
-            mounts: vec![mount("run"), mount("skill"), mount("notes")],
+            mounts: vec![mount("data"), mount("run"), mount("skill"), mount("notes")],
             started_ns: 1,
             zone: "Europe/Berlin".to_owned(),
             zone_offsets: host(|world| world.zone_offsets.clone()),

@@ -1,7 +1,8 @@
 //! Reads and writes files in *mounts*, folders with a name.
 //!
-//! `run/` is the run's own folder, which may be written and stays when the run ends; `skill/` holds what the skill was installed with. Others
-//! are asked for in `#[skill(files("name", read, reason = ".."))]` and granted by the user. Paths are relative to their mount.
+//! `run/` is the run's own folder, which may be written and stays when the run ends; `data/` is one that all runs of the skill share, for what
+//! the next run should know; `skill/` holds what the skill was installed with. Others are the user's: asked for in
+//! `#[skill(files("name", read, reason = ".."))]`, or named by a path in the input ([`InputPath`]). Paths are relative to their mount.
 //!
 //! ```
 //! # use skillhost_sdk::prelude::*;
@@ -51,6 +52,116 @@ pub fn run() -> Mount {
 pub fn skill() -> Mount {
     Mount {
         name: "skill".to_owned(),
+    }
+}
+
+/// Returns the folder that all runs of the skill share. It stays when they end, also when the skill is installed anew.
+///
+/// Runs may go on at the same time: of two that write one file the last one counts, and what is read may have changed when it is written. What
+/// two of them append goes in whole, one after the other.
+///
+/// ```
+/// # use skillhost_sdk::prelude::*;
+/// # async fn example() -> Result<()> {
+/// files::data().append("seen.txt", "42\n").await?;
+/// assert_eq!(files::data().read_text("seen.txt").await?, "42\n");
+/// # Ok(())
+/// # }
+/// # skillhost_sdk::example::run(example());
+/// ```
+pub fn data() -> Mount {
+    Mount {
+        name: "data".to_owned(),
+    }
+}
+
+/// A file or a folder of the user's, named in the input: whoever launches the skill gives a path, and what lies there may be read.
+///
+/// ```
+/// # use skillhost_sdk::prelude::*;
+/// #[data]
+/// struct Input {
+///     /// The notes to sum up: a file.
+///     notes: InputPath,
+///     /// Where to look things up: a folder.
+///     manual: Option<InputPath>,
+/// }
+/// # async fn example(input: Input) -> Result<()> {
+/// let notes = input.notes.read_text().await?;
+/// if let Some(manual) = &input.manual {
+///     for page in manual.glob("**/*.md").await? {
+///         let text = manual.mount().read_text(&page).await?;
+/// #       let _ = text;
+///     }
+/// }
+/// # let _ = notes;
+/// # Ok(())
+/// # }
+/// # skillhost_sdk::example::file("notes/today.md", "Rest.");
+/// # let input = Input { notes: InputPath::new("notes/today.md"), manual: None };
+/// # skillhost_sdk::example::run(example(input));
+/// ```
+///
+/// A file comes alone: what lies beside it is not seen. The skill does not learn where on the machine it was.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct InputPath(String);
+
+impl InputPath {
+    /// Makes one of a path that begins with its mount, as the host does of what it was given.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self(path.into())
+    }
+
+    /// Returns it with its mount: `notes/today.md`, or `manual` for a folder.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the mount that it is in: of a folder, that folder.
+    pub fn mount(&self) -> Mount {
+        let name = self.0.split('/').next().unwrap_or_default();
+        Mount { name: name.to_owned() }
+    }
+
+    /// Returns the path in the mount: of a file, its name; of a folder, nothing.
+    pub fn path(&self) -> &str {
+        self.0.split_once('/').map_or("", |(_, path)| path)
+    }
+
+    /// Reads the file, of at most 8 MiB.
+    pub fn read(&self) -> Call<Vec<u8>> {
+        self.mount().read(self.path())
+    }
+
+    /// Reads the file, of at most 8 MiB, as text.
+    pub fn read_text(&self) -> Call<String> {
+        self.mount().read_text(self.path())
+    }
+
+    /// Says whether it is a file or a folder, and how large.
+    pub fn stat(&self) -> Call<Entry> {
+        self.mount().stat(self.path())
+    }
+
+    /// Lists the files in the folder whose paths match, such as `**/*.md`, in byte order.
+    pub fn glob(&self, pattern: impl AsRef<str>) -> List<Path> {
+        self.mount().glob(pattern)
+    }
+}
+
+impl crate::schemars::JsonSchema for InputPath {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "InputPath".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut crate::schemars::SchemaGenerator) -> crate::schemars::Schema {
+        // The host looks for this format, and gives the run what lies at the path.
+        crate::schemars::json_schema!({ "type": "string", "format": "path" })
     }
 }
 
@@ -281,7 +392,7 @@ impl<T: 'static> IntoFuture for List<T> {
 pub(crate) fn with_mount(path: &str) -> String {
     let first = path.split('/').next().unwrap_or_default();
     let mounted = first != path
-        && (["run", "skill"].contains(&first) || run::info().mounts.iter().any(|mount| mount.name == first));
+        && (["run", "skill", "data"].contains(&first) || run::info().mounts.iter().any(|mount| mount.name == first));
     if mounted {
         path.to_owned()
     } else {

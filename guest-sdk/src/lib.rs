@@ -114,7 +114,7 @@ pub fn json(value: &(impl serde::Serialize + ?Sized)) -> String {
 pub mod prelude {
     pub use crate::agent::OnLimit::{Fail, Summarise};
     pub use crate::clock::{days, hours, mins, now, secs, sleep, sleep_until, tomorrow_at};
-    pub use crate::files::Path;
+    pub use crate::files::{InputPath, Path};
     pub use crate::log::progress;
     pub use crate::signals::ask;
     pub use crate::{

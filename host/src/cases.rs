@@ -5,6 +5,8 @@
 //! input = { topic = "rivers" }                      # what the skill is launched with
 //! at = "2026-01-05T09:00:00Z"                       # when, and in which zone; a time and UTC if absent
 //! zone = "Europe/Berlin"
+//! files = { "project/a.txt" = "one" }               # what lies in `data/` and in the folders that the skill is given, of which there is one for every
+//!                                                   # mount that it asks for, or that begins a path in the input
 //! notes = ["be brief"]                              # what is left for the run, or `{ message = "be brief", delay_ms = 5000 }`
 //!
 //! [[reply]]                                         # as in `offline.toml`, which answers instead where a case has none
@@ -95,6 +97,8 @@ pub struct Case {
     pub run: RunId,
     /// Its randomness.
     pub seed: Digest,
+    /// The texts that lie in its mounts when it begins, by path.
+    pub files: BTreeMap<String, String>,
     /// What is left for the run.
     pub notes: Vec<Note>,
     /// What the script's provider can do; everything if absent.
@@ -390,6 +394,8 @@ struct File {
     run: Option<RunId>,
     seed: Option<Digest>,
     #[serde(default)]
+    files: BTreeMap<String, String>,
+    #[serde(default)]
     notes: Vec<RawNote>,
     features: Option<Vec<String>>,
     #[serde(default)]
@@ -487,6 +493,7 @@ impl Case {
             zone: file.zone.unwrap_or_else(|| "UTC".to_owned()),
             run: file.run.unwrap_or_else(|| RunId::parse(RUN).expect("it is a run id")),
             seed: file.seed.unwrap_or_else(|| Digest::of(RUN.as_bytes())),
+            files: file.files,
             notes: file.notes.into_iter().map(Note::from).collect(),
             features: file.features.clone(),
             script: (!file.reply.is_empty()).then(|| script(file.features.as_deref(), replies)),

@@ -23,6 +23,7 @@ const PAGES: &[Page] = &[
     page(FAULTS, include_str!("../pages/faults.md")),
     page("budget", include_str!("../pages/budget.md")),
     page(GRANTS, include_str!("../pages/grants.md")),
+    page("folders", include_str!("../pages/folders.md")),
     page("models", include_str!("../pages/models.md")),
     page("offline", include_str!("../pages/offline.md")),
     page("skills", include_str!("../pages/skills.md")),

@@ -8,8 +8,10 @@ use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use skillhost_core::entry::Mount;
 use skillhost_core::grants::{self, Grants};
 use skillhost_core::id::SkillName;
+use skillhost_effects::files::{self, OWN};
 use skillhost_runtime::Description;
 
 use crate::error::{CliError, Result};
@@ -22,6 +24,9 @@ const BYTES_MAX: u64 = 1 << 20;
 
 /// The rights by which others could change the file.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// The capability by which folders are asked for.
+const FILES: &str = "files";
 
 /// What stands at the head of the file.
 const HEAD: &str = "\
@@ -141,6 +146,51 @@ pub fn asked(description: &Description) -> (Vec<Request>, Vec<String>) {
         }
     }
     (requests, unusable)
+}
+
+/// A folder that a skill asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountRequest {
+    /// What the skill calls it.
+    pub mount: Mount,
+    /// Why, in its own words.
+    pub reason: String,
+}
+
+/// Reads the folders that a skill asks for. What cannot be given as it is asked for is told in words.
+pub fn mounts_asked(description: &Description) -> (Vec<MountRequest>, Vec<String>) {
+    let (mut asked, mut unusable) = (Vec::<MountRequest>::new(), Vec::new());
+    for request in description
+        .requests
+        .iter()
+        .filter(|request| request.capability == FILES)
+    {
+        match mount_asked(request.target.as_deref(), request.access.as_deref()) {
+            Ok(mount) => asked.push(MountRequest {
+                mount,
+                reason: plain_line(&request.reason),
+            }),
+            Err(why) => unusable.push(plain_line(&why)),
+        }
+    }
+    (asked, unusable)
+}
+
+fn mount_asked(name: Option<&str>, access: Option<&str>) -> std::result::Result<Mount, String> {
+    let name = name.ok_or_else(|| format!("it asks for `{FILES}` and does not say in which mount"))?;
+    files::check_name(name).map_err(|e| e.to_string())?;
+    if OWN.contains(&name) {
+        return Err(format!(
+            "it asks for the mount `{name}`, and every run has one of its own"
+        ));
+    }
+    match access.unwrap_or("read") {
+        "read" => Ok(Mount::own(name, false)),
+        "read-write" => Ok(Mount::own(name, true)),
+        other => Err(format!(
+            "`{other}` is no way to use `{FILES}`; there are `read` and `read-write`"
+        )),
+    }
 }
 
 /// Returns all that a skill asks for, together.

@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use skillhost_core::id::RunId;
+use skillhost_core::id::{RunId, SkillName};
 
 use crate::env::{self, Environment};
 use crate::error::{CliError, Result};
@@ -67,6 +67,11 @@ impl Home {
     /// Returns the folder itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Returns the folder of what belongs to the user, and to all of his state folders.
+    pub fn user(&self) -> &Path {
+        &self.user
     }
 
     /// Returns the user's configuration.
@@ -152,6 +157,16 @@ impl Home {
     /// Returns the folder of a run: its mount `run/`.
     pub fn run(&self, run: &RunId) -> PathBuf {
         self.runs().join(run.as_str())
+    }
+
+    /// Returns where the folders are that the runs of a skill share.
+    pub fn all_data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    /// Returns the folder that the runs of a skill share: their mount `data/`.
+    pub fn data(&self, skill: &SkillName) -> PathBuf {
+        self.all_data().join(skill.as_str())
     }
 
     /// Returns where it is noted which programs run for a run.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::error::{CliError, Result};
 use crate::fields::{self, Given};
 use crate::home::read_regular;
+use crate::mounts::PATH_FORMAT;
 use crate::schema::{Kind, Schema};
 use crate::skills::nearest;
 
@@ -262,6 +263,12 @@ fn usage(schema: &Schema, spelling: Spelling) -> Option<String> {
 
 fn takes(schema: &Schema, name: &str) -> String {
     let kinds = schema.field(name).map(|part| schema.kinds(part)).unwrap_or_default();
+    if schema
+        .field(name)
+        .is_some_and(|part| schema.has_format(PATH_FORMAT, part))
+    {
+        return " (path)".to_owned();
+    }
     let kinds: Vec<&str> = kinds
         .into_iter()
         .filter(|kind| *kind != Kind::Null)

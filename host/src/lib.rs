@@ -26,6 +26,7 @@ pub mod input;
 pub mod installed;
 pub mod leftovers;
 pub mod log;
+pub mod mounts;
 pub mod notify;
 pub mod problem;
 pub mod progress;

@@ -2,6 +2,8 @@
 //!
 //! A schema comes from a skill and is not trusted: nothing that it refers to outside itself is fetched or read.
 
+use std::collections::BTreeSet;
+
 use jsonschema::error::{ValidationError, ValidationErrorKind};
 use serde_json::Value;
 use skillhost_core::payload::Payload;
@@ -14,6 +16,12 @@ const MISTAKES_MAX: usize = 5;
 
 /// How far references are followed to find what a field takes.
 const REFERENCES_MAX: usize = 16;
+
+/// How many parts of a schema and a value are looked at to find what is of a format.
+const STEPS_MAX: usize = 100_000;
+
+/// How deep parts may lie in each other there.
+const DEPTH_MAX: usize = 256;
 
 /// A schema that is known to be one.
 #[derive(Debug)]
@@ -137,6 +145,36 @@ impl Schema {
         items.map(|items| self.resolve(items))
     }
 
+    /// Returns where in a value there is a text of this format, as JSON pointers in the order of the value.
+    ///
+    /// # Errors
+    /// If the schema takes too many turns, or goes too deep, to say.
+    pub fn of_format(&self, format: &str, value: &Value) -> Result<Vec<String>, String> {
+        let mut search = Search {
+            schema: self,
+            format,
+            found: Vec::new(),
+            steps: 0,
+        };
+        search.look(&self.root, value, "", 0)?;
+        // Each once, however many parts of the schema say so.
+        let mut seen = BTreeSet::new();
+        search.found.retain(|place| seen.insert(place.clone()));
+        Ok(search.found)
+    }
+
+    /// Returns whether a part of this schema is about texts of this format, or lists of them.
+    pub fn has_format(&self, format: &str, part: &Value) -> bool {
+        let is = |part: &Value| part.get("format").and_then(Value::as_str) == Some(format);
+        let part = self.resolve(part);
+        let unions = ["anyOf", "oneOf", "allOf"].into_iter();
+        let listed = unions.filter_map(|union| part.get(union)?.as_array()).flatten();
+        std::iter::once(part)
+            .chain(listed)
+            .map(|part| self.resolve(part))
+            .any(|part| is(part) || part.get("items").is_some_and(|items| is(self.resolve(items))))
+    }
+
     /// Follows `{"$ref": "#/.."}`.
     fn resolve<'a>(&'a self, mut part: &'a Value) -> &'a Value {
         for _ in 0..REFERENCES_MAX {
@@ -150,6 +188,54 @@ impl Schema {
             }
         }
         part
+    }
+}
+
+/// Looks in a value for texts of a format.
+struct Search<'a> {
+    schema: &'a Schema,
+    format: &'a str,
+    /// JSON pointers.
+    found: Vec<String>,
+    steps: usize,
+}
+
+impl Search<'_> {
+    fn look(&mut self, part: &Value, value: &Value, place: &str, depth: usize) -> Result<(), String> {
+        self.steps += 1;
+        if self.steps > STEPS_MAX || depth > DEPTH_MAX {
+            return Err("it is too deep to say which texts are paths".to_owned());
+        }
+        let part = self.schema.resolve(part);
+        for union in ["anyOf", "oneOf", "allOf"] {
+            let parts = part.get(union).and_then(Value::as_array).into_iter().flatten();
+            parts
+                .into_iter()
+                .try_for_each(|part| self.look(part, value, place, depth + 1))?;
+        }
+        match value {
+            Value::String(_) if part.get("format").and_then(Value::as_str) == Some(self.format) => {
+                self.found.push(place.to_owned());
+            }
+            Value::Array(elements) => {
+                if let Some(part) = part.get("items") {
+                    for (index, element) in elements.iter().enumerate() {
+                        self.look(part, element, &format!("{place}/{index}"), depth + 1)?;
+                    }
+                }
+            }
+            Value::Object(members) => {
+                for (name, member) in members {
+                    let known = part.get("properties").and_then(|known| known.get(name));
+                    if let Some(part) = known.or_else(|| part.get("additionalProperties")) {
+                        let name = name.replace('~', "~0").replace('/', "~1");
+                        self.look(part, member, &format!("{place}/{name}"), depth + 1)?;
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -330,6 +416,43 @@ mod tests {
             schema.kinds(schema.items(schema.field("tags").unwrap()).unwrap()),
             [Kind::Integer]
         );
+    }
+
+    #[test]
+    fn texts_of_a_format_are_found_behind_references_unions_and_lists() {
+        let schema = Schema::of(json!({
+            "properties": {
+                "one": {"type": ["string", "null"], "format": "path"},
+                "many": {"type": "array", "items": {"$ref": "#/$defs/Path"}},
+                "maybe": {"anyOf": [{"$ref": "#/$defs/Path"}, {"type": "null"}]},
+                "deep": {"properties": {"a/b": {"$ref": "#/$defs/Path"}}},
+                "map": {"additionalProperties": {"$ref": "#/$defs/Path"}},
+                "text": {"type": "string"}
+            },
+            "$defs": {"Path": {"type": "string", "format": "path"}}
+        }))
+        .unwrap();
+        let value = json!({
+            "one": "a", "many": ["b", "c"], "maybe": "d", "deep": {"a/b": "e"}, "map": {"x": "f"}, "text": "g", "other": "h",
+        });
+        let mut found = schema.of_format("path", &value).unwrap();
+        found.sort();
+        assert_eq!(found, ["/deep/a~1b", "/many/0", "/many/1", "/map/x", "/maybe", "/one"]);
+        assert_eq!(
+            schema.of_format("path", &json!({"one": null, "many": null})),
+            Ok(Vec::new())
+        );
+        let has = |name: &str| schema.has_format("path", schema.field(name).unwrap());
+        assert!(has("one") && has("many") && has("maybe") && !has("text"));
+    }
+
+    #[test]
+    fn a_schema_that_never_ends_is_given_up() {
+        let schema = Schema::of(json!({"anyOf": [{"$ref": "#"}, {"$ref": "#"}, {"type": "object"}]}));
+        // Whether or not the validator takes it, what looks for formats does not go on for ever.
+        if let Ok(schema) = schema {
+            assert!(schema.of_format("path", &json!({})).is_err());
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::Value;
 use skillhost_core::id::SkillName;
 use skillhost_runtime::Description;
 
+use crate::mounts::PATH_FORMAT;
 use crate::schema::{Kind, Schema};
 use crate::terminal::plain_line;
 
@@ -159,6 +160,8 @@ struct Field {
     /// How it is given.
     word: String,
     required: bool,
+    /// Whether it names something that the run may read then.
+    is_path: bool,
     about: String,
 }
 
@@ -166,9 +169,11 @@ impl Field {
     fn of(name: &str, skill: Skill<'_>) -> Self {
         let schema = skill.input.field(name);
         let kinds = schema.map(|schema| skill.input.kinds(schema)).unwrap_or_default();
-        let value = schema
-            .and_then(choices)
-            .unwrap_or_else(|| placeholder(&kinds).to_owned());
+        let is_path = schema.is_some_and(|schema| skill.input.has_format(PATH_FORMAT, schema));
+        let value = schema.and_then(choices).unwrap_or_else(|| match is_path {
+            true => "PATH".to_owned(),
+            false => placeholder(&kinds).to_owned(),
+        });
         let flag = plain_line(name);
         let is_option = skill.options.contains(&flag);
         let only_true = kinds[..] == [Kind::Boolean];
@@ -183,6 +188,7 @@ impl Field {
         Self {
             word,
             required: skill.input.required().contains(&name),
+            is_path,
             about: plain_line(about.unwrap_or_default())
                 .chars()
                 .take(FIELD_CHARS_MAX)
@@ -191,7 +197,12 @@ impl Field {
     }
 
     fn line(&self) -> String {
-        let optional = if self.required { "" } else { " (may be left out)" };
+        let optional = match (self.required, self.is_path) {
+            (true, false) => "",
+            (false, false) => " (may be left out)",
+            (true, true) => " (a file or folder, which the skill may read)",
+            (false, true) => " (a file or folder, which the skill may read; may be left out)",
+        };
         let about = if self.about.is_empty() {
             String::new()
         } else {

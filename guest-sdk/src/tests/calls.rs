@@ -68,7 +68,7 @@ fn a_mount_that_was_not_granted_names_those_that_were() {
     let failure = files::mount("project").map_err(|failure| failure.to_string());
     assert_eq!(
         failure,
-        Err("this run has no mount `project`; it has `run`, `skill`, `notes`".to_owned())
+        Err("this run has no mount `project`; it has `data`, `run`, `skill`, `notes`".to_owned())
     );
 }
 

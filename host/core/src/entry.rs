@@ -204,6 +204,51 @@ pub struct Mount {
     pub name: String,
     /// Whether it may be written.
     pub writable: bool,
+    /// Where it lies, if the user gave the run a folder or a file of his. No guest sees that. Absent for the mounts that every run has, and in journals that were
+    /// begun before this was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+}
+
+impl Mount {
+    /// Returns a mount that every run has.
+    pub fn own(name: &str, writable: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            writable,
+            source: None,
+        }
+    }
+
+    /// Returns it as a guest may see it: without where it lies.
+    #[must_use]
+    pub fn for_guest(&self) -> Self {
+        Self::own(&self.name, self.writable)
+    }
+}
+
+/// Where a mount lies that the user gave a run, and why it was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The folder: absolute, and with no link in it when the run was launched.
+    pub folder: String,
+    /// The one file in it that the mount shows; absent if it shows them all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Why it was given.
+    pub given: Giving,
+}
+
+/// Why a run was given a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Giving {
+    /// Its launch named the folder.
+    Launch,
+    /// A path in its input leads there.
+    Input,
+    /// The user granted it to the skill, for every run.
+    Grant,
 }
 
 /// What a run may spend and hold.

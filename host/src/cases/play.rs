@@ -5,12 +5,14 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde_json::Value;
 use skillhost_core::budget::Cost;
-use skillhost_core::entry::{How, Limits, Pin, Record, SEMANTICS, Started};
+use skillhost_core::entry::{How, Limits, Mount, Pin, Record, SEMANTICS, Started};
 use skillhost_core::grants::Grants;
 use skillhost_core::id::{LaunchId, Number, Seq, SkillName};
 use skillhost_core::machine::Line;
 use skillhost_core::payload::Payload;
+use skillhost_effects::files;
 use skillhost_effects::model::Name;
 use skillhost_runtime::EngineConfig;
 use tokio::runtime::Handle;
@@ -22,6 +24,7 @@ use crate::driver::same_end;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::input::{About, Raw, Spelling};
+use crate::mounts::PATH_FORMAT;
 use crate::problem::Problem;
 use crate::readable::difference;
 use crate::schema::Schema;
@@ -45,6 +48,8 @@ pub struct Subject<'a> {
     pub input: &'a Schema,
     /// All that it asks its user for: a case says what comes of it, and nothing of it is really done.
     pub grants: Grants,
+    /// The folders that it asks for.
+    pub mounts: &'a [Mount],
     /// Its own script, which answers where a case has no replies.
     pub script: Option<&'a str>,
     /// What it is played on.
@@ -186,11 +191,14 @@ async fn scene(subject: &Subject<'_>, scenario: &Scenario, kill_at: Option<usize
         .caused_by(&e)
     };
     let folder = tempfile::tempdir().map_err(no_folder)?;
-    let run = folder.path().join("run");
+    // Under its real name, as no mount may lead through a link.
+    let real = fs::canonicalize(folder.path()).map_err(no_folder)?;
+    lay_out(scenario, &real).map_err(no_folder)?;
+    let run = real.join(files::RUN);
     let mut interrupted = subject.interrupted.clone();
     let played = tokio::select! {
         biased;
-        played = subject.stage.play(scenario, &run, kill_at) => played,
+        played = subject.stage.play(scenario, &real, kill_at) => played,
         Ok(_) = interrupted.wait_for(|is_so| *is_so) => {
             return Err(CliError::new(Exit::Host, "interrupted", "it was interrupted"));
         }
@@ -202,6 +210,57 @@ async fn scene(subject: &Subject<'_>, scenario: &Scenario, kill_at: Option<usize
     let mut files = Files::new();
     collect(&run, "", &mut files).map_err(no_folder)?;
     Ok(Scene { played, files })
+}
+
+/// Makes the folders that a case is given, with what lies in them.
+fn lay_out(scenario: &Scenario, folder: &Path) -> io::Result<()> {
+    let given = scenario
+        .started
+        .mounts
+        .iter()
+        .filter(|mount| !files::OWN.contains(&&*mount.name));
+    for mount in given {
+        fs::create_dir(folder.join(&mount.name))?;
+    }
+    for (path, text) in &scenario.files {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().expect("it lies in the folder"))?;
+        fs::write(path, text)?;
+    }
+    Ok(())
+}
+
+/// Returns the mounts that a case is given beside those that every run has: those that the skill asks for, those that paths in its input begin with, and those in which
+/// there are files.
+fn mounts(case: &Case, input: &Value, subject: &Subject<'_>) -> Result<Vec<Mount>, (&'static str, String)> {
+    let own = [(files::DATA, true), (files::RUN, true), (files::SKILL, false)];
+    let mut mounts: Vec<Mount> = own.map(|(name, writable)| Mount::own(name, writable)).into();
+    mounts.extend(subject.mounts.iter().cloned());
+    let places = subject
+        .input
+        .of_format(PATH_FORMAT, input)
+        .map_err(|why| ("input", why))?;
+    let paths = places.iter().filter_map(|place| input.pointer(place)?.as_str());
+    let of_input = paths.map(|path| ("input", path));
+    for (member, path) in of_input.chain(case.files.keys().map(|path| ("files", path.as_str()))) {
+        let wrong = |why: String| (member, why);
+        let name = path.split('/').next().unwrap_or_default();
+        files::check_name(name).map_err(|e| wrong(e.to_string()))?;
+        if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(wrong(format!(
+                "`{path}` is no path of a mount and what lies in it, such as `project/a.txt`"
+            )));
+        }
+        if member == "files" && ([files::RUN, files::SKILL].contains(&name) || name == path) {
+            return Err(wrong(format!(
+                "`{path}` is no file in `data/` or in a folder that the skill is given"
+            )));
+        }
+        if mounts.iter().all(|mount| mount.name != name) {
+            mounts.push(Mount::own(name, false));
+        }
+    }
+    Ok(mounts)
 }
 
 /// Reads the files of a folder, by path; a folder that is not there has none.
@@ -244,6 +303,10 @@ fn scenario(case: &Case, name: &str, subject: &Subject<'_>) -> Result<Result<Sce
         Ok(input) => input,
         Err(error) => return bad("input", error.sentence()),
     };
+    let mounts = match mounts(case, &input, subject) {
+        Ok(mounts) => mounts,
+        Err((member, reason)) => return bad(member, reason),
+    };
     let stage = &subject.stage;
     let script = case.script.as_deref().or(subject.script).unwrap_or("");
     let mut provider = stage.hub.open(Name::Offline, stage.settings, Some(script))?.describe();
@@ -261,7 +324,7 @@ fn scenario(case: &Case, name: &str, subject: &Subject<'_>) -> Result<Result<Sce
             seed: case.seed,
             zone: case.zone.clone(),
             zone_offsets: offsets,
-            mounts: Vec::new(),
+            mounts,
             limits: Limits {
                 // Nothing is spent.
                 budget: Cost {
@@ -279,6 +342,7 @@ fn scenario(case: &Case, name: &str, subject: &Subject<'_>) -> Result<Result<Sce
         },
         at: case.at,
         script: Some(script.to_owned()),
+        files: case.files.clone(),
         notes: case.notes.clone(),
         events: case.events.clone(),
         answers: case.answers.clone(),

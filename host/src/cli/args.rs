@@ -26,6 +26,7 @@ use super::skills::SkillsArgs;
 use super::test::TestArgs;
 use super::upgrade::UpgradeArgs;
 use crate::fields::{Given, parse_arg};
+use crate::mounts::{Word, parse_word};
 
 /// Run agent skills as WebAssembly components: sandboxed, durable, replayed after a crash.
 #[derive(Debug, Parser)]
@@ -205,12 +206,14 @@ impl Command {
     override_usage = "skillhost launch <SKILL> [--FIELD VALUE]... [OPTIONS]",
     after_help = "\
 Every other long flag is a field of the skill's input: `--name Ada`, `--count -3`, `--deep` (true), `--text=--x`.
-A value `@FILE` is read from a file, `@-` from standard input; `@@x` is the text `@x`.
+A value `@FILE` is read from a file, `@-` from standard input; `@@x` is the text `@x`. Of a field that is a path the skill
+may read what is there: a file, or a whole folder.
 
 Examples:
   skillhost launch hello-world --name Ada
   git diff | skillhost launch code-review --arg diff=@-
-  skillhost launch deep-research --question 'Why is the sky blue?' --id sky --await"
+  skillhost launch deep-research --question 'Why is the sky blue?' --id sky --await
+  skillhost launch fix-prose --mount project=. --mount out=./fixed:rw"
 )]
 pub struct LaunchArgs {
     /// The skill: the name of its folder
@@ -227,6 +230,9 @@ pub struct LaunchArgs {
     /// Wait through timers, events and questions until the run is over
     #[arg(long = "await")]
     pub wait: bool,
+    /// Give the run a folder or a file to read, as NAME/ ; a folder also to change with `:rw` at the end
+    #[arg(long = "mount", value_name = "NAME=PATH", value_parser = parse_word)]
+    pub mounts: Vec<Word>,
     /// Allow this many model calls
     #[arg(long, value_name = "N")]
     pub max_calls: Option<u64>,

@@ -23,6 +23,7 @@ use crate::exit::Exit;
 use crate::home::Home;
 use crate::inbox_file;
 use crate::installed::{Describe, Edition, Instead, Shelf};
+use crate::mounts::Ground;
 use crate::skills::Library;
 use crate::terminal::{self, Terminal};
 
@@ -124,6 +125,21 @@ impl Context {
         if let Err(error) = inbox_file::refresh(&self.home, journal, &self.zone) {
             terminal::note(&format!("warning: {error}"));
         }
+    }
+
+    /// Returns where paths that were typed are looked for.
+    pub(super) fn ground(&self) -> Ground<'_> {
+        Ground {
+            caller_folder: self.environment.caller_folder.as_deref(),
+            user_folder: self.environment.user_folder.as_deref(),
+            home: &self.home,
+            skills: self.installed.root(),
+        }
+    }
+
+    /// Returns whether a person is at a terminal, and sees what is asked.
+    pub(super) fn is_attended(&self) -> bool {
+        self.terminal.stdin && self.terminal.stderr && !self.json
     }
 
     /// Returns how a path is shown.

@@ -9,10 +9,9 @@ use serde_json::Value;
 use skillhost_core::calls;
 use skillhost_core::copy::{self, Copy, Plan, Redo};
 use skillhost_core::effect::Function;
-use skillhost_core::entry::{Entry, Record};
+use skillhost_core::entry::{Entry, Giving, Mount, Record};
 use skillhost_core::id::{LaunchId, Number};
 use skillhost_core::outcome::Outcome;
-use skillhost_core::payload::Payload;
 use skillhost_effects::model::TIERS;
 use skillhost_journal::RunRow;
 
@@ -27,6 +26,7 @@ use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::home::read_regular;
 use crate::input::{About, BYTES_MAX, Spelling, Words};
+use crate::mounts;
 
 /// `fork`.
 #[derive(Debug, Args)]
@@ -152,7 +152,12 @@ fn edit(
         (copy.started.bundle, copy.started.component) = (pin.bundle, pin.component);
     }
     if let Some(text) = &args.input {
-        copy.started.input = input(text, session, row, copy)?;
+        let mounts = input(text, session, row, copy)?;
+        copy.started
+            .mounts
+            .retain(|mount| !mounts::is_given(mount, Giving::Input));
+        copy.started.mounts.extend(mounts);
+        mounts::check_all(&copy.started.mounts)?;
     }
     Ok(args.upgrade || args.input.is_some())
 }
@@ -170,8 +175,8 @@ fn asked_models(records: &[Record]) -> Vec<String> {
     records.iter().filter_map(model).collect()
 }
 
-/// Reads another input, and checks it as a launch would.
-fn input(text: &str, session: &Session<'_>, row: &RunRow, copy: &Copy) -> Result<Payload> {
+/// Reads another input, and checks it as a launch would. Returns the mounts of the paths in it.
+fn input(text: &str, session: &Session<'_>, row: &RunRow, copy: &mut Copy) -> Result<Vec<Mount>> {
     let component = copy.started.component;
     let bytes = crate::describe::pinned_bytes(&session.journal, component);
     let description = session.describe(row.skill.as_str(), component, bytes)?;
@@ -187,7 +192,10 @@ fn input(text: &str, session: &Session<'_>, row: &RunRow, copy: &Copy) -> Result
         flags: &[],
         spelling: Spelling::Word,
     };
-    launch::bounded(&what, &raw.assemble(&schema, about)?)
+    let mut input = raw.assemble(&schema, about)?;
+    let mounts = session.context.ground().of_input(&mut input, &schema)?;
+    copy.started.input = launch::bounded(&what, &input)?;
+    Ok(mounts)
 }
 
 /// Parses `NAME=MODEL`.

@@ -139,7 +139,7 @@ pub(super) fn require(session: &Session<'_>, edition: &Edition) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    if !is_attended(context) {
+    if !context.is_attended() {
         let wants: Vec<&str> = missing.iter().map(|request| request.words.as_str()).collect();
         let message = format!(
             "skill `{skill}` asks to {}, which was not granted",
@@ -154,13 +154,8 @@ pub(super) fn require(session: &Session<'_>, edition: &Edition) -> Result<()> {
     }
 }
 
-/// Returns whether a person is at a terminal, and sees what is asked.
-fn is_attended(context: &Context) -> bool {
-    context.terminal.stdin && context.terminal.stderr && !context.json
-}
-
 fn may_grant(context: &Context) -> Result<bool> {
-    Ok(is_attended(context) || context.config()?.agents_may_grant)
+    Ok(context.is_attended() || context.config()?.agents_may_grant)
 }
 
 /// Shows what a skill asks for, and asks the person who is there. If nobody is, it was allowed to do without.
@@ -172,7 +167,7 @@ fn agrees(context: &Context, skill: &SkillName, missing: &[Request]) -> bool {
     if missing.iter().any(|request| !request.grants.process.is_empty()) {
         terminal::note("A program may do whatever you may: it is not held in by the sandbox.");
     }
-    if !is_attended(context) {
+    if !context.is_attended() {
         return true;
     }
     let typed = terminal::ask("allow this, also to later runs? [y/N] ").blocking_recv();

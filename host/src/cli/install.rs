@@ -47,16 +47,21 @@ pub struct InstallArgs {
 /// `uninstall`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Runs that are in progress go on: each has its own copy of the skill.
+Runs that are in progress go on: each has its own copy of the skill. What its runs kept in `data/` stays, unless `--data`
+is given, also for a skill that is not installed any more.
 
-Example:
-  skillhost uninstall daily-summary")]
+Examples:
+  skillhost uninstall daily-summary
+  skillhost uninstall daily-summary --data")]
 pub struct UninstallArgs {
     /// The skill: the name of its folder
     pub skill: String,
     /// Remove it without asking, also if it was not put there by `install`
     #[arg(long)]
     pub yes: bool,
+    /// Remove also what its runs kept in `data/`
+    #[arg(long)]
+    pub data: bool,
 }
 
 pub(super) fn install(args: &InstallArgs, context: &Context) -> Result<Report> {
@@ -197,6 +202,20 @@ fn document(scan: &Scan, skill: Documented<'_>) -> Result<String> {
 
 pub(super) fn uninstall(args: &UninstallArgs, context: &Context) -> Result<Report> {
     let library = &context.installed;
+    // It may have been uninstalled before.
+    if let (true, Ok(name)) = (args.data, SkillName::parse(&args.skill))
+        && matches!(library.look(name.as_str()), Found::Prose | Found::Other)
+        && remove_data(&name, context)?
+    {
+        let envelope = Envelope {
+            skill: Some(name.clone()),
+            ..Envelope::default()
+        };
+        return Ok(Report::done(
+            format!("what the runs of skill {name} kept is removed; it was not installed"),
+            envelope,
+        ));
+    }
     // What cannot be launched can be removed all the same.
     let name = match SkillName::parse(&args.skill) {
         Ok(name) if matches!(library.look(name.as_str()), Found::Broken(_)) => name,
@@ -222,7 +241,33 @@ pub(super) fn uninstall(args: &UninstallArgs, context: &Context) -> Result<Repor
         skill: Some(name.clone()),
         ..Envelope::default()
     };
-    Ok(Report::done(format!("skill {name} is removed"), envelope))
+    let removed = args.data && remove_data(&name, context)?;
+    let text = match removed {
+        true => format!("skill {name} is removed, with what its runs kept"),
+        false => format!("skill {name} is removed"),
+    };
+    let mut report = Report::done(text, envelope);
+    let data = context.home.data(&name);
+    if data.is_dir() {
+        report.notes = format!(
+            "what its runs kept stays in {}\nhint: `skillhost uninstall {name} --data` removes it\n",
+            context.path(&data)
+        );
+    }
+    Ok(report)
+}
+
+/// Removes what the runs of a skill kept, and returns whether there was something.
+fn remove_data(name: &SkillName, context: &Context) -> Result<bool> {
+    let data = context.home.data(name);
+    match fs::remove_dir_all(&data) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => {
+            let message = format!("could not remove `{}`", data.display());
+            Err(CliError::new(Exit::Storage, "not_removed", message).caused_by(&e))
+        }
+    }
 }
 
 /// Asks the person at the terminal; without one nothing is removed that was not put there by us.

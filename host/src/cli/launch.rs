@@ -96,10 +96,17 @@ fn check_same(session: &Session<'_>, row: &RunRow, args: &LaunchArgs, raw: &Raw)
             spelling: Spelling::Flag,
         },
     );
-    let input = input.map_err(|error| match raw.is_empty() {
+    let mut input = input.map_err(|error| match raw.is_empty() {
         true => different("an input, and none was given now"),
         false => error,
     })?;
+    let ground = session.context.ground();
+    if ground.as_given(&mut input, &schema, &started.mounts)?.is_none() {
+        return Err(different("other paths in its input"));
+    }
+    if !ground.were_given(&args.mounts, &started.mounts) {
+        return Err(different("other mounts"));
+    }
     match input == recorded {
         true => Ok(()),
         false => Err(different("another input")),
@@ -158,6 +165,7 @@ fn make(args: &LaunchArgs, raw: &Raw, launch: Option<LaunchId>, session: &Sessio
         spelling: Spelling::Flag,
         offline: args.offline,
         provider: args.provider.as_deref(),
+        mounts: &args.mounts,
         max_calls: args.max_calls,
         max_tokens: args.max_tokens,
     };

@@ -1,6 +1,7 @@
 //! What is asked of a new run, and the `started` entry that is made of it: input, bundle, provider and limits are settled before anything is spent.
 
-use skillhost_core::entry::{self, Mount, Started};
+use serde_json::Value;
+use skillhost_core::entry::{self, Giving, Mount, Started};
 use skillhost_core::id::{Digest, LaunchId, SkillName};
 use skillhost_effects::files;
 use skillhost_effects::model::{Name, Settings};
@@ -16,6 +17,8 @@ use crate::exit::Exit;
 use crate::grants::Granted;
 use crate::input::{About, Raw, Spelling};
 use crate::installed::Edition;
+use crate::mounts::{self, Ground, Word};
+use crate::schema::Schema;
 use crate::terminal;
 use crate::zone;
 
@@ -29,6 +32,8 @@ pub(super) struct Order<'a> {
     pub(super) offline: bool,
     /// The model provider, if one is named.
     pub(super) provider: Option<&'a str>,
+    /// What the run is given of the user's folders.
+    pub(super) mounts: &'a [Word],
     /// The most model calls.
     pub(super) max_calls: Option<u64>,
     /// The most tokens.
@@ -52,7 +57,9 @@ impl Order<'_> {
             flags: &flags,
             spelling: self.spelling,
         };
-        let input = bounded(&what, &self.raw.assemble(&schema, about)?)?;
+        let mut input = self.raw.assemble(&schema, about)?;
+        let mounts = self.mounts(session, &mut input, &schema)?;
+        let input = bounded(&what, &input)?;
         let provider = provider(self, &config, edition, session)?;
         check_needs(skill, &edition.description, &provider)?;
         let run = new_run_id();
@@ -66,7 +73,7 @@ impl Order<'_> {
             seed: seed()?,
             zone: context.zone.iana_name().unwrap_or("UTC").to_owned(),
             zone_offsets: zone::offsets(&context.zone, driver::now()),
-            mounts: mounts(),
+            mounts,
             limits: config.limits(self.max_calls, self.max_tokens),
             provider,
             engine: EngineConfig::one_run().profile(),
@@ -75,6 +82,24 @@ impl Order<'_> {
             continues: None,
             grants: Granted::load(&context.home)?.of(skill),
         })
+    }
+}
+
+impl Order<'_> {
+    /// Settles which folders the run may use: those that every run has, and those of the user that its launch gives it. What the guest calls the paths in the input
+    /// takes their place there.
+    fn mounts(&self, session: &Session<'_>, input: &mut Value, schema: &Schema) -> Result<Vec<Mount>> {
+        let ground = session.context.ground();
+        let own = [(files::DATA, true), (files::RUN, true), (files::SKILL, false)];
+        let mut all: Vec<Mount> = own.map(|(name, writable)| Mount::own(name, writable)).into();
+        for word in self.mounts {
+            let mount = ground.named(word, Giving::Launch)?;
+            agree(ground, &mount, session)?;
+            all.push(mount);
+        }
+        all.extend(ground.of_input(input, schema)?);
+        mounts::check_all(&all)?;
+        Ok(all)
     }
 }
 
@@ -127,13 +152,37 @@ fn check_needs(skill: &SkillName, description: &Description, provider: &entry::P
     )
 }
 
-fn mounts() -> Vec<Mount> {
-    [(files::RUN, true), (files::SKILL, false)]
-        .map(|(name, writable)| Mount {
-            name: name.to_owned(),
-            writable,
-        })
-        .to_vec()
+/// Has a person agree to mounts that may be changed, where that does not go without saying.
+fn agree(ground: Ground<'_>, mount: &Mount, session: &Session<'_>) -> Result<()> {
+    let context = session.context;
+    let everything = ground.opens_everything(mount);
+    if !everything && !ground.opens_elsewhere(mount) {
+        return Ok(());
+    }
+    let source = mounts::shown_source(mount).unwrap_or_default();
+    let message = match everything {
+        true => format!("`{source}` holds everything that is yours, and the skill could change all of it"),
+        false => format!("`{source}` does not lie in the current folder, and the skill could change what is there"),
+    };
+    let refused = || {
+        CliError::new(Exit::Host, "mount_needs_terminal", message.clone()).hint(
+            "launch it in a terminal yourself, or from the folder itself, or give it to be read only; `agents_may_grant = true` in the configuration does without",
+        )
+    };
+    match (context.is_attended(), everything) {
+        (false, _) if context.config()?.agents_may_grant => Ok(()),
+        (false, _) => Err(refused()),
+        // Who typed the folder meant it.
+        (true, false) => Ok(()),
+        (true, true) => {
+            terminal::note(&message);
+            let typed = terminal::ask("go on? [y/N] ").blocking_recv();
+            match typed.is_ok_and(|line| matches!(line.trim(), "y" | "Y" | "yes")) {
+                true => Ok(()),
+                false => Err(refused()),
+            }
+        }
+    }
 }
 
 fn seed() -> Result<Digest> {

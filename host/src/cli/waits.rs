@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use skillhost_core::calls::signals::{Audience, Event, Question};
+use skillhost_core::effect::Class;
 use skillhost_core::entry::{By, Called, Entry};
 use skillhost_core::id::{Number, RunId};
-use skillhost_core::machine::{Status, Wait};
+use skillhost_core::machine::{Source, Status, Wait};
 use skillhost_core::time::Timestamp;
-use skillhost_journal::{Journal, RunRow, WaitRow};
+use skillhost_journal::{InboxFilter, Journal, RunRow, WaitRow};
 
 use super::context::Context;
 use super::drive;
@@ -98,10 +99,29 @@ pub(super) fn of_reboot(context: &Context, journal: &dyn Journal, run: &RunId) -
 pub(super) fn members(journal: &dyn Journal, run: &RunId) -> Result<Vec<WaitMember>> {
     let waits = journal.waits(run)?;
     let calls = calls(journal, run, &waits)?;
-    Ok(waits
-        .iter()
-        .map(|wait| member(run, wait, calls.get(&wait.number)))
-        .collect())
+    let member = |wait: &WaitRow| {
+        let called = calls.get(&wait.number);
+        let mut member = member(run, wait, called);
+        // What may be done again waits for a person only for a reason of its own.
+        let is_special = wait.wait == Wait::Decision && called.is_some_and(|called| called.class != Class::AtMostOnce);
+        if is_special && let Some(reason) = reason(journal, run, wait.number)? {
+            member.prompt = Some(format!("{}; redo it, skip it, or give its answer", plain_line(&reason)));
+        }
+        Ok(member)
+    };
+    waits.iter().map(member).collect()
+}
+
+/// Returns why a person is asked about a call, as the inbox tells it.
+fn reason(journal: &dyn Journal, run: &RunId, number: Number) -> Result<Option<String>> {
+    let filter = InboxFilter {
+        dismissed: true,
+        run: Some(run.clone()),
+        most: None,
+    };
+    let rows = journal.inbox(&filter)?;
+    let row = rows.into_iter().find(|row| row.source == Source::Decision(number));
+    Ok(row.map(|row| row.body))
 }
 
 /// Returns the question of this number, if the run waits for its answer.

@@ -18,13 +18,13 @@ mod shell;
 
 use std::sync::Arc;
 
-use skillhost_core::entry::{Finished, Record, Started};
+use skillhost_core::entry::{Finished, Record, Source, Started};
 use skillhost_core::id::{Epoch, RunId, Seq, WorkerId};
 use skillhost_core::lease::{self, Claim};
 use skillhost_core::machine::{Idle, LoadError as HistoryError, Machine, Mismatch, Status};
 use skillhost_core::payload::Payload;
 use skillhost_core::recording::Recording;
-use skillhost_effects::files::Mounts;
+use skillhost_effects::files::{self, Mounts};
 use skillhost_effects::http::{Sites, Web};
 use skillhost_effects::model::{self, Hub, Settings};
 use skillhost_effects::process::{Ground, Programs, end_survivors};
@@ -400,7 +400,7 @@ impl Worker {
             run: run.clone(),
             source,
         })?;
-        let mounts = Mounts::new(self.0.home.run(run), Arc::clone(files) as Arc<_>);
+        let mounts = self.mounts(run, started, files)?;
         let granted = self.granted(started);
         let programs = Programs::new(self.0.ground.clone(), granted.clone(), self.0.home.programs(run));
         let sites = Sites::new(self.0.web.clone(), granted);
@@ -409,6 +409,28 @@ impl Worker {
 }
 
 impl Worker {
+    /// Returns the folders that a run may use, as it was launched with them.
+    fn mounts(&self, run: &RunId, started: &Started, files: &Arc<BundleFiles>) -> Result<Mounts, DriveError> {
+        let mut mounts = Mounts::new(self.0.home.run(run), Arc::clone(files) as Arc<_>);
+        for mount in &started.mounts {
+            let made = match &mount.source {
+                None if mount.name == files::DATA => Ok(mounts.with_data(self.0.home.data(&started.skill))),
+                None => continue,
+                Some(Source { folder, file: None, .. }) => mounts.grant(&mount.name, folder.into(), mount.writable),
+                Some(Source {
+                    folder,
+                    file: Some(file),
+                    ..
+                }) => mounts.grant_file(&mount.name, folder.into(), file),
+            };
+            mounts = made.map_err(|error| DriveError::Broken {
+                run: run.clone(),
+                reason: format!("its journal holds a mount that cannot be made: {error}"),
+            })?;
+        }
+        Ok(mounts)
+    }
+
     /// Returns what a run was granted at its launch, as far as it still is.
     fn granted(&self, started: &Started) -> Granted {
         let (home, skill) = (self.0.home.clone(), started.skill.clone());

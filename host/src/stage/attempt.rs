@@ -8,7 +8,7 @@ use std::time::Duration;
 use skillhost_core::calls::by_hand;
 use skillhost_core::calls::signals::Question;
 use skillhost_core::effect::{Function, Kind};
-use skillhost_core::entry::{Called, Entry};
+use skillhost_core::entry::{Called, Entry, Started};
 use skillhost_core::id::{Number, Seq};
 use skillhost_core::machine::{
     Action, Command, Decision, Delivery, Ended, Event, Idle, Machine, Slice, Stop, Ticket, Wait, Write,
@@ -16,9 +16,9 @@ use skillhost_core::machine::{
 use skillhost_core::outcome::Outcome;
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
-use skillhost_effects::files::Mounts;
+use skillhost_effects::files::{self, Mounts};
 use skillhost_effects::{model, timed_out};
-use skillhost_runtime::{Guest, GuestStart};
+use skillhost_runtime::{BundleFiles, Guest, GuestStart};
 
 use super::world::World;
 use super::{Curtain, MISPLAYED, Moment, PERFORMANCE, RECORDS_MAX, Scenario, Stage, StageError, UNPLAYED};
@@ -63,6 +63,19 @@ enum Step {
     End(Option<Curtain>),
 }
 
+/// Returns the folders that a played run may use, each of its own in one that is the case's.
+fn mounts(started: &Started, folder: &Path, files: Arc<BundleFiles>) -> Mounts {
+    let mounts = Mounts::new(folder.join(files::RUN), files as Arc<_>).with_data(folder.join(files::DATA));
+    let given = started
+        .mounts
+        .iter()
+        .filter(|mount| !files::OWN.contains(&&*mount.name));
+    given.fold(mounts, |mounts, mount| {
+        let granted = mounts.grant(&mount.name, folder.join(&mount.name), mount.writable);
+        granted.expect("a case was checked: its mounts have names of their own")
+    })
+}
+
 impl<'a> Attempt<'a> {
     pub(super) fn new(
         stage: &'a Stage<'a>,
@@ -79,7 +92,7 @@ impl<'a> Attempt<'a> {
             machine: Machine::new(world.records.clone())?,
             guest: Some(stage.pinned.component.guest(start)),
             provider,
-            mounts: Mounts::new(folder.to_owned(), files as Arc<_>),
+            mounts: mounts(started, folder, files),
             queued: Vec::new(),
             agenda: BTreeMap::new(),
             begun: 0,

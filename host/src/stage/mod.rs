@@ -9,6 +9,7 @@
 mod attempt;
 mod world;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -47,6 +48,8 @@ pub struct Scenario {
     pub at: Timestamp,
     /// What models answer, as `offline.toml` says it.
     pub script: Option<String>,
+    /// The texts that lie in its mounts when it begins, by path.
+    pub files: BTreeMap<String, String>,
     /// Notes that are left for it.
     pub notes: Vec<Note>,
     /// Events that are sent to it.
@@ -208,7 +211,7 @@ pub enum StageError {
 }
 
 impl Stage<'_> {
-    /// Plays a run to its end, in a folder that is its `run/`. If `kill_at` is given, it is killed at the so-many-th moment, from 0, and begun again on what is left.
+    /// Plays a run to its end. What it does to files it does in a folder that has one for each of its mounts. If `kill_at` is given, it is killed at the so-many-th moment, from 0, and begun again on what is left.
     pub async fn play(&self, scenario: &Scenario, folder: &Path, kill_at: Option<usize>) -> Result<Played, StageError> {
         let mut world = World::new(scenario, kill_at);
         let curtain = loop {

@@ -33,20 +33,50 @@ fn run_folder() -> String {
 struct Input {
     #[serde(default)]
     steps: Vec<Step>,
+    /// What to read before that.
+    source: Option<InputPath>,
+    /// What else to read.
+    #[serde(default)]
+    more: Vec<InputPath>,
+    /// Whether to wait for the event `go` before anything else.
+    #[serde(default)]
+    wait: bool,
 }
 
 #[data]
 struct Output {
+    /// What came of the paths and the steps.
     came: Vec<String>,
+    /// The mounts, those that may be written with a `+`.
+    mounts: Vec<String>,
 }
 
 #[skill(name = "files")]
 async fn run(input: Input) -> Result<Output> {
+    if input.wait {
+        signals::wait::<bool>("go").await?;
+    }
     let mut came = Vec::new();
+    for path in input.source.iter().chain(&input.more) {
+        let read = read(path).await.unwrap_or_else(|failure| format!("{failure:?}"));
+        came.push(format!("{}: {read}", path.as_str()));
+    }
     for step in input.steps {
         came.push(perform(step).await.unwrap_or_else(|failure| format!("{failure:?}")));
     }
-    Ok(Output { came })
+    let mounts = skillhost_sdk::run::info().mounts.into_iter();
+    let mounts = mounts.map(|mount| format!("{}{}", mount.name, if mount.writable { "+" } else { "" }));
+    Ok(Output {
+        came,
+        mounts: mounts.collect(),
+    })
+}
+
+async fn read(path: &InputPath) -> Result<String> {
+    match path.stat().await?.kind {
+        files::Kind::File => path.read_text().await,
+        _ => Ok(path.glob("**").await?.join(" ")),
+    }
 }
 
 async fn perform(step: Step) -> Result<String> {

@@ -23,8 +23,20 @@ pub(super) struct Folder {
     name: String,
     path: PathBuf,
     writable: bool,
-    /// Whether it is the run's own: made when it is first written, and changed by this run alone.
-    own: bool,
+    whose: Whose,
+    /// The one file that is shown; absent if all are.
+    only: Option<String>,
+}
+
+/// Who else may change what is in a folder, and who makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// The run's own: made when it is first written, and changed by nobody else.
+    Run,
+    /// The skill's, which its runs share: made when it is first written.
+    Skill,
+    /// The user's: there, or the user took it away.
+    User,
 }
 
 /// A folder that is held open for a program to be run in.
@@ -68,17 +80,38 @@ impl Folder {
             name: super::RUN.to_owned(),
             path,
             writable: true,
-            own: true,
+            whose: Whose::Run,
+            only: None,
         }
     }
 
-    /// Returns a folder that the user granted.
+    /// Returns the folder that the runs of a skill share, which need not be there yet.
+    pub(super) fn of_skill(path: PathBuf) -> Self {
+        Self {
+            name: super::DATA.to_owned(),
+            path,
+            writable: true,
+            whose: Whose::Skill,
+            only: None,
+        }
+    }
+
+    /// Returns a folder that the user gave the run.
     pub(super) fn granted(name: &str, path: PathBuf, writable: bool) -> Self {
         Self {
             name: name.to_owned(),
             path,
             writable,
-            own: false,
+            whose: Whose::User,
+            only: None,
+        }
+    }
+
+    /// Returns a folder that the user gave the run, of which it shows one file.
+    pub(super) fn granted_file(name: &str, path: PathBuf, file: &str) -> Self {
+        Self {
+            only: Some(file.to_owned()),
+            ..Self::granted(name, path, false)
         }
     }
 
@@ -88,31 +121,71 @@ impl Folder {
 
     /// Returns whether nobody but this run changes what is in it.
     pub(super) fn is_own(&self) -> bool {
-        self.own
+        self.whose == Whose::Run
     }
 
-    /// Opens the folder itself; `None` if it is the run's own and was not made yet.
+    /// Returns the one file that the folder shows, if it does not show them all.
+    pub(super) fn only(&self) -> Option<&str> {
+        self.only.as_deref()
+    }
+
+    /// Returns whether the folder shows what is at a way below it.
+    pub(super) fn shows(&self, below: &str) -> bool {
+        self.only
+            .as_deref()
+            .is_none_or(|only| below.is_empty() || below == only)
+    }
+
+    /// Opens the folder itself; `None` if it is one that we make and was not made yet.
     pub(super) fn root(&self) -> Result<Option<Dir>, Fault> {
-        match Dir::open_ambient_dir(&self.path, ambient_authority()) {
+        match self.open_root() {
             Ok(root) => Ok(Some(root)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.own => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.whose != Whose::User => Ok(None),
             Err(error) => Err(self.root_fault(&error)),
         }
+    }
+
+    fn open_root(&self) -> io::Result<Dir> {
+        match self.whose {
+            Whose::Run | Whose::Skill => Dir::open_ambient_dir(&self.path, ambient_authority()),
+            // The user named what lies there, and not what somebody has a link lead to since.
+            Whose::User => open_without_links(&self.path),
+        }
+    }
+
+    /// Says for its user why a folder of his cannot be opened any more; `None` if it can.
+    pub(super) fn gone(&self) -> Option<String> {
+        if self.whose != Whose::User {
+            return None;
+        }
+        let error = self.open_root().err()?;
+        let why = match Errno::from_io_error(&error) {
+            Some(Errno::NOENT) => "it is not there".to_owned(),
+            Some(Errno::NOTDIR) => "it is no folder any more".to_owned(),
+            Some(Errno::LOOP) => "a link leads to it now".to_owned(),
+            _ => error.to_string(),
+        };
+        Some(format!(
+            "the folder `{}` behind the mount `{}/` cannot be opened: {why}; put it back, and have this done",
+            self.path.display(),
+            self.name
+        ))
     }
 
     fn root_or_make(&self) -> Result<Dir, Fault> {
         if let Some(root) = self.root()? {
             return Ok(root);
         }
+        // The user's own folders are never made: `root` returns one, or says why not.
         make_private_folder(&self.path).map_err(|error| self.root_fault(&error))?;
         Dir::open_ambient_dir(&self.path, ambient_authority()).map_err(|error| self.root_fault(&error))
     }
 
     /// Opens a folder for a program to be run in. The run's own is made if it is not there yet.
     pub(super) fn working_folder(&self, path: &MountPath) -> Result<WorkingFolder, Fault> {
-        let root = match self.own {
-            true => self.root_or_make()?,
-            false => self.root()?.ok_or_else(|| of_io(path.text(), &Errno::NOENT.into()))?,
+        let root = match self.whose {
+            Whose::Run | Whose::Skill => self.root_or_make()?,
+            Whose::User => self.root()?.ok_or_else(|| of_io(path.text(), &Errno::NOENT.into()))?,
         };
         let folder = root.open_dir(way(path.below()));
         let folder = folder.map_err(|error| of_io(path.text(), &error))?;
@@ -134,8 +207,16 @@ impl Folder {
 
     /// Opens a regular file for reading.
     pub(super) fn open_file(&self, path: &MountPath) -> Result<(File, Metadata), Fault> {
-        let root = self.root()?.ok_or_else(|| of_io(path.text(), &Errno::NOENT.into()))?;
-        open_regular(&root, way(path.below()), OpenOptions::new().read(true), path.text())
+        let not_there = || of_io(path.text(), &Errno::NOENT.into());
+        let root = self.root()?.ok_or_else(not_there)?;
+        let links = match &self.only {
+            None => Links::Follow,
+            Some(_) if !self.shows(path.below()) => return Err(not_there()),
+            // A link beside it would show another file of the same folder.
+            Some(_) => Links::Refuse,
+        };
+        let mut options = OpenOptions::new();
+        open_regular_as(&root, way(path.below()), options.read(true), links, path.text())
     }
 
     /// Finds where a path is to be changed. A link at its end that stays in the mount is followed.
@@ -189,6 +270,15 @@ impl Folder {
     }
 }
 
+/// What to do about a link at the end of a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    /// Follow it, as far as it stays in the mount.
+    Follow,
+    /// Open nothing.
+    Refuse,
+}
+
 /// Opens a regular file beneath `folder` as `options` say, without waiting for it.
 pub(super) fn open_regular(
     folder: &Dir,
@@ -196,14 +286,28 @@ pub(super) fn open_regular(
     options: &mut OpenOptions,
     shown: &str,
 ) -> Result<(File, Metadata), Fault> {
+    open_regular_as(folder, way, options, Links::Follow, shown)
+}
+
+fn open_regular_as(
+    folder: &Dir,
+    way: &str,
+    options: &mut OpenOptions,
+    links: Links,
+    shown: &str,
+) -> Result<(File, Metadata), Fault> {
     let fault = |error: io::Error| of_io(shown, &error);
+    let (found, flags) = match links {
+        Links::Follow => (folder.metadata(way), OFlags::empty()),
+        Links::Refuse => (folder.symlink_metadata(way), OFlags::NOFOLLOW),
+    };
     // Opening can act on a device or a pipe, so look first; it may be swapped then, so look again at what was opened.
-    match folder.metadata(way) {
+    match found {
         Ok(found) => check_regular(&found, shown)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(fault(error)),
     }
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
     options.custom_flags(i32::try_from(flags.bits()).expect("open flags are an int"));
     let file = folder
         .open_with(way, options)
@@ -240,6 +344,28 @@ pub(super) fn way(below: &str) -> &str {
         "" => ".",
         below => below,
     }
+}
+
+/// Opens a folder by an absolute path in which nothing is a link.
+fn open_without_links(path: &Path) -> io::Result<Dir> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, Mode, ResolveFlags, openat2};
+
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        match openat2(CWD, path, flags, Mode::empty(), resolve) {
+            Ok(folder) => return Ok(Dir::from_std_file(folder.into())),
+            // An older kernel, or a sandbox that does not know the call.
+            Err(Errno::NOSYS | Errno::PERM) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // Somebody may swap a part of the path in between; only the kernel can rule that out.
+    if host_fs::canonicalize(path)? != path {
+        return Err(Errno::LOOP.into());
+    }
+    Dir::open_ambient_dir(path, ambient_authority())
 }
 
 fn make_folders(root: &Dir, folder_way: &str, flush_all: bool) -> io::Result<Dir> {

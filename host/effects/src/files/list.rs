@@ -15,7 +15,7 @@ use skillhost_core::calls::files::{Kind, Listing};
 use skillhost_core::outcome::Fault;
 
 use super::fault::{invalid, of_io};
-use super::folder::way;
+use super::folder::{Folder, way};
 use super::path::{MountPath, PATH_BYTES_MAX, is_nameable};
 use super::{Mount, Table, bundle};
 
@@ -60,7 +60,14 @@ impl Table {
         match self.mount(&path)? {
             Mount::Bundle(skill) => page.list(&bundle::Files(skill.sizes()), &path),
             Mount::Folder(folder) => match folder.root()? {
-                Some(root) => page.list(&OnDisk { root, path: &path }, &path),
+                Some(root) => {
+                    let on_disk = OnDisk {
+                        root,
+                        path: &path,
+                        folder,
+                    };
+                    page.list(&on_disk, &path)
+                }
                 // The run's folder is as good as empty until something is written to it.
                 None if path.below().is_empty() => Ok(Listing {
                     entries: Vec::new(),
@@ -192,11 +199,19 @@ struct OnDisk<'a> {
     root: Dir,
     /// What is listed, for messages.
     path: &'a MountPath,
+    folder: &'a Folder,
 }
 
 impl Tree for OnDisk<'_> {
     fn children(&self, below: &str) -> Result<Vec<Child>, Fault> {
         let mut children = Vec::new();
+        if let Some(only) = self.folder.only() {
+            children.push(Child {
+                name: only.to_owned(),
+                is_folder: false,
+            });
+            return Ok(children);
+        }
         let fault = |error: io::Error| of_io(&format!("{}/{below}", self.path.mount()), &error);
         let listed = match self.root.read_dir(way(below)) {
             Ok(listed) => listed,
@@ -222,6 +237,9 @@ impl Tree for OnDisk<'_> {
     }
 
     fn look(&self, below: &str) -> Result<Option<Found>, Fault> {
+        if self.folder.only().is_some() {
+            return look_at_only(self.folder, &self.root, below, self.path);
+        }
         match self.root.metadata(way(below)) {
             Ok(metadata) => Ok(Some(Found::of(&metadata))),
             Err(error) if below == self.path.below() => Err(of_io(self.path.text(), &error)),
@@ -232,5 +250,20 @@ impl Tree for OnDisk<'_> {
                 modified_ns: None,
             })),
         }
+    }
+}
+
+/// Returns what is at a way below a folder that shows one file: nothing is said of another, nor of the folder.
+pub(super) fn look_at_only(folder: &Folder, root: &Dir, below: &str, path: &MountPath) -> Result<Option<Found>, Fault> {
+    if below.is_empty() {
+        return Ok(Some(Found::FOLDER));
+    }
+    if !folder.shows(below) {
+        return Ok(None);
+    }
+    match root.symlink_metadata(below) {
+        Ok(metadata) => Ok(Some(Found::of(&metadata))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(of_io(path.text(), &error)),
     }
 }

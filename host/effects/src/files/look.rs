@@ -9,7 +9,7 @@ use skillhost_core::calls::files::{BYTES_MAX, Bytes, Kind};
 use skillhost_core::outcome::Fault;
 
 use super::fault::{of_io, too_large};
-use super::list::{Found, Tree as _};
+use super::list::{Found, Tree as _, look_at_only};
 use super::path::MountPath;
 use super::{Mount, Table, bundle};
 use rustix::io::Errno;
@@ -71,6 +71,7 @@ impl Table {
         let found = match self.mount(&path)? {
             Mount::Bundle(skill) => bundle::Files(skill.sizes()).look(path.below())?,
             Mount::Folder(folder) => match folder.root()? {
+                Some(root) if folder.only().is_some() => look_at_only(folder, &root, path.below(), &path)?,
                 Some(root) => {
                     let metadata = root.metadata(super::folder::way(path.below()));
                     Some(Found::of(&metadata.map_err(|error| of_io(path.text(), &error))?))

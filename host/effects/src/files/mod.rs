@@ -19,7 +19,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use skillhost_core::calls::files as calls;
@@ -36,6 +36,7 @@ use fault::{denied, invalid};
 use folder::Folder;
 pub use folder::WorkingFolder;
 use path::MountPath;
+pub use path::is_nameable;
 pub use rebuild::{RebuildError, changed_elsewhere, copy_folder, is_unchanged_since, rebuild};
 
 /// The mount of the run's own folder, which may be written.
@@ -43,6 +44,15 @@ pub const RUN: &str = "run";
 
 /// The mount of the files that the skill was installed with.
 pub const SKILL: &str = "skill";
+
+/// The mount of the folder that the runs of a skill share, which may be written and stays.
+pub const DATA: &str = "data";
+
+/// The most mounts of one run.
+pub const MOUNTS_MAX: usize = 256;
+
+/// The names that no folder of the user can have.
+pub const OWN: [&str; 3] = [RUN, SKILL, DATA];
 
 /// The folders that one run may use, under the names by which its guest knows them. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -78,7 +88,7 @@ pub enum MountError {
 }
 
 impl Mounts {
-    /// Makes the two mounts that every run has: its own folder, which is made when it is first written, and the files of its skill.
+    /// Makes the two mounts without which there is no run: its own folder, which is made when it is first written, and the files of its skill.
     pub fn new(run_folder: PathBuf, skill: Arc<dyn Bundle>) -> Self {
         let by_name = BTreeMap::from([
             (RUN.to_owned(), Mount::Folder(Folder::of_run(run_folder))),
@@ -90,20 +100,39 @@ impl Mounts {
         }
     }
 
-    /// Adds a folder that the user granted.
-    pub fn grant(self, name: &str, folder: PathBuf, writable: bool) -> Result<Self, MountError> {
-        if !is_mount_name(name) {
-            return Err(MountError::Name { name: name.to_owned() });
+    /// Adds the folder that the runs of the skill share. It is made when it is first written.
+    #[must_use]
+    pub fn with_data(self, folder: PathBuf) -> Self {
+        let mut by_name = self.table.by_name.clone();
+        by_name.insert(DATA.to_owned(), Mount::Folder(Folder::of_skill(folder)));
+        Self {
+            table: Arc::new(Table { by_name }),
+            change: self.change,
         }
+    }
+
+    /// Adds a folder that the user gave the run: an absolute path with no link in it. One that is not there when it is needed has the call wait for a person.
+    pub fn grant(self, name: &str, folder: PathBuf, writable: bool) -> Result<Self, MountError> {
+        let mount = Folder::granted(name, folder.clone(), writable);
+        self.add(name, &folder, mount)
+    }
+
+    /// Adds a folder that the user gave the run, of which it shows one file and nothing else; that can be read and not changed.
+    pub fn grant_file(self, name: &str, folder: PathBuf, file: &str) -> Result<Self, MountError> {
+        let mount = Folder::granted_file(name, folder.clone(), file);
+        self.add(name, &folder, mount)
+    }
+
+    fn add(self, name: &str, folder: &Path, mount: Folder) -> Result<Self, MountError> {
+        check_name(name)?;
         if !folder.is_absolute() {
             return Err(MountError::Relative {
                 name: name.to_owned(),
-                folder,
+                folder: folder.to_owned(),
             });
         }
         let mut by_name = self.table.by_name.clone();
-        let mount = Mount::Folder(Folder::granted(name, folder, writable));
-        if by_name.insert(name.to_owned(), mount).is_some() {
+        if OWN.contains(&name) || by_name.insert(name.to_owned(), Mount::Folder(mount)).is_some() {
             return Err(MountError::Taken { name: name.to_owned() });
         }
         Ok(Self {
@@ -114,9 +143,9 @@ impl Mounts {
 
     /// Returns what a run's first entry says of them, in the order of their names.
     pub fn described(&self) -> Vec<Described> {
-        let described = self.table.by_name.iter().map(|(name, mount)| Described {
-            name: name.clone(),
-            writable: matches!(mount, Mount::Folder(folder) if folder.is_writable()),
+        let described = self.table.by_name.iter().map(|(name, mount)| {
+            let writable = matches!(mount, Mount::Folder(folder) if folder.is_writable());
+            Described::own(name, writable)
         });
         described.collect()
     }
@@ -168,6 +197,12 @@ impl Mounts {
     }
 }
 
+/// The path that every request of `files` has.
+#[derive(serde::Deserialize)]
+struct Named {
+    path: String,
+}
+
 /// The mounts by name, and the work on them, which blocks its thread.
 #[derive(Debug)]
 struct Table {
@@ -183,6 +218,24 @@ enum Mount {
 
 impl Table {
     fn perform(&self, ticket: &Ticket) -> Result<Payload, Unsure> {
+        self.perform_now(ticket).map_err(|unsure| match self.gone(ticket) {
+            // Not for the skill to work around: nothing was done, and a person can put it right.
+            Some(why) => Unsure::InDoubt(why),
+            None => unsure,
+        })
+    }
+
+    /// Says for its user why the folder of his that a call is about cannot be opened, if it cannot.
+    fn gone(&self, ticket: &Ticket) -> Option<String> {
+        let named: Named = ticket.request().read().ok()?;
+        let path = MountPath::parse(&named.path).ok()?;
+        match self.by_name.get(path.mount())? {
+            Mount::Folder(folder) => folder.gone(),
+            Mount::Bundle(_) => None,
+        }
+    }
+
+    fn perform_now(&self, ticket: &Ticket) -> Result<Payload, Unsure> {
         let in_doubt = ticket.in_doubt();
         match ticket.function().name() {
             "files.read" => Ok(Payload::of(&self.read(&read_request(ticket)?)?)),
@@ -238,6 +291,14 @@ impl fmt::Debug for Mount {
             Self::Folder(folder) => folder.fmt(f),
             Self::Bundle(_) => f.write_str("the skill's bundle"),
         }
+    }
+}
+
+/// Checks that a text can name a mount.
+pub fn check_name(name: &str) -> Result<(), MountError> {
+    match is_mount_name(name) {
+        true => Ok(()),
+        false => Err(MountError::Name { name: name.to_owned() }),
     }
 }
 

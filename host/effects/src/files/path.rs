@@ -87,7 +87,7 @@ pub(super) fn is_reserved(name: &str) -> bool {
 }
 
 /// Returns whether a guest could name a file found on disk.
-pub(super) fn is_nameable(name: &str) -> bool {
+pub fn is_nameable(name: &str) -> bool {
     !is_reserved(name) && !name.chars().any(char::is_control)
 }
 

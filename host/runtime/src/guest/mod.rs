@@ -91,11 +91,10 @@ impl GuestStart {
     /// Takes from a `started` entry, made at `at`, what the guest is to see of it; of a run that begins with a copy, what it saw in the first of the line. The mounts `run` and `skill`, which every run has, are added if the entry
     /// does not name them.
     pub fn of(started: &Started, at: Timestamp, bundle: Arc<BundleFiles>) -> Self {
-        let mut mounts = started.mounts.clone();
+        let mut mounts: Vec<Mount> = started.mounts.iter().map(Mount::for_guest).collect();
         for (name, writable) in [("skill", false), ("run", true)] {
             if mounts.iter().all(|mount| mount.name != name) {
-                let name = name.to_owned();
-                mounts.insert(0, Mount { name, writable });
+                mounts.insert(0, Mount::own(name, writable));
             }
         }
         Self {

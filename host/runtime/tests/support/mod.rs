@@ -75,10 +75,7 @@ pub fn script(statements: &str) -> GuestStart {
             skill: SkillName::parse("probe").unwrap(),
             mounts: ["run", "skill"]
                 .into_iter()
-                .map(|name| Mount {
-                    name: name.to_owned(),
-                    writable: name == "run",
-                })
+                .map(|name| Mount::own(name, name == "run"))
                 .collect(),
             zone: "Europe/Berlin".to_owned(),
             zone_offsets: Vec::new(),

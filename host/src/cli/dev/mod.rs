@@ -36,6 +36,7 @@ use crate::exit::Exit;
 use crate::fields::{Given, parse_arg};
 use crate::input::{Raw, Spelling, Words};
 use crate::installed::Edition;
+use crate::mounts::{Word, parse_word};
 use crate::terminal;
 use execution::{Reached, Sayings};
 pub(super) use screen::Development;
@@ -80,6 +81,9 @@ pub struct DevArgs {
     /// Ask this model provider: anthropic, openai, claude-cli or offline
     #[arg(long, value_name = "NAME")]
     pub provider: Option<String>,
+    /// Give it a folder or a file to read, as NAME/ ; a folder also to change with `:rw` at the end
+    #[arg(long = "mount", value_name = "NAME=PATH", value_parser = parse_word)]
+    pub mounts: Vec<Word>,
     /// Allow this many model calls in each execution
     #[arg(long, value_name = "N")]
     pub max_calls: Option<u64>,
@@ -304,6 +308,7 @@ impl Bench<'_> {
             spelling: Spelling::Word,
             offline: self.args.offline,
             provider: self.args.provider.as_deref(),
+            mounts: &self.args.mounts,
             max_calls: self.args.max_calls,
             max_tokens: self.args.max_tokens,
         };

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
-use skillhost_core::entry::Pin;
+use skillhost_core::entry::{Mount, Pin};
 use skillhost_core::grants::Grants;
 use skillhost_core::id::SkillName;
 use skillhost_core::machine::Line;
 use skillhost_core::payload::Payload;
 use skillhost_effects::model::offline::glob_matches;
 use skillhost_effects::model::{self, Environment, Hub, Settings};
-use skillhost_runtime::BundleFiles;
+use skillhost_runtime::{BundleFiles, Description};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -112,6 +112,8 @@ struct Skill {
     script: Option<String>,
     /// What the skill asks for: a case is not asked.
     grants: Grants,
+    /// The folders that it asks for.
+    mounts: Vec<Mount>,
 }
 
 impl Skill {
@@ -125,6 +127,7 @@ impl Skill {
         let subject = Subject {
             skill: &self.name,
             grants: self.grants.clone(),
+            mounts: &self.mounts,
             pin: self.pin,
             input: &self.input,
             script: self.script.as_deref(),
@@ -269,11 +272,18 @@ impl Source {
             },
             script: scan.script()?,
             grants: grants::wanted(&examined.description),
+            mounts: mounts_asked(&examined.description),
             name: examined.description.name,
             input: examined.input,
             output: examined.output,
         })
     }
+}
+
+/// Returns the folders that a skill asks for.
+fn mounts_asked(description: &Description) -> Vec<Mount> {
+    let (asked, _) = grants::mounts_asked(description);
+    asked.into_iter().map(|request| request.mount).collect()
 }
 
 /// Returns whether a path leads to a crate; where none is given, one is looked for.

@@ -146,6 +146,7 @@ fn of_run(session: &Session<'_>, row: &RunRow, records: &[Record]) -> Result<Ski
         .get(SCRIPT)
         .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     Ok(Skill {
+        mounts: super::mounts_asked(&description),
         name: row.skill.clone(),
         pin,
         input: input_schema(&row.skill, &description)?,

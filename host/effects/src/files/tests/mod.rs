@@ -1,7 +1,8 @@
-//! Stories about files in mounts, told on a temporary folder: what leads out ([`escape`]), what is done once more ([`redo`]), listing ([`listing`]),
-//! and the folder of a run that begins with a copy ([`rebuild`]).
+//! Stories about files in mounts, told on a temporary folder: what leads out ([`escape`]), what the user gives ([`given`]), what is done once more ([`redo`]), listing
+//! ([`listing`]), and the folder of a run that begins with a copy ([`rebuild`]).
 
 mod escape;
+mod given;
 mod listing;
 mod rebuild;
 mod redo;
@@ -32,7 +33,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let home = TempDir::new().unwrap();
+        let home = TempDir::with_prefix_in("skillhost", fs::canonicalize(std::env::temp_dir()).unwrap()).unwrap();
         for folder in ["project", "manual", "outside"] {
             fs::create_dir(home.path().join(folder)).unwrap();
         }
