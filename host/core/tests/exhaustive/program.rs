@@ -149,6 +149,7 @@ impl<'a> Guest<'a> {
                     acts.push(Act::Log(Line::Message {
                         level: Level::Info,
                         message: format!("starts {call:?}"),
+                        place: None,
                     }));
                     acts.push(Act::Start(Box::new(self.call(call))));
                 }

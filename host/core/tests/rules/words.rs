@@ -212,6 +212,7 @@ pub(crate) fn line(text: &str) -> Line {
     Line::Message {
         level: Level::Info,
         message: text.to_owned(),
+        place: None,
     }
 }
 

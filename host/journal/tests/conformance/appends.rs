@@ -303,6 +303,7 @@ fn line(after: u64, ordinal: u64, message: &str) -> Write {
         line: Line::Message {
             level: Level::Info,
             message: message.to_owned(),
+            place: None,
         },
     }
 }

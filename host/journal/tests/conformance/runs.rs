@@ -192,6 +192,7 @@ fn line(message: &str) -> Write {
         line: Line::Message {
             level: Level::Info,
             message: message.to_owned(),
+            place: None,
         },
     }
 }
