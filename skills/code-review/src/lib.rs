@@ -11,6 +11,9 @@ use skillhost_sdk::prelude::*;
 /// How many files are reviewed at once.
 const FILES_AT_ONCE: usize = 8;
 
+/// The most that a reviewer is given of a whole file, in bytes.
+const WHOLE_BYTES_MAX: u64 = 64_000;
+
 #[data]
 struct Input {
     /// What changed, as `git diff` prints it: `--arg diff=@-` reads it from a pipe.
@@ -18,6 +21,8 @@ struct Input {
     /// What the change is for, or what to look at in particular.
     #[serde(default)]
     about: String,
+    /// The folder that the change was made in: each file is then reviewed with the whole of it at hand.
+    project: Option<InputPath>,
 }
 
 #[data]
@@ -124,7 +129,7 @@ async fn run(input: Input) -> Result<Review> {
     );
 
     let (looks, missed) = map(diff.changes, FILES_AT_ONCE, async |change: Change| {
-        look(change, &files, about).await
+        look(change, &files, about, input.project.as_ref()).await
     })
     .progress("files")
     .await
@@ -167,10 +172,37 @@ struct Look {
     rejected: usize,
 }
 
+/// Returns what a reviewer is given of the whole file; nothing if it cannot be read, because it was deleted, say.
+async fn whole(project: &InputPath, path: &str) -> Result<String> {
+    let read = project.mount().read_range(path, 0, WHOLE_BYTES_MAX);
+    match read.label(format!("read {path}")).await {
+        Ok(bytes) => {
+            let part = if bytes.len() as u64 == WHOLE_BYTES_MAX {
+                "The beginning of the file"
+            } else {
+                "The whole file"
+            };
+            let text = String::from_utf8_lossy(&bytes);
+            Ok(format!(
+                "{part}, as it is now, for context:\n\n<file>\n{text}\n</file>\n"
+            ))
+        }
+        Err(failure) if failure.is_cancelled() => Err(failure),
+        Err(failure) => {
+            log::info!("{path} is reviewed without the whole of it: {failure}");
+            Ok(String::new())
+        }
+    }
+}
+
 /// Reviews a file, then has what was found checked.
-async fn look(change: Change, files: &str, about: &str) -> Result<Look> {
+async fn look(change: Change, files: &str, about: &str, project: Option<&InputPath>) -> Result<Look> {
     let name = change.name();
-    let request = model::sonnet(prompt!("review", about, files, file = name, diff = change.text));
+    let whole = match project {
+        Some(project) => whole(project, &change.path).await?,
+        None => String::new(),
+    };
+    let request = model::sonnet(prompt!("review", about, files, file = name, diff = change.text, whole));
     let remarks: Remarks = request
         .system(prompt!("review.system"))
         .label(format!("review: {name}"))
