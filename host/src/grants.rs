@@ -4,6 +4,7 @@
 //! moment, and may do no more than that, nor more than is granted when it does it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -38,7 +39,50 @@ const HEAD: &str = "\
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Granted {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     skills: BTreeMap<SkillName, Grants>,
+    /// By the folder of the crate. They are not kept in there: whoever gives somebody a crate must not give himself what it asks for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    crates: BTreeMap<String, Grants>,
+}
+
+/// Who is granted something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grantee {
+    /// A skill that is installed.
+    Skill(SkillName),
+    /// A crate in which a skill is written, by its folder.
+    Crate(String),
+}
+
+impl Grantee {
+    /// Returns who is granted something when this skill is run in this state folder: that of a crate is for the crate alone.
+    pub fn of(home: &Home, skill: &SkillName) -> Self {
+        match home.is_apart() {
+            false => Self::Skill(skill.clone()),
+            true => Self::crate_in(home.root().parent().unwrap_or(home.root())),
+        }
+    }
+
+    /// Returns the crate in a folder.
+    pub fn crate_in(folder: &Path) -> Self {
+        let real = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        Self::Crate(real.to_string_lossy().into_owned())
+    }
+}
+
+impl fmt::Display for Grantee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Skill(skill) => skill.fmt(f),
+            Self::Crate(folder) => f.write_str(&plain_line(folder)),
+        }
+    }
+}
+
+/// Returns what is granted to a skill that is run in a state folder.
+pub fn of(home: &Home, skill: &SkillName) -> Result<Grants> {
+    Ok(Granted::load(home)?.of(&Grantee::of(home, skill)))
 }
 
 /// Something that a skill asks for and that needs a grant.
@@ -78,14 +122,21 @@ impl Granted {
         toml::from_str(&text).map_err(|e| malformed(&path, &e))
     }
 
-    /// Returns what a skill is granted.
-    pub fn of(&self, skill: &SkillName) -> Grants {
-        self.skills.get(skill).cloned().unwrap_or_default()
+    /// Returns what somebody is granted.
+    pub fn of(&self, grantee: &Grantee) -> Grants {
+        let known = match grantee {
+            Grantee::Skill(skill) => self.skills.get(skill),
+            Grantee::Crate(folder) => self.crates.get(folder),
+        };
+        known.cloned().unwrap_or_default()
     }
 
-    /// Returns every skill that is granted something, in the order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = (&SkillName, &Grants)> {
-        self.skills.iter()
+    /// Returns everybody who is granted something, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (Grantee, &Grants)> {
+        let skills = self.skills.iter();
+        let skills = skills.map(|(skill, grants)| (Grantee::Skill(skill.clone()), grants));
+        let crates = self.crates.iter();
+        skills.chain(crates.map(|(folder, grants)| (Grantee::Crate(folder.clone()), grants)))
     }
 }
 
@@ -95,18 +146,25 @@ fn malformed(path: &Path, error: &toml::de::Error) -> CliError {
         .hint("mend the file, or move it away and grant anew with `skillhost grant SKILL`")
 }
 
-/// Adds to what a skill is granted.
-pub fn grant(home: &Home, skill: &SkillName, more: &Grants) -> Result<()> {
+/// Adds to what somebody is granted.
+pub fn grant(home: &Home, grantee: &Grantee, more: &Grants) -> Result<()> {
     home.make()?;
     change(home, |granted| {
-        granted.skills.entry(skill.clone()).or_default().add(more);
+        let known = match grantee {
+            Grantee::Skill(skill) => granted.skills.entry(skill.clone()).or_default(),
+            Grantee::Crate(folder) => granted.crates.entry(folder.clone()).or_default(),
+        };
+        known.add(more);
     })
 }
 
-/// Takes back what a skill is granted, and returns what that was.
-pub fn revoke(home: &Home, skill: &SkillName) -> Result<Option<Grants>> {
+/// Takes back what somebody is granted, and returns what that was.
+pub fn revoke(home: &Home, grantee: &Grantee) -> Result<Option<Grants>> {
     match home.grants().exists() {
-        true => change(home, |granted| granted.skills.remove(skill)),
+        true => change(home, |granted| match grantee {
+            Grantee::Skill(skill) => granted.skills.remove(skill),
+            Grantee::Crate(folder) => granted.crates.remove(folder),
+        }),
         false => Ok(None),
     }
 }
@@ -155,6 +213,25 @@ pub struct MountRequest {
     pub mount: Mount,
     /// Why, in its own words.
     pub reason: String,
+}
+
+impl MountRequest {
+    /// Says what it asks for.
+    pub fn words(&self) -> String {
+        let how = self.verb();
+        format!("{how} a folder that you name, as {}/", self.mount.name)
+    }
+
+    /// Says what is to be done in it.
+    pub fn verb(&self) -> &'static str {
+        if self.mount.writable { "change" } else { "read" }
+    }
+
+    /// Returns how the folder is named on the command line.
+    pub fn flag(&self) -> String {
+        let suffix = if self.mount.writable { ":rw" } else { "" };
+        format!("--mount {}=PATH{suffix}", self.mount.name)
+    }
 }
 
 /// Reads the folders that a skill asks for. What cannot be given as it is asked for is told in words.
@@ -214,6 +291,7 @@ pub fn words(grants: &Grants) -> Vec<String> {
     let programs = grants.process.iter().map(|program| plain_line(&program.to_string()));
     programs
         .chain(grants.http.iter().map(|site| plain_line(&site.to_string())))
+        .chain(grants.files.iter().map(|folder| plain_line(&folder.to_string())))
         .collect()
 }
 
@@ -243,7 +321,7 @@ mod tests {
     #[test]
     fn what_is_granted_stays_until_it_is_revoked() {
         let (_folder, home) = home();
-        let skill = SkillName::parse("fixer").unwrap();
+        let skill = Grantee::Skill(SkillName::parse("fixer").unwrap());
         assert_eq!(Granted::load(&home).unwrap(), Granted::default());
         assert_eq!(revoke(&home, &skill).unwrap(), None);
         grant(&home, &skill, &cargo()).unwrap();
@@ -259,7 +337,8 @@ mod tests {
     #[test]
     fn a_file_that_others_may_change_is_not_believed() {
         let (_folder, home) = home();
-        grant(&home, &SkillName::parse("fixer").unwrap(), &cargo()).unwrap();
+        let skill = Grantee::Skill(SkillName::parse("fixer").unwrap());
+        grant(&home, &skill, &cargo()).unwrap();
         std::fs::set_permissions(home.grants(), std::fs::Permissions::from_mode(0o620)).unwrap();
         assert_eq!(Granted::load(&home).unwrap_err().code, "grants_open");
     }

@@ -69,6 +69,11 @@ impl Home {
         &self.root
     }
 
+    /// Returns whether it is a state folder of its own, and not the user's.
+    pub fn is_apart(&self) -> bool {
+        self.root != self.user
+    }
+
     /// Returns the folder of what belongs to the user, and to all of his state folders.
     pub fn user(&self) -> &Path {
         &self.user

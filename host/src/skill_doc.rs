@@ -7,6 +7,7 @@ use serde_json::Value;
 use skillhost_core::id::SkillName;
 use skillhost_runtime::Description;
 
+use crate::grants;
 use crate::mounts::PATH_FORMAT;
 use crate::schema::{Kind, Schema};
 use crate::terminal::plain_line;
@@ -107,7 +108,9 @@ fn block(text: &str, name: &SkillName) -> Option<(usize, usize)> {
 pub fn command(skill: Skill<'_>) -> String {
     let fields = fields(skill).into_iter().filter(|field| field.required);
     let required: String = fields.map(|field| format!(" {}", field.word)).collect();
-    format!("skillhost launch {}{required}", skill.name)
+    let mounts = grants::mounts_asked(skill.description).0;
+    let mounts: String = mounts.iter().map(|request| format!(" {}", request.flag())).collect();
+    format!("skillhost launch {}{required}{mounts}", skill.name)
 }
 
 fn fields(skill: Skill<'_>) -> Vec<Field> {
@@ -128,6 +131,7 @@ fn how_to_run(skill: Skill<'_>) -> String {
     if fields.len() > FIELDS_MAX {
         text.push_str(&format!("  - and {} fields more\n", fields.len() - FIELDS_MAX));
     }
+    text.push_str(&asks(skill));
     text.push_str(&format!(
         "- Wait: `skillhost wait RUN --for 100s --json`. Exit code 0: done. 45: the time is over and the run goes on; wait again. 40: it waits for somebody.\n\
         - On 40, see `waits`. If its `audience` is `user`, or its `kind` is `decision`, show the user the `prompt` and pass on what they say, nothing else:\n\
@@ -138,6 +142,35 @@ fn how_to_run(skill: Skill<'_>) -> String {
         - If it failed, never launch it again: `skillhost retry RUN --json` goes on before the failure, and nothing that was answered is paid for twice.\n",
         result(skill.output)
     ));
+    text
+}
+
+/// Says what the skill asks its user for.
+fn asks(skill: Skill<'_>) -> String {
+    let mounts = grants::mounts_asked(skill.description).0;
+    let mut text: String = mounts
+        .iter()
+        .map(|request| {
+            format!(
+                "  - `{}`: a folder, to {}: {}\n",
+                request.flag(),
+                request.verb(),
+                request.reason
+            )
+        })
+        .collect();
+    let (asked, _) = grants::asked(skill.description);
+    if !asked.is_empty() {
+        text.push_str(&format!(
+            "- It asks to do more than others may, which only the user can allow, in a terminal: `skillhost grant {}`. Ask for that if it is refused (`not_granted`).\n",
+            skill.name
+        ));
+        text.extend(
+            asked
+                .iter()
+                .map(|request| format!("  - {}: {}\n", request.words, request.reason)),
+        );
+    }
     text
 }
 

@@ -1,4 +1,4 @@
-//! What a user lets a skill do beyond its own folder: which programs it may run, and with whom it may speak over HTTP.
+//! What a user lets a skill do beyond its own folders: which programs it may run, with whom it may speak over HTTP, and which folders of his its runs are given.
 //!
 //! A skill asks in its `describe`; that gives it nothing. What was granted when a run was launched stands in its `started` entry, and everything else is denied. This
 //! module compares; where grants are kept and how the user is asked is another's business. Start with [`Grants`].
@@ -23,6 +23,22 @@ pub struct Grants {
     /// The hosts that it may speak with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<Site>,
+    /// The folders that each of its runs is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Folder>,
+}
+
+/// A folder of the user's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Folder {
+    /// What the skill calls it.
+    pub mount: MountName,
+    /// Where it is: absolute.
+    pub path: String,
+    /// Whether what is there may be changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub writable: bool,
 }
 
 /// A program that may be run.
@@ -57,7 +73,7 @@ pub struct Denied(String);
 impl Grants {
     /// Returns whether nothing is granted.
     pub fn is_empty(&self) -> bool {
-        self.process.is_empty() && self.http.is_empty()
+        self.process.is_empty() && self.http.is_empty() && self.files.is_empty()
     }
 
     /// Finds the grant by which a program may be run with values of its own for these variables.
@@ -84,6 +100,20 @@ impl Grants {
         })
     }
 
+    /// Finds the folder that is given under a name.
+    pub fn folder(&self, mount: &str) -> Option<&Folder> {
+        self.files.iter().find(|folder| folder.mount.as_str() == mount)
+    }
+
+    /// Checks that this very folder may be used under this name, and be changed if that is wanted.
+    pub fn uses(&self, mount: &str, path: &str, writable: bool) -> Result<(), Denied> {
+        match self.folder(mount).filter(|folder| folder.path == path) {
+            Some(folder) if folder.writable || !writable => Ok(()),
+            Some(_) => Err(Denied(format!("to change the folder `{mount}/` was not granted"))),
+            None => Err(Denied(format!("the folder `{mount}/` was not granted"))),
+        }
+    }
+
     /// Returns whether everything that the other allows is allowed here, too.
     pub fn covers(&self, other: &Self) -> bool {
         other.missing_in(self).is_empty()
@@ -100,14 +130,23 @@ impl Grants {
             .http
             .iter()
             .filter(|asked| !other.http.iter().any(|site| site.covers(asked)));
+        let files = self.files.iter().filter(|asked| {
+            let Folder { mount, path, writable } = asked;
+            other.uses(mount.as_str(), path, *writable).is_err()
+        });
         Self {
             process: process.cloned().collect(),
             http: http.cloned().collect(),
+            files: files.cloned().collect(),
         }
     }
 
-    /// Adds what another allows.
+    /// Adds what another allows. A folder takes the place of the one that was given under its name.
     pub fn add(&mut self, other: &Self) {
+        for folder in &other.files {
+            self.files.retain(|known| known.mount != folder.mount);
+            self.files.push(folder.clone());
+        }
         for program in &other.process {
             match self.process.iter_mut().find(|known| known.program == program.program) {
                 None => self.process.push(program.clone()),
@@ -187,6 +226,14 @@ pub fn asked(capability: &str, target: Option<&str>, access: Option<&str>) -> Re
             }))
         }
         _ => Ok(None),
+    }
+}
+
+impl fmt::Display for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mount, path, writable } = self;
+        let how = if *writable { "change" } else { "read" };
+        write!(f, "{how} the folder {path}, as {mount}/")
     }
 }
 
@@ -431,6 +478,8 @@ macro_rules! names {
 names! {
     /// The name of a program, or its absolute path.
     ProgramName, is_program, "`{}` names no program: a name without `/`, or an absolute path";
+    /// The name of a mount, with which the paths in it begin.
+    MountName, is_mount, "`{}` cannot name a mount: 1 to 64 letters, digits, `-`, `_` and `.`, not beginning with a dot";
     /// The name of a variable of the environment.
     VariableName, is_variable, "`{}` names no variable: letters, digits and `_`, and neither `PATH` nor one of the host's own";
 }
@@ -445,6 +494,12 @@ pub fn is_program(text: &str) -> bool {
         && (is_path || !text.contains('/'))
 }
 
+/// Returns whether a text can name a mount.
+pub fn is_mount(text: &str) -> bool {
+    let is_part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    (1..=64).contains(&text.len()) && !text.starts_with('.') && text.bytes().all(is_part)
+}
+
 /// Returns whether a text names a variable that a program may be given. `PATH` it has anyway, and those that begin with `SKILLHOST_` are the host's.
 pub fn is_variable(text: &str) -> bool {
     let well_formed = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -456,169 +511,4 @@ pub fn is_variable(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test")]
-
-    use super::*;
-
-    fn place(url: &str) -> Place {
-        let (secure, rest) = match url.strip_prefix("http://") {
-            Some(rest) => (false, rest),
-            None => (true, url),
-        };
-        let (host, port) = rest
-            .rsplit_once(':')
-            .unwrap_or((rest, if secure { "443" } else { "80" }));
-        Place {
-            secure,
-            host: host.to_owned(),
-            port: port.parse().unwrap(),
-        }
-    }
-
-    fn granted(capability: &str, target: &str, access: &str) -> Grants {
-        asked(capability, Some(target), Some(access)).unwrap().unwrap()
-    }
-
-    #[test]
-    fn a_host_is_granted_with_its_scheme_and_its_port() {
-        for (pattern, url, expected) in [
-            ("example.org", "example.org", true),
-            ("example.org", "example.org.", true),
-            ("example.org", "example.org:8443", false),
-            ("example.org", "http://example.org", false),
-            ("example.org", "www.example.org", false),
-            ("example.org", "notexample.org", false),
-            ("*.example.org", "www.example.org", true),
-            ("*.example.org", "a.b.example.org", true),
-            ("*.example.org", "example.org", false),
-            ("*.example.org", "notexample.org", false),
-            ("*.example.org", ".example.org", false),
-            ("example.org:8443", "example.org:8443", true),
-            ("http://localhost:8080", "http://localhost:8080", true),
-            ("http://localhost:8080", "localhost:8080", false),
-            ("http://localhost:*", "http://localhost:1", true),
-            ("127.0.0.1", "127.0.0.1", true),
-        ] {
-            let grants = granted("http", pattern, "read");
-            assert_eq!(grants.site("GET", &place(url)).is_ok(), expected, "{pattern} {url}");
-        }
-    }
-
-    #[test]
-    fn what_names_no_host_cannot_be_granted() {
-        for text in [
-            "",
-            "*",
-            "*.",
-            "a*.org",
-            "Example.org",
-            "bücher.de",
-            "user@host",
-            "host/path",
-            "ftp://host",
-            "host:99999",
-            "0x7f.1",
-            "127.1",
-            "[::0]",
-            "[::ffff:127.0.0.1]",
-            "[::ffff:7f00:1]",
-            "*.[::1]",
-            "a..b",
-        ] {
-            assert!(text.parse::<HostPattern>().is_err(), "{text}");
-        }
-        for text in [
-            "example.org",
-            "*.a-b.org:8443",
-            "http://[::1]:3000",
-            "[2001:db8::1]",
-            "http://localhost:*",
-        ] {
-            assert_eq!(text.parse::<HostPattern>().unwrap().to_string(), text);
-        }
-    }
-
-    #[test]
-    fn to_read_is_not_to_write_and_what_is_denied_says_what() {
-        let grants = granted("http", "example.org", "read");
-        let said = |method: &str, url: &str| grants.site(method, &place(url)).unwrap_err().to_string();
-        assert!(grants.site("HEAD", &place("example.org")).is_ok());
-        assert_eq!(
-            said("POST", "example.org"),
-            "the method POST was not granted for https://example.org"
-        );
-        assert_eq!(said("GET", "other.org"), "https://other.org was not granted");
-        let grants = granted("http", "example.org", "read-write");
-        assert!(grants.site("DELETE", &place("example.org")).is_ok());
-    }
-
-    #[test]
-    fn a_program_is_granted_by_the_name_that_it_is_called_by_and_with_its_variables() {
-        let grants = granted("process", "cargo", "HOME CARGO_HOME");
-        assert!(grants.program("cargo", ["HOME"]).is_ok());
-        for (program, variable, says) in [
-            ("/usr/bin/cargo", None, "the program `/usr/bin/cargo` was not granted"),
-            ("sh", None, "the program `sh` was not granted"),
-            (
-                "cargo",
-                Some("LD_PRELOAD"),
-                "the variable `LD_PRELOAD` was not granted for the program `cargo`",
-            ),
-        ] {
-            assert_eq!(grants.program(program, variable).unwrap_err().to_string(), says);
-        }
-        assert!(asked("process", Some("./x"), None).is_err());
-        assert!(asked("process", Some("cargo"), Some("PATH")).is_err());
-        assert!(asked("process", None, None).unwrap_err().contains("on what"));
-        assert_eq!(asked("files", Some("project"), Some("read")), Ok(None));
-    }
-
-    #[test]
-    fn what_was_granted_covers_the_same_and_less_but_not_more() {
-        let mut grants = granted("process", "cargo", "HOME");
-        grants.add(&granted("http", "*.example.org", "read-write private"));
-        for (capability, target, access, expected) in [
-            ("process", "cargo", "", true),
-            ("process", "cargo", "HOME", true),
-            ("process", "cargo", "HOME SECRET", false),
-            ("process", "git", "", false),
-            ("http", "www.example.org", "read", true),
-            ("http", "*.www.example.org", "read-write private", true),
-            ("http", "*.org", "read", false),
-            ("http", "example.org", "read", false),
-            ("http", "www.example.org:8443", "read", false),
-        ] {
-            let more = granted(capability, target, access);
-            assert_eq!(grants.covers(&more), expected, "{capability} {target} {access}");
-        }
-        let more = granted("process", "cargo", "SECRET");
-        grants.add(&more);
-        assert!(grants.covers(&more) && grants.process.len() == 1);
-        let text = serde_json::to_string(&grants).unwrap();
-        assert_eq!(
-            text,
-            r#"{"process":[{"program":"cargo","environment":["HOME","SECRET"]}],"http":[{"host":"*.example.org","methods":["*"],"private":true}]}"#
-        );
-        assert_eq!(serde_json::from_str::<Grants>(&text).unwrap(), grants);
-    }
-
-    #[test]
-    fn grants_are_told_in_words() {
-        let said = |grants: Grants| {
-            let process = grants.process.iter().map(Program::to_string);
-            process
-                .chain(grants.http.iter().map(Site::to_string))
-                .collect::<String>()
-        };
-        assert_eq!(
-            said(granted("process", "cargo", "HOME")),
-            "run the program cargo, given the variables HOME"
-        );
-        assert_eq!(said(granted("http", "example.org", "read")), "read from example.org");
-        assert_eq!(
-            said(granted("http", "http://localhost:11434", "read-write private")),
-            "send anything to http://localhost:11434, also at an address of this machine or its networks"
-        );
-    }
-}
+mod tests;

@@ -13,6 +13,8 @@ use skillhost_core::outcome::Fault;
 #[derive(Clone)]
 pub struct Granted {
     skill: SkillName,
+    /// What `skillhost grant` knows the skill by.
+    word: String,
     at_launch: Arc<Grants>,
     today: Arc<Today>,
 }
@@ -27,9 +29,19 @@ impl Granted {
         today: impl Fn() -> Result<Grants, String> + Send + Sync + 'static,
     ) -> Self {
         Self {
+            word: skill.to_string(),
             skill,
             at_launch: Arc::new(at_launch),
             today: Arc::new(today),
+        }
+    }
+
+    /// Returns the same, of a skill that `skillhost grant` knows by another word.
+    #[must_use]
+    pub fn known_as(self, word: &str) -> Self {
+        Self {
+            word: word.to_owned(),
+            ..self
         }
     }
 
@@ -43,20 +55,25 @@ impl Granted {
         self.check(|grants| grants.site(method, place).cloned())
     }
 
+    /// Checks that a folder may be used now.
+    pub(crate) fn folder(&self, mount: &str, path: &str, writable: bool) -> Result<(), Fault> {
+        self.check(|grants| grants.uses(mount, path, writable))
+    }
+
     /// Asks what was granted at the launch, and then what is today; of the two, what allows less counts.
     fn check<T>(&self, find: impl Fn(&Grants) -> Result<T, Denied>) -> Result<T, Fault> {
         let denied = |why: String| Fault::new(Fault::DENIED, why);
-        let skill = &self.skill;
+        let (skill, word) = (&self.skill, &self.word);
         let at_launch = find(&self.at_launch).map_err(|why| {
             denied(format!(
-                "{why} to skill `{skill}`: `skillhost grant {skill}` shows what it asks for, and grants it to runs that are launched from then on"
+                "{why} to skill `{skill}`: `skillhost grant {word}` shows what it asks for, and grants it to runs that are launched from then on"
             ))
         });
         at_launch?;
         let today = (self.today)().map_err(|why| denied(format!("nobody can say what is granted today: {why}")))?;
         find(&today).map_err(|why| {
             denied(format!(
-                "{why} to skill `{skill}` any more: it was when the run was launched, and was revoked since; `skillhost grant {skill}` grants it again"
+                "{why} to skill `{skill}` any more: it was when the run was launched, and was revoked since; `skillhost grant {word}` grants it again"
             ))
         })
     }

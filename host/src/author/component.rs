@@ -67,7 +67,8 @@ pub async fn examine(
         Ok(schemas) => schemas,
         Err(problem) => return Ok(Err(problem)),
     };
-    if let Some(why) = grants::asked(&description).1.first() {
+    let unusable = [grants::asked(&description).1, grants::mounts_asked(&description).1].concat();
+    if let Some(why) = unusable.first() {
         let message = format!("it asks for something that cannot be granted: {why}");
         let problem = Problem::error("bad_description", message).at(place);
         return Ok(Err(Box::new(problem)));
@@ -101,6 +102,9 @@ impl Examined {
         lines.push_str(&format!("imports   {}\n", self.imports.join("\n          ")));
         for request in grants::asked(&self.description).0 {
             lines.push_str(&format!("asks to   {}: {}\n", request.words, request.reason));
+        }
+        for request in grants::mounts_asked(&self.description).0 {
+            lines.push_str(&format!("asks to   {}: {}\n", request.words(), request.reason));
         }
         lines
     }

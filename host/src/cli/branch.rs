@@ -12,7 +12,7 @@ use super::retry;
 use crate::driver::Pinned;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::grants::Granted;
+use crate::grants;
 
 /// Where a run branches off another.
 pub(super) struct Branch<'a> {
@@ -76,7 +76,7 @@ impl Branch<'_> {
         let copied = copy::copy(self.records, &self.plan);
         let mut copy = copied.map_err(|e| CliError::of(Exit::Invalid, "cannot_copy", &e))?;
         // Its guest sees nothing of them, and what was denied may be granted by now.
-        copy.started.grants = Granted::load(&session.context.home)?.of(&self.row.skill);
+        copy.started.grants = grants::of(&session.context.home, &self.row.skill)?;
         if edit(&mut copy)? {
             self.check_replay(session, &copy)?;
         }

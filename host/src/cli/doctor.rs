@@ -357,6 +357,11 @@ fn skills(context: &Context) -> Vec<Check> {
                     Check::warn(NAME, format!("`{}`: {remark}", skill.name), hint)
                 })
             }));
+            checks.extend(sound.iter().filter_map(|skill| {
+                let denied = skill.denied.as_ref()?;
+                let what = format!("`{}`: {denied}", skill.name);
+                Some(Check::warn(NAME, what, skill.grant_command()))
+            }));
             checks.extend(broken.into_iter().map(|skill| {
                 let what = match skill.since {
                     None => "cannot be launched",

@@ -14,7 +14,7 @@ use crate::describe::input_schema;
 use crate::driver;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::grants::Granted;
+use crate::grants::{self, MountRequest};
 use crate::input::{About, Raw, Spelling};
 use crate::installed::Edition;
 use crate::mounts::{self, Ground, Word};
@@ -58,7 +58,7 @@ impl Order<'_> {
             spelling: self.spelling,
         };
         let mut input = self.raw.assemble(&schema, about)?;
-        let mounts = self.mounts(session, &mut input, &schema)?;
+        let mounts = self.mounts(session, edition, &mut input, &schema)?;
         let input = bounded(&what, &input)?;
         let provider = provider(self, &config, edition, session)?;
         check_needs(skill, &edition.description, &provider)?;
@@ -80,7 +80,7 @@ impl Order<'_> {
             semantics: entry::SEMANTICS,
             parent: None,
             continues: None,
-            grants: Granted::load(&context.home)?.of(skill),
+            grants: grants::of(&context.home, skill)?,
         })
     }
 }
@@ -88,7 +88,13 @@ impl Order<'_> {
 impl Order<'_> {
     /// Settles which folders the run may use: those that every run has, and those of the user that its launch gives it. What the guest calls the paths in the input
     /// takes their place there.
-    fn mounts(&self, session: &Session<'_>, input: &mut Value, schema: &Schema) -> Result<Vec<Mount>> {
+    fn mounts(
+        &self,
+        session: &Session<'_>,
+        edition: &Edition,
+        input: &mut Value,
+        schema: &Schema,
+    ) -> Result<Vec<Mount>> {
         let ground = session.context.ground();
         let own = [(files::DATA, true), (files::RUN, true), (files::SKILL, false)];
         let mut all: Vec<Mount> = own.map(|(name, writable)| Mount::own(name, writable)).into();
@@ -98,8 +104,66 @@ impl Order<'_> {
             all.push(mount);
         }
         all.extend(ground.of_input(input, schema)?);
+        let granted = grants::of(&session.context.home, &edition.skill)?;
+        for request in grants::mounts_asked(&edition.description).0 {
+            let name = &request.mount.name;
+            match all.iter().find(|mount| mount.name == *name) {
+                Some(mount) if request.mount.writable && !mount.writable => {
+                    return Err(unmounted(&request, edition));
+                }
+                Some(_) => continue,
+                None => {}
+            }
+            let word = match granted.folder(name) {
+                Some(folder) if folder.writable || !request.mount.writable => Word {
+                    name: name.clone(),
+                    path: folder.path.clone(),
+                    // A version that asks for less is given less.
+                    writable: request.mount.writable,
+                },
+                _ => {
+                    let mount = ground.named(&asked_for(&request, edition, session)?, Giving::Launch)?;
+                    agree(ground, &mount, session)?;
+                    all.push(mount);
+                    continue;
+                }
+            };
+            all.push(ground.named(&word, Giving::Grant)?);
+        }
         mounts::check_all(&all)?;
         Ok(all)
+    }
+}
+
+/// Says that a skill asks for a folder that it was not given.
+fn unmounted(request: &MountRequest, edition: &Edition) -> CliError {
+    let skill = &edition.skill;
+    let message = format!("skill `{skill}` asks to {}: {}", request.words(), request.reason);
+    CliError::invalid("not_mounted", message).hint(format!(
+        "add `{}` to the command; `skillhost grant {skill} {0}` gives it to every run",
+        request.flag()
+    ))
+}
+
+/// Asks the person who is there for a folder that a skill asks for.
+fn asked_for(request: &MountRequest, edition: &Edition, session: &Session<'_>) -> Result<Word> {
+    if !session.context.is_attended() {
+        return Err(unmounted(request, edition));
+    }
+    terminal::note(&format!(
+        "skill {} asks to {}\n    {}",
+        edition.skill,
+        request.words(),
+        request.reason
+    ));
+    let typed = terminal::ask("which folder, for this run? ").blocking_recv();
+    match typed.ok().as_deref().map(str::trim) {
+        None | Some("") => Err(unmounted(request, edition)),
+        Some(path) => Ok(Word {
+            name: request.mount.name.clone(),
+            path: path.to_owned(),
+            writable: request.mount.writable,
+        }),
     }
 }
 

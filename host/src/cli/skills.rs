@@ -4,13 +4,16 @@ use std::io;
 
 use clap::Args;
 use serde_json::{Value, json};
+use skillhost_core::grants::Grants;
 use skillhost_core::id::SkillName;
 use skillhost_core::time::Timestamp;
 use skillhost_effects::model::{Name, Settings};
 use skillhost_journal::Problem;
+use skillhost_runtime::Description;
 
 use super::context::{Context, Session};
 use super::following;
+use super::grant;
 use super::launch::{flags, input_schema, output_schema};
 use super::report::{Envelope, Report, Rows};
 use super::waits::utc;
@@ -18,6 +21,7 @@ use crate::bundle::FILE_BYTES_MAX;
 use crate::describe::DOES_NOT_LOAD;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
+use crate::grants;
 use crate::home::{read_regular, rewrite};
 use crate::installed::{self, Edition, Instead};
 use crate::skill_doc::{self, Skill as Documented, State};
@@ -35,6 +39,27 @@ pub(super) struct Sound {
     summary: String,
     /// What its user should know nevertheless.
     pub(super) remarks: Vec<String>,
+    /// What it asks its user for.
+    asks: Vec<Ask>,
+    /// What of that was not granted.
+    pub(super) denied: Option<String>,
+}
+
+impl Sound {
+    /// Returns the command by which a person grants it what it asks for.
+    pub(super) fn grant_command(&self) -> String {
+        format!("`skillhost grant {}`", self.name)
+    }
+}
+
+/// Something that a skill asks its user for.
+struct Ask {
+    words: String,
+    /// Why, in its own words.
+    reason: String,
+    granted: bool,
+    /// What each launch has to say.
+    flag: Option<String>,
 }
 
 /// A skill of which what lies in its folder cannot be used.
@@ -91,6 +116,13 @@ fn list(context: &Context) -> Result<Report> {
                 .iter()
                 .map(|remark| format!("\n{}: {remark}\n", skill.name)),
         );
+        if let Some(denied) = &skill.denied {
+            text.push_str(&format!(
+                "\n{}: {denied}\n  hint: {} shows why, and grants it\n",
+                skill.name,
+                skill.grant_command()
+            ));
+        }
     }
     for skill in &broken {
         let (name, reason, hint) = (plain_line(&skill.name), &skill.reason, &skill.hint);
@@ -199,12 +231,39 @@ fn look(session: &Session<'_>, edition: &Edition, settings: &Settings) -> Result
         State::Stale => remarks.push(format!("its SKILL.md tells of another version how to run it; {mend}")),
         State::Missing => remarks.push(format!("its SKILL.md does not tell how to run it; {mend}")),
     }
+    let asks = asks(description, &grants::of(&session.context.home, name)?);
+    let denied: Vec<&str> = asks
+        .iter()
+        .filter(|ask| !ask.granted)
+        .map(|ask| ask.words.as_str())
+        .collect();
+    let denied =
+        (!denied.is_empty()).then(|| format!("it asks to {}, which was not granted", denied.join(", and to ")));
     Ok(Sound {
+        denied,
+        asks,
         name: skill.name.clone(),
         version: plain_line(&description.version),
         summary: plain_line(&description.summary),
         remarks,
     })
+}
+
+/// Returns what a skill asks its user for. A folder that is not granted to every run is named by each launch.
+fn asks(description: &Description, granted: &Grants) -> Vec<Ask> {
+    let requests = grants::asked(description).0.into_iter().map(|request| Ask {
+        granted: granted.covers(&request.grants),
+        words: request.words,
+        reason: request.reason,
+        flag: None,
+    });
+    let mounts = grants::mounts_asked(description).0.into_iter().map(|request| Ask {
+        granted: true,
+        words: request.words(),
+        flag: (!grant::gives(granted, &request)).then(|| request.flag()),
+        reason: request.reason,
+    });
+    requests.chain(mounts).collect()
 }
 
 /// Returns the skill's `SKILL.md`.
@@ -249,6 +308,16 @@ fn write_doc(name: &str, context: &Context) -> Result<Report> {
 
 fn sound_value(skill: &Sound) -> Value {
     let mut value = json!({"skill": skill.name, "ok": true, "version": skill.version, "summary": skill.summary});
+    if !skill.asks.is_empty() {
+        let ask = |ask: &Ask| {
+            let mut value = json!({"to": ask.words, "reason": ask.reason, "granted": ask.granted});
+            if let Some(flag) = &ask.flag {
+                value["flag"] = json!(flag);
+            }
+            value
+        };
+        value["asks"] = skill.asks.iter().map(ask).collect();
+    }
     if !skill.remarks.is_empty() {
         value["remarks"] = json!(skill.remarks);
     }

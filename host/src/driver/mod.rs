@@ -18,7 +18,7 @@ mod shell;
 
 use std::sync::Arc;
 
-use skillhost_core::entry::{Finished, Record, Source, Started};
+use skillhost_core::entry::{Finished, Giving, Record, Source, Started};
 use skillhost_core::id::{Epoch, RunId, Seq, WorkerId};
 use skillhost_core::lease::{self, Claim};
 use skillhost_core::machine::{Idle, LoadError as HistoryError, Machine, Mismatch, Status};
@@ -32,7 +32,7 @@ use skillhost_effects::{Effects, Granted};
 use skillhost_journal::{AppendError, Journal, JournalError, Taken, failpoint};
 use skillhost_runtime::{BundleFiles, GuestStart, LoadError, Loader, Reread};
 
-use crate::grants;
+use crate::grants::{self, Grantee};
 use crate::home::Home;
 pub use clock::now;
 pub use ground::held;
@@ -400,8 +400,8 @@ impl Worker {
             run: run.clone(),
             source,
         })?;
-        let mounts = self.mounts(run, started, files)?;
         let granted = self.granted(started);
+        let mounts = self.mounts(run, started, files, &granted)?;
         let programs = Programs::new(self.0.ground.clone(), granted.clone(), self.0.home.programs(run));
         let sites = Sites::new(self.0.web.clone(), granted);
         Ok(Effects::new(provider, mounts, programs, sites))
@@ -410,12 +410,23 @@ impl Worker {
 
 impl Worker {
     /// Returns the folders that a run may use, as it was launched with them.
-    fn mounts(&self, run: &RunId, started: &Started, files: &Arc<BundleFiles>) -> Result<Mounts, DriveError> {
+    fn mounts(
+        &self,
+        run: &RunId,
+        started: &Started,
+        files: &Arc<BundleFiles>,
+        granted: &Granted,
+    ) -> Result<Mounts, DriveError> {
         let mut mounts = Mounts::new(self.0.home.run(run), Arc::clone(files) as Arc<_>);
         for mount in &started.mounts {
             let made = match &mount.source {
                 None if mount.name == files::DATA => Ok(mounts.with_data(self.0.home.data(&started.skill))),
                 None => continue,
+                Some(Source {
+                    folder,
+                    given: Giving::Grant,
+                    ..
+                }) => mounts.grant_while(&mount.name, folder.into(), mount.writable, granted.clone()),
                 Some(Source { folder, file: None, .. }) => mounts.grant(&mount.name, folder.into(), mount.writable),
                 Some(Source {
                     folder,
@@ -433,12 +444,18 @@ impl Worker {
 
     /// Returns what a run was granted at its launch, as far as it still is.
     fn granted(&self, started: &Started) -> Granted {
-        let (home, skill) = (self.0.home.clone(), started.skill.clone());
+        let home = self.0.home.clone();
+        let grantee = Grantee::of(&home, &started.skill);
+        // No guest is told where a crate lies.
+        let word = match &grantee {
+            Grantee::Skill(skill) => skill.to_string(),
+            Grantee::Crate(_) => ".".to_owned(),
+        };
         let today = move || match grants::Granted::load(&home) {
-            Ok(granted) => Ok(granted.of(&skill)),
+            Ok(granted) => Ok(granted.of(&grantee)),
             Err(error) => Err(error.sentence()),
         };
-        Granted::new(started.skill.clone(), started.grants.clone(), today)
+        Granted::new(started.skill.clone(), started.grants.clone(), today).known_as(&word)
     }
 }
 

@@ -16,6 +16,7 @@ use skillhost_core::outcome::Fault;
 
 use super::fault::{invalid, not_regular, of_io};
 use super::path::{MountPath, split};
+use crate::granted::Granted;
 
 /// A folder of the host, as a mount shows it.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Folder {
     whose: Whose,
     /// The one file that is shown; absent if all are.
     only: Option<String>,
+    /// What tells whether it is still granted; absent if it was given to the run itself.
+    granted: Option<Granted>,
 }
 
 /// Who else may change what is in a folder, and who makes it.
@@ -82,6 +85,7 @@ impl Folder {
             writable: true,
             whose: Whose::Run,
             only: None,
+            granted: None,
         }
     }
 
@@ -93,6 +97,7 @@ impl Folder {
             writable: true,
             whose: Whose::Skill,
             only: None,
+            granted: None,
         }
     }
 
@@ -104,6 +109,7 @@ impl Folder {
             writable,
             whose: Whose::User,
             only: None,
+            granted: None,
         }
     }
 
@@ -112,6 +118,22 @@ impl Folder {
         Self {
             only: Some(file.to_owned()),
             ..Self::granted(name, path, false)
+        }
+    }
+
+    /// Returns the same, as long as it is granted.
+    pub(super) fn while_granted(self, granted: Granted) -> Self {
+        Self {
+            granted: Some(granted),
+            ..self
+        }
+    }
+
+    /// Asks whether it is granted today.
+    pub(super) fn check_granted(&self) -> Result<(), Fault> {
+        match &self.granted {
+            None => Ok(()),
+            Some(granted) => granted.folder(&self.name, &self.path.to_string_lossy(), self.writable),
         }
     }
 

@@ -25,11 +25,13 @@ use std::sync::Arc;
 use skillhost_core::calls::files as calls;
 use skillhost_core::effect::Kind;
 use skillhost_core::entry::Mount as Described;
+use skillhost_core::grants::is_mount;
 use skillhost_core::machine::{Ended, Ticket};
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
 use tokio::sync::Mutex;
 
+use crate::granted::Granted;
 pub use bundle::Bundle;
 use change::Unsure;
 use fault::{denied, invalid};
@@ -114,6 +116,18 @@ impl Mounts {
     /// Adds a folder that the user gave the run: an absolute path with no link in it. One that is not there when it is needed has the call wait for a person.
     pub fn grant(self, name: &str, folder: PathBuf, writable: bool) -> Result<Self, MountError> {
         let mount = Folder::granted(name, folder.clone(), writable);
+        self.add(name, &folder, mount)
+    }
+
+    /// Adds a folder that the user granted to the skill, until he revokes it.
+    pub fn grant_while(
+        self,
+        name: &str,
+        folder: PathBuf,
+        writable: bool,
+        granted: Granted,
+    ) -> Result<Self, MountError> {
+        let mount = Folder::granted(name, folder.clone(), writable).while_granted(granted);
         self.add(name, &folder, mount)
     }
 
@@ -261,6 +275,14 @@ impl Table {
     }
 
     fn mount(&self, path: &MountPath) -> Result<&Mount, Fault> {
+        let mount = self.find(path)?;
+        if let Mount::Folder(folder) = mount {
+            folder.check_granted()?;
+        }
+        Ok(mount)
+    }
+
+    fn find(&self, path: &MountPath) -> Result<&Mount, Fault> {
         self.by_name.get(path.mount()).ok_or_else(|| {
             let mut names: Vec<_> = self.by_name.keys().map(|name| format!("`{name}/`")).collect();
             let last = names.pop().unwrap_or_default();
@@ -296,18 +318,10 @@ impl fmt::Debug for Mount {
 
 /// Checks that a text can name a mount.
 pub fn check_name(name: &str) -> Result<(), MountError> {
-    match is_mount_name(name) {
+    match is_mount(name) {
         true => Ok(()),
         false => Err(MountError::Name { name: name.to_owned() }),
     }
-}
-
-fn is_mount_name(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && !name.starts_with('.')
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 fn read_request<T: serde::de::DeserializeOwned>(ticket: &Ticket) -> Result<T, Fault> {

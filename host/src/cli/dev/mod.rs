@@ -8,6 +8,7 @@ mod screen;
 mod watched;
 mod workshop;
 
+use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::Value;
 use skillhost_core::entry::Started;
+use skillhost_core::grants::Grants;
 use skillhost_core::recording::Recording;
 use skillhost_journal::{Created, NewRun};
 use skillhost_runtime::Reread;
@@ -25,7 +27,7 @@ use tokio::sync::oneshot;
 use super::context::{Context, Session};
 use super::order::Order;
 use super::report::{Envelope, ErrorMember, Report, Rows, WaitMember};
-use super::{build, drive, waits};
+use super::{build, drive, grant, waits};
 use crate::author::build::{Compiled, Purpose};
 use crate::author::component::Examined;
 use crate::author::project::Project;
@@ -117,6 +119,7 @@ pub(super) fn run(args: &DevArgs, context: &Context) -> Result<Report> {
             answers: args.answer.iter().map(said).collect::<Result<_>>()?,
             perform: args.perform,
         },
+        refused: RefCell::default(),
     };
     match args.once || context.json {
         true => bench.once(),
@@ -142,6 +145,8 @@ struct Bench<'a> {
     worker: &'a Worker,
     raw: Raw,
     sayings: Sayings,
+    /// What the skill asked for and was told not to do.
+    refused: RefCell<Grants>,
 }
 
 /// What a round came to.
@@ -312,6 +317,7 @@ impl Bench<'_> {
             max_calls: self.args.max_calls,
             max_tokens: self.args.max_tokens,
         };
+        grant::offer(self.session, &edition, &mut self.refused.borrow_mut())?;
         let mut started = order.started(self.session, &edition)?;
         started.engine.clone_from(&examined.engine);
         let workshop = self.workshop();

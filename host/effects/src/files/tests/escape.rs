@@ -81,6 +81,7 @@ fn paths_through_the_process_file_system_lead_nowhere() {
 fn a_parent_that_is_swapped_for_a_link_never_leads_out() {
     let world = World::new();
     world.write("project/real/secret", b"inside").unwrap();
+    fs::write(world.host("outside/beside"), "").unwrap();
     symlink("real", world.host("project/sub")).unwrap();
     let done = AtomicBool::new(false);
     let mut rounds = 0;
@@ -100,12 +101,16 @@ fn a_parent_that_is_swapped_for_a_link_never_leads_out() {
             if let Ok(read) = world.read("project/sub/secret") {
                 assert_eq!(read, b"inside");
             }
+            assert!(world.stat("project/sub/beside").is_err());
+            for listed in super::given::listed(&world, "project/sub").unwrap_or_default() {
+                assert!(!listed.ends_with("beside"), "{listed}");
+            }
             let _ = world.write("project/sub/new", b"x");
             let _ = world.append("project/sub/secret", b"");
             let _ = world.remove("project/sub/new");
         }
     });
-    assert_eq!(names_in(&world.host("outside")), ["secret"]);
+    assert_eq!(names_in(&world.host("outside")), ["beside", "secret"]);
     assert_eq!(fs::read(world.host("outside/secret")).unwrap(), b"secret");
 }
 

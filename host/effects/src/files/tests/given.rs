@@ -27,7 +27,7 @@ fn with_notes() -> World {
     })
 }
 
-fn listed(world: &World, path: &str) -> Result<Vec<String>, Fault> {
+pub(super) fn listed(world: &World, path: &str) -> Result<Vec<String>, Fault> {
     let request = calls::List {
         path: path.to_owned(),
         glob: None,
