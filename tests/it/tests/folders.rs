@@ -328,7 +328,10 @@ fn what_a_run_leaves_in_data_is_there_for_the_next_and_when_the_skill_is_gone() 
     let place = place();
     let append = json!({"deed": "append", "mount": "data", "path": "seen", "text": "x"});
     for _ in 0..2 {
-        assert_eq!(came(&launch(&place, &[], &steps(&[append.clone()]))), ["appended"]);
+        assert_eq!(
+            came(&launch(&place, &[], &steps(std::slice::from_ref(&append)))),
+            ["appended"]
+        );
     }
     let seen = place.home().join("data/files/seen");
     assert_eq!(fs::read_to_string(&seen).unwrap(), "xx");
