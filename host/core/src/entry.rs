@@ -245,6 +245,8 @@ pub struct Source {
 pub enum Giving {
     /// Its launch named the folder.
     Launch,
+    /// A person named the folder when the launch asked for it.
+    Answer,
     /// A path in its input leads there.
     Input,
     /// The user granted it to the skill, for every run.

@@ -14,7 +14,7 @@ use crate::describe::input_schema;
 use crate::driver;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::grants::{self, MountRequest};
+use crate::grants::{self, Grantee, MountRequest};
 use crate::input::{About, Raw, Spelling};
 use crate::installed::Edition;
 use crate::mounts::{self, Ground, Word};
@@ -109,7 +109,7 @@ impl Order<'_> {
             let name = &request.mount.name;
             match all.iter().find(|mount| mount.name == *name) {
                 Some(mount) if request.mount.writable && !mount.writable => {
-                    return Err(unmounted(&request, edition));
+                    return Err(unmounted(&request, edition, session));
                 }
                 Some(_) => continue,
                 None => {}
@@ -122,7 +122,7 @@ impl Order<'_> {
                     writable: request.mount.writable,
                 },
                 _ => {
-                    let mount = ground.named(&asked_for(&request, edition, session)?, Giving::Launch)?;
+                    let mount = ground.named(&asked_for(&request, edition, session)?, Giving::Answer)?;
                     agree(ground, &mount, session)?;
                     all.push(mount);
                     continue;
@@ -136,11 +136,12 @@ impl Order<'_> {
 }
 
 /// Says that a skill asks for a folder that it was not given.
-fn unmounted(request: &MountRequest, edition: &Edition) -> CliError {
+fn unmounted(request: &MountRequest, edition: &Edition, session: &Session<'_>) -> CliError {
     let skill = &edition.skill;
+    let grantee = Grantee::of(&session.context.home, skill);
     let message = format!("skill `{skill}` asks to {}: {}", request.words(), request.reason);
     CliError::invalid("not_mounted", message).hint(format!(
-        "add `{}` to the command; `skillhost grant {skill} {0}` gives it to every run",
+        "add `{}` to the command; `skillhost grant {grantee} {0}` gives it to every run",
         request.flag()
     ))
 }
@@ -148,7 +149,7 @@ fn unmounted(request: &MountRequest, edition: &Edition) -> CliError {
 /// Asks the person who is there for a folder that a skill asks for.
 fn asked_for(request: &MountRequest, edition: &Edition, session: &Session<'_>) -> Result<Word> {
     if !session.context.is_attended() {
-        return Err(unmounted(request, edition));
+        return Err(unmounted(request, edition, session));
     }
     terminal::note(&format!(
         "skill {} asks to {}\n    {}",
@@ -158,7 +159,7 @@ fn asked_for(request: &MountRequest, edition: &Edition, session: &Session<'_>) -
     ));
     let typed = terminal::ask("which folder, for this run? ").blocking_recv();
     match typed.ok().as_deref().map(str::trim) {
-        None | Some("") => Err(unmounted(request, edition)),
+        None | Some("") => Err(unmounted(request, edition, session)),
         Some(path) => Ok(Word {
             name: request.mount.name.clone(),
             path: path.to_owned(),
