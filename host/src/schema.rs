@@ -1,15 +1,22 @@
 //! The JSON Schemas that a skill's description carries: checking values against them, and finding what a field takes.
 //!
-//! A schema comes from a skill and is not trusted: nothing that it refers to outside itself is fetched or read.
+//! A schema comes from a skill and is not trusted: nothing that it refers to outside itself is fetched or read, and one that would keep the host busy is refused ([`burden`]).
 
-use std::collections::BTreeSet;
+mod burden;
+
+pub use burden::{BYTES_MAX, STEPS_MAX as CHECK_STEPS_MAX};
+
+use std::collections::{BTreeSet, HashSet};
 
 use jsonschema::error::{ValidationError, ValidationErrorKind};
 use serde_json::Value;
 use skillhost_core::payload::Payload;
 
-/// The largest schema, in bytes.
-pub const BYTES_MAX: usize = 256 << 10;
+/// The largest machine that is made of a pattern, in bytes.
+const PATTERN_BYTES_MAX: usize = 2 << 20;
+
+/// The stack that schemas are followed on, whose parts may lead to one another: address space, of which only what is needed is taken.
+const STACK_BYTES: usize = 256 << 20;
 
 /// How many mistakes of one value are told at once.
 const MISTAKES_MAX: usize = 5;
@@ -33,9 +40,6 @@ pub struct Schema {
 impl Schema {
     /// Parses the text of a schema. An empty text takes everything.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if text.len() > BYTES_MAX {
-            return Err(format!("it has {} bytes; at most {BYTES_MAX} are taken", text.len()));
-        }
         let root = match text.trim() {
             "" => Value::Bool(true),
             text => serde_json::from_str(text).map_err(|e| format!("it is not JSON: {e}"))?,
@@ -45,16 +49,22 @@ impl Schema {
 
     /// Takes a schema as a value.
     pub fn of(root: Value) -> Result<Self, String> {
+        burden::check(&root)?;
         // Linear-time matching: a pattern of the skill's must not be able to stop the host.
-        let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
-        let validator = options
-            .build(&root)
-            .map_err(|e| format!("it is not a JSON Schema: {e}"))?;
+        let patterns = jsonschema::PatternOptions::regex().size_limit(PATTERN_BYTES_MAX);
+        let options = jsonschema::options().with_pattern_options(patterns);
+        let built = deeply(|| options.build(&root).map_err(|e| e.to_string())).flatten();
+        let validator = built.map_err(|e| format!("it is not a JSON Schema: {e}"))?;
         Ok(Self { root, validator })
     }
 
     /// Checks a value; the mistakes are named by field.
     pub fn check(&self, value: &Value) -> Result<(), Vec<String>> {
+        burden::steps(&self.root, value).map_err(|told| vec![told])?;
+        deeply(|| self.mistakes(value)).unwrap_or_else(|told| Err(vec![told]))
+    }
+
+    fn mistakes(&self, value: &Value) -> Result<(), Vec<String>> {
         let mut mistakes: Vec<String> = Vec::new();
         for error in self.validator.iter_errors(value) {
             let mistake = describe(&error);
@@ -103,12 +113,16 @@ impl Schema {
     /// Returns the kinds of value that a part of this schema takes; none if it does not say.
     pub fn kinds(&self, part: &Value) -> Vec<Kind> {
         let mut kinds = Vec::new();
-        self.collect_kinds(part, &mut kinds, 0);
+        self.collect_kinds(part, &mut kinds, &mut HashSet::new());
         kinds
     }
 
-    fn collect_kinds(&self, part: &Value, kinds: &mut Vec<Kind>, depth: usize) {
+    /// Collects kinds, of each part once, however often it is referred to.
+    fn collect_kinds<'a>(&'a self, part: &'a Value, kinds: &mut Vec<Kind>, seen: &mut HashSet<*const Value>) {
         let part = self.resolve(part);
+        if !seen.insert(part) {
+            return;
+        }
         let mut add = |name: &str| {
             if let Some(kind) = Kind::named(name).filter(|kind| !kinds.contains(kind)) {
                 kinds.push(kind);
@@ -126,9 +140,7 @@ impl Schema {
         }
         for union in ["anyOf", "oneOf", "allOf"] {
             let parts = part.get(union).and_then(Value::as_array).into_iter().flatten();
-            if depth < REFERENCES_MAX {
-                parts.for_each(|part| self.collect_kinds(part, kinds, depth + 1));
-            }
+            parts.for_each(|part| self.collect_kinds(part, kinds, seen));
         }
     }
 
@@ -178,11 +190,8 @@ impl Schema {
     /// Follows `{"$ref": "#/.."}`.
     fn resolve<'a>(&'a self, mut part: &'a Value) -> &'a Value {
         for _ in 0..REFERENCES_MAX {
-            let target = part
-                .get("$ref")
-                .and_then(Value::as_str)
-                .and_then(|text| text.strip_prefix('#'));
-            match target.and_then(|pointer| self.root.pointer(pointer)) {
+            let reference = part.get("$ref").and_then(Value::as_str);
+            match reference.and_then(|reference| burden::target(&self.root, reference)) {
                 Some(target) => part = target,
                 None => break,
             }
@@ -237,6 +246,17 @@ impl Search<'_> {
         }
         Ok(())
     }
+}
+
+/// Does something on a stack of its own, on which what a skill nests cannot use up the one of this thread.
+fn deeply<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let deep = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let thread = deep
+            .spawn_scoped(scope, work)
+            .map_err(|error| format!("the system gives no thread to check it on: {error}"))?;
+        Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 /// A kind of JSON value.
@@ -401,8 +421,7 @@ mod tests {
             "properties": {
                 "depth": {"$ref": "#/$defs/Depth"},
                 "tags": {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}]},
-                "tone": {"type": ["string", "null"]},
-                "loop": {"$ref": "#/properties/loop"}
+                "tone": {"type": ["string", "null"]}
             },
             "$defs": {"Depth": {"enum": ["deep", 3]}}
         }))
@@ -411,7 +430,6 @@ mod tests {
         assert_eq!(kinds("depth"), [Kind::String, Kind::Integer]);
         assert_eq!(kinds("tags"), [Kind::Array, Kind::Null]);
         assert_eq!(kinds("tone"), [Kind::String, Kind::Null]);
-        assert_eq!(kinds("loop"), []);
         assert_eq!(
             schema.kinds(schema.items(schema.field("tags").unwrap()).unwrap()),
             [Kind::Integer]
