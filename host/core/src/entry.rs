@@ -11,6 +11,7 @@ use crate::budget::Cost;
 use crate::calls::CallOptions;
 use crate::effect::{Class, Function};
 use crate::grants::Grants;
+use crate::holdings::Holdings;
 use crate::id::{Digest, LaunchId, Number, RunId, Seq, SkillName};
 use crate::outcome::{Fault, Outcome};
 use crate::payload::Payload;
@@ -265,6 +266,9 @@ pub struct Limits {
     /// How long the guest may compute between two outcomes, in milliseconds. Journals that were begun before this was recorded have none, and are given the default.
     #[serde(default = "computing_ms")]
     pub computing_ms: u64,
+    /// What else the guest may hold, and how much it may say.
+    #[serde(default, skip_serializing_if = "Holdings::is_default")]
+    pub holds: Holdings,
 }
 
 /// How long a guest may compute between two outcomes, unless something else is said: long for a skill, which mostly waits, and short for somebody who waits for one that
@@ -295,6 +299,7 @@ impl Default for Limits {
             grace_ms: 30_000,
             memory_bytes_max: 512 << 20,
             computing_ms: computing_ms(),
+            holds: Holdings::default(),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod copy;
 pub mod effect;
 pub mod entry;
 pub mod grants;
+pub mod holdings;
 pub mod id;
 pub mod lease;
 pub mod machine;

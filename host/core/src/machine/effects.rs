@@ -1,9 +1,9 @@
 //! Calls that are performed: what has to be durable first, how often, and what becomes of one in doubt (rules J1, R1, R2).
 
-use super::event::{Again, Ended, Line};
+use super::event::{Again, Ended};
 use super::flight::Phase;
 use super::waits::Doubt;
-use super::{Action, Local, Machine, SAID_FIRST, Source, Write};
+use super::{Action, Local, Machine, Source};
 use crate::budget::Cost;
 use crate::calls::inbox;
 use crate::effect::{Class, Kind};
@@ -161,19 +161,6 @@ impl Machine {
             Ended::InDoubt(reason) if flight.open && !flight.cancelled => self.park(number, Doubt::Begun(reason)),
             Ended::InDoubt(_) | Ended::Aborted => self.close(number),
         }
-    }
-
-    /// Logs what something printed that is being performed.
-    ///
-    /// No replay says it again, so its key need not be one that a replay finds, but must be one that no later attempt uses: it is made of the time (rule J5).
-    pub(super) fn said(&mut self, line: Line) {
-        self.said = SAID_FIRST.saturating_add(self.now.0).max(self.said.saturating_add(1));
-        self.writes.push(Write::Line {
-            after: self.consumed,
-            ordinal: self.said,
-            at: self.now,
-            line,
-        });
     }
 
     fn returned(&mut self, number: Number, outcome: Outcome, spent: Option<Cost>, again: Option<Again>) {

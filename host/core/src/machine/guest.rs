@@ -5,7 +5,7 @@ use super::event::{Act, Call, End, Slice};
 use super::flight::{Flight, Phase};
 use super::history::Recorded;
 use super::mismatch::{Brief, Mismatch};
-use super::{Action, Guest, Machine, Stop, Write};
+use super::{Action, Guest, Machine, Stop};
 use crate::budget::Cost;
 use crate::entry::{Called, Due, Entry};
 use crate::id::{Number, Seq};
@@ -23,16 +23,7 @@ impl Machine {
         );
         for act in slice.acts {
             match act {
-                Act::Log(line) => {
-                    let write = Write::Line {
-                        after: self.consumed,
-                        ordinal: self.ordinal,
-                        at: self.now,
-                        line,
-                    };
-                    self.ordinal += 1;
-                    self.writes.push(write);
-                }
+                Act::Log(line) => self.log(line),
                 Act::Drop(number) => self.drop_call(number),
                 Act::Start(call) => {
                     if let Err(mismatch) = self.start_call(*call) {
@@ -71,7 +62,10 @@ impl Machine {
     fn guest_ended(&mut self, how: &str, end: impl FnOnce(&mut Self)) {
         self.guest = Guest::Over;
         match self.not_made(how) {
-            None => end(self),
+            None => {
+                self.close_log();
+                end(self);
+            }
             Some(mismatch) => self.stop_at(mismatch),
         }
     }

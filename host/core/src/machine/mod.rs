@@ -27,6 +27,7 @@ mod flights;
 mod guest;
 mod history;
 mod line;
+mod log;
 mod mismatch;
 mod reuse;
 mod turns;
@@ -49,9 +50,6 @@ pub use mismatch::{Brief, Mismatch};
 use ending::{Cancel, Ending};
 use flights::Flights;
 use history::Recorded;
-
-/// Where the ordinals begin of lines that do not come from the guest.
-const SAID_FIRST: u64 = 1 << 62;
 
 /// What the guest is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +86,9 @@ pub struct Machine {
     ordinal: u64,
     /// The ordinal of the last line that came from something performed.
     said: u64,
+    /// How much the guest said, and what programs printed for it.
+    logged: log::Volume,
+    printed: log::Volume,
     time: Timestamp,
 
     line: line::Line,
@@ -144,7 +145,9 @@ impl Machine {
             flights: Flights::default(),
             consumed: 0,
             ordinal: 0,
-            said: SAID_FIRST,
+            said: log::SAID_FIRST,
+            logged: log::Volume::default(),
+            printed: log::Volume::default(),
             time: Timestamp(0),
             line: line::Line::default(),
             account: history.account,

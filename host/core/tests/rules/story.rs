@@ -17,6 +17,7 @@ use std::time::Duration;
 use skillhost_core::budget::Cost;
 use skillhost_core::copy::{self, Plan, Redo};
 use skillhost_core::entry::{Entry, Limits, Provider, Record, SEMANTICS, Started};
+use skillhost_core::holdings::Holdings;
 use skillhost_core::id::{Digest, LaunchId, MailId, Number, RunId, Seq, SkillName};
 use skillhost_core::machine::{Act, Action, Continued, End, Event, Line, Local, Machine, Mail, Slice, Status, Write};
 use skillhost_core::outcome::{Fault, Outcome};
@@ -367,6 +368,10 @@ fn started() -> Record {
                 tokens: TOKENS,
             },
             grace_ms: GRACE_MS,
+            holds: Holdings {
+                log_lines: 6,
+                ..Holdings::default()
+            },
             ..Limits::default()
         },
         provider: Provider {
