@@ -13,13 +13,11 @@ use skillhost_effects::model;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::home::read_regular;
+use crate::limits;
 use crate::notify::NotifyConfig;
 
 /// The longest configuration, in bytes.
 const BYTES_MAX: u64 = 1 << 20;
-
-/// The most memory that a configuration may give a guest, in MiB: what 32 bits can address.
-const MEMORY_MIB_MAX: u64 = 4_096;
 
 /// The user's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -111,6 +109,40 @@ pub struct LimitsConfig {
     pub memory_mib: Option<u64>,
     /// How long the guest may compute between two calls.
     pub computing_seconds: Option<u64>,
+    /// How long a component may take to be compiled, and how much memory; how many are at once.
+    pub compile_seconds: Option<u64>,
+    /// See above.
+    pub compile_mib: Option<u64>,
+    /// See above.
+    pub compiling: Option<u64>,
+    /// How long a skill may take to say what it is, and how much memory.
+    pub describe_seconds: Option<u64>,
+    /// See above.
+    pub describe_mib: Option<u64>,
+    /// The stack of the guest.
+    pub stack_kib: Option<u64>,
+    /// How many core instances, memories and tables it may be made of.
+    pub instances: Option<u64>,
+    /// See above.
+    pub memories: Option<u64>,
+    /// See above.
+    pub tables: Option<u64>,
+    /// How large a table may be.
+    pub table_elements: Option<u64>,
+    /// What one call may carry.
+    pub call_mib: Option<u64>,
+    /// How many calls may be open at once.
+    pub open_calls: Option<u64>,
+    /// How many handles it may hold.
+    pub handles: Option<u64>,
+    /// How much it may do between two outcomes.
+    pub acts: Option<u64>,
+    /// See above.
+    pub act_mib: Option<u64>,
+    /// How much of its log is kept.
+    pub log_lines: Option<u64>,
+    /// See above.
+    pub log_mib: Option<u64>,
 }
 
 impl Config {
@@ -131,27 +163,16 @@ impl Config {
     }
 
     fn check(&self, path: &Path) -> Result<()> {
-        if let Err(reason) = self.worker.check().and_then(|()| self.notify.check()) {
+        if let Err(reason) = self
+            .worker
+            .check()
+            .and_then(|()| self.notify.check())
+            .and_then(|()| limits::check(&self.limits))
+        {
             let message = format!("{reason}, in the configuration `{}`", path.display());
             return Err(CliError::invalid("bad_config", message));
         }
-        if self.limits.computing_seconds == Some(0) {
-            let message = format!(
-                "`limits.computing_seconds` is 0 in the configuration `{}`; a skill needs some time",
-                path.display()
-            );
-            return Err(CliError::invalid("bad_config", message));
-        }
-        match self.limits.memory_mib {
-            Some(mib) if !(1..=MEMORY_MIB_MAX).contains(&mib) => {
-                let message = format!(
-                    "`limits.memory_mib` is {mib} in the configuration `{}`; it may be 1 to {MEMORY_MIB_MAX}",
-                    path.display()
-                );
-                Err(CliError::invalid("bad_config", message))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Returns what a run may spend and hold that is launched with these options.
@@ -170,6 +191,7 @@ impl Config {
             computing_ms: limits
                 .computing_seconds
                 .map_or(default.computing_ms, |seconds| seconds.saturating_mul(1_000)),
+            holds: limits::holdings(limits),
         }
     }
 }

@@ -53,6 +53,14 @@ impl Environment {
     }
 }
 
+/// Returns what starts this program once more, also when the file that was started is another one by now.
+pub fn own_program() -> PathBuf {
+    match cfg!(target_os = "linux") {
+        true => PathBuf::from("/proc/self/exe"),
+        false => std::env::current_exe().unwrap_or_default(),
+    }
+}
+
 /// Returns where programs are looked for, skills' among them.
 pub fn search_path() -> Option<OsString> {
     std::env::var_os(model::variable::PATH)

@@ -24,6 +24,7 @@ const PAGES: &[Page] = &[
     page("budget", include_str!("../pages/budget.md")),
     page(GRANTS, include_str!("../pages/grants.md")),
     page("folders", include_str!("../pages/folders.md")),
+    page("limits", include_str!("../pages/limits.md")),
     page("models", include_str!("../pages/models.md")),
     page("offline", include_str!("../pages/offline.md")),
     page("skills", include_str!("../pages/skills.md")),

@@ -25,6 +25,7 @@ pub mod inbox_file;
 pub mod input;
 pub mod installed;
 pub mod leftovers;
+pub mod limits;
 pub mod log;
 pub mod mounts;
 pub mod notify;

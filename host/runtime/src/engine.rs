@@ -12,6 +12,7 @@ use wasmtime::{
     RegallocAlgorithm, Strategy,
 };
 
+use crate::guest::limits::{INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
 use crate::ticker::{Running, Ticker};
 
 /// The version of wasmtime, which the manifest pins. Part of the key of compiled code: its header alone would let a patch release load what an
@@ -176,6 +177,10 @@ impl Engine {
         Self::new(&self.0.config.instead()?).ok()
     }
 
+    pub(crate) fn config(&self) -> &EngineConfig {
+        &self.0.config
+    }
+
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.0.engine
     }
@@ -234,20 +239,20 @@ fn configure(chosen: &EngineConfig) -> wasmtime::Result<Config> {
 
 /// Memory stays resident between guests up to these bounds: giving it back and faulting it in again costs a short run more than the run itself.
 fn pool(runs_max: u32) -> PoolingAllocationConfig {
-    const CORE_INSTANCES_EACH: u32 = 8;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(runs_max)
-        .total_core_instances(runs_max.saturating_mul(CORE_INSTANCES_EACH))
-        .total_memories(runs_max.saturating_mul(2))
-        .total_tables(runs_max.saturating_mul(4))
+        // Each guest may have all that one may have: those that take much leave no other without.
+        .total_core_instances(runs_max.saturating_mul(INSTANCES_MAX))
+        .total_memories(runs_max.saturating_mul(MEMORIES_MAX))
+        .total_tables(runs_max.saturating_mul(TABLES_MAX))
         .total_stacks(runs_max)
         .max_memory_size(4 << 30)
-        .max_core_instances_per_component(crate::guest::limits::INSTANCES_MAX as u32)
-        .max_memories_per_component(crate::guest::limits::MEMORIES_MAX as u32)
-        .max_tables_per_component(crate::guest::limits::TABLES_MAX as u32)
-        .max_memories_per_module(4)
-        .max_tables_per_module(8)
-        .table_elements(crate::guest::limits::TABLE_ELEMENTS_MAX)
+        .max_core_instances_per_component(INSTANCES_MAX)
+        .max_memories_per_component(MEMORIES_MAX)
+        .max_tables_per_component(TABLES_MAX)
+        .max_memories_per_module(MEMORIES_MAX)
+        .max_tables_per_module(TABLES_MAX)
+        .table_elements(TABLE_ELEMENTS_MAX as usize)
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
         .linear_memory_keep_resident(2 << 20)

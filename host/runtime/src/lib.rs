@@ -16,10 +16,17 @@ mod test_bindings;
 mod ticker;
 mod wasi;
 
-pub use describe::{CapabilityRequest, DescribeError, Description};
+pub use describe::{
+    CapabilityRequest, DESCRIPTION_BYTES_MAX, DescribeError, DescribeLimits, Description, REQUESTS_MAX,
+};
 pub use engine::{Allocation, Compiler, Engine, EngineConfig, EngineError};
+pub use guest::limits::{
+    INSTANCES_MAX, LABEL_BYTES_MAX, LINE_BYTES_MAX, MEMORIES_MAX, REQUEST_BYTES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX,
+};
 pub use guest::{BundleFiles, Guest, GuestStart, Reread, RunInfo, without_lines};
-pub use loader::{COMPONENT_BYTES_MAX, LoadError, Loaded, Loader, LoaderConfig, Misfit, Origin};
+pub use loader::{
+    COMPONENT_BYTES_MAX, CompilerProgram, LoadError, Loaded, Loader, LoaderConfig, Misfit, Origin, compile_main,
+};
 
 /// What a driver moves between threads.
 const _: fn() = || {

@@ -328,3 +328,47 @@ async fn pooled_instances_run_the_same_code_and_refuse_more_guests_than_there_is
         Allocation::Pooled { runs_max: 1 }
     ));
 }
+
+#[tokio::test]
+async fn a_file_of_the_cache_that_others_may_have_written_is_not_loaded() {
+    let kept = Kept::new();
+    let bytes = skill("", "9");
+    kept.load(&bytes).await.unwrap();
+    let file = kept.files().remove(0);
+    let is_made_anew = async || matches!(kept.load(&bytes).await.unwrap().origin(), Origin::Compiled { .. });
+
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+    assert!(is_made_anew().await, "others may write it");
+    assert_eq!(mode(&file), 0o600);
+    assert!(!is_made_anew().await, "what was made anew is loaded");
+
+    let elsewhere = kept.folder.path().join("elsewhere");
+    std::fs::rename(&file, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+    assert!(is_made_anew().await, "it is a link");
+    assert!(!file.is_symlink());
+
+    // To give a file away takes rights that not every user has who runs the tests.
+    if std::os::unix::fs::chown(&file, Some(12_345), None).is_ok() {
+        assert!(is_made_anew().await, "it belongs to somebody else");
+    }
+    // A folder that was left open is closed.
+    std::fs::set_permissions(kept.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(!is_made_anew().await);
+    assert_eq!(mode(&kept.path()), 0o700);
+}
+
+#[tokio::test]
+async fn guests_that_take_all_that_one_may_have_leave_others_their_room() {
+    let engine = Engine::new(&EngineConfig::many_runs(2)).unwrap();
+    let loader = Loader::new(&engine, &LoaderConfig::default()).unwrap();
+    let all: String = (0..6)
+        .map(|_| "(memory 1)")
+        .chain((0..40).map(|_| "(table 1 funcref)"))
+        .collect();
+    let greedy = loader.load_bytes(skill(&all, "1")).await.unwrap();
+    let probe = loader.load_bytes(support::probe_bytes().to_vec()).await.unwrap();
+    let _waits = Driven::start_guest(probe.guest(script("model x"))).await;
+    let guest = Driven::start_guest(greedy.guest(script(""))).await;
+    assert_eq!(format!("{:?}", guest.end), "Finished(Ok(1))");
+}

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use skillhost_core::id::{Digest, RunId};
 use skillhost_effects::model::{Hub, Settings};
 use skillhost_journal::{Journal, RunRow, SqliteJournal};
-use skillhost_runtime::{Compiler, Description, Engine, EngineConfig, Loader, LoaderConfig};
+use skillhost_runtime::{Compiler, Description, Engine, EngineConfig, Loader};
 
 use super::args::Global;
 use super::report::path_for_people;
@@ -23,6 +23,7 @@ use crate::exit::Exit;
 use crate::home::Home;
 use crate::inbox_file;
 use crate::installed::{Describe, Edition, Instead, Shelf};
+use crate::limits;
 use crate::mounts::Ground;
 use crate::skills::Library;
 use crate::terminal::{self, Terminal};
@@ -191,13 +192,12 @@ impl Session<'_> {
             .enable_all()
             .build();
         let tokio = tokio.map_err(|e| no_threads(&e))?;
-        let engine = Engine::new(&self.engine);
+        let limits = self.context.config()?.limits;
+        let engine = Engine::new(&limits::engine(&limits, self.engine.clone()));
         let engine = engine.map_err(|e| CliError::of(Exit::Internal, "internal", &e).hint(REPORT))?;
-        let config = LoaderConfig {
-            // What is compiled anew after every save is not worth a place on the disk.
-            cache: (self.engine.compiler == Compiler::Thorough).then(|| self.context.home.compiled()),
-            ..LoaderConfig::default()
-        };
+        // What is compiled anew after every save is not worth a place on the disk.
+        let cache = (self.engine.compiler == Compiler::Thorough).then(|| self.context.home.compiled());
+        let config = limits::loader(&limits, cache);
         let loader =
             Loader::new(&engine, &config).map_err(|e| CliError::of(Exit::Internal, "internal", &e).hint(REPORT))?;
         Ok(self.loading.get_or_init(|| Loading { loader, tokio }))

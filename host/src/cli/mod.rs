@@ -63,6 +63,7 @@ use crate::exit::Exit;
 use crate::fault;
 use crate::fields::{self, Given};
 use crate::home::Home;
+use crate::limits;
 use crate::terminal::{self, Terminal};
 pub use args::Cli;
 use args::Command;
@@ -72,7 +73,7 @@ pub use report::{Envelope, Report};
 /// Does what the words of a command line ask for, and returns how that ended.
 pub fn main(words: Vec<OsString>) -> Exit {
     // Nothing else happens in a process that is about to be another program.
-    if let Some(code) = driver::held(&words) {
+    if let Some(code) = driver::held(&words).or_else(|| limits::compiled(&words)) {
         std::process::exit(i32::from(code));
     }
     let environment = Environment::current();

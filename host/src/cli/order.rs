@@ -17,6 +17,7 @@ use crate::exit::Exit;
 use crate::grants::{self, Grantee, MountRequest};
 use crate::input::{About, Raw, Spelling};
 use crate::installed::Edition;
+use crate::limits;
 use crate::mounts::{self, Ground, Word};
 use crate::schema::Schema;
 use crate::terminal;
@@ -76,7 +77,7 @@ impl Order<'_> {
             mounts,
             limits: config.limits(self.max_calls, self.max_tokens),
             provider,
-            engine: EngineConfig::one_run().profile(),
+            engine: limits::engine(&config.limits, EngineConfig::one_run()).profile(),
             semantics: entry::SEMANTICS,
             parent: None,
             continues: None,

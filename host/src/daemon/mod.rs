@@ -26,7 +26,7 @@ use skillhost_core::id::{MailId, RunId, WorkerId};
 use skillhost_core::machine::{Command, Status as Standing, Wait};
 use skillhost_core::time::Timestamp;
 use skillhost_journal::{Journal, SqliteJournal};
-use skillhost_runtime::{Engine, EngineConfig, Loader, LoaderConfig};
+use skillhost_runtime::{Engine, EngineConfig, Loader};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -40,6 +40,7 @@ use crate::env::Environment;
 use crate::error::{CliError, REPORT, Result};
 use crate::exit::Exit;
 use crate::home::Home;
+use crate::limits;
 use crate::notify::Notifier;
 use crate::skills::Library;
 use herald::Herald;
@@ -106,7 +107,7 @@ pub fn serve(
         idle: config.worker.idle(),
     };
     let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&home.journal())?);
-    let worker = Worker::open(home, journal, loader(home, &config.worker)?)?;
+    let worker = Worker::open(home, journal, loader(home, config)?)?;
     tokio.block_on(async {
         let (notifier, telling) = Notifier::new(config, environment.search_path.as_deref());
         let herald = Herald::new(home, notifier);
@@ -129,14 +130,12 @@ fn room(config: &WorkerConfig) -> Room {
     }
 }
 
-fn loader(home: &Home, config: &WorkerConfig) -> Result<Loader> {
-    let guests_max = u32::try_from(room(config).guests_max()).unwrap_or(u32::MAX);
-    let engine = Engine::new(&EngineConfig::many_runs(guests_max));
+fn loader(home: &Home, config: &Config) -> Result<Loader> {
+    let guests_max = u32::try_from(room(&config.worker).guests_max()).unwrap_or(u32::MAX);
+    let engine = limits::engine(&config.limits, EngineConfig::many_runs(guests_max));
+    let engine = Engine::new(&engine);
     let engine = engine.map_err(|e| CliError::of(Exit::Internal, "internal", &e).hint(REPORT))?;
-    let config = LoaderConfig {
-        cache: Some(home.compiled()),
-        ..LoaderConfig::default()
-    };
+    let config = limits::loader(&config.limits, Some(home.compiled()));
     Loader::new(&engine, &config).map_err(|e| CliError::of(Exit::Internal, "internal", &e).hint(REPORT))
 }
 

@@ -122,7 +122,7 @@ impl Stage {
 
 fn worker(home: &Home, journal: &Arc<dyn Journal>) -> Worker {
     let engine = Engine::new(&EngineConfig::one_run()).unwrap();
-    let loader = Loader::new(&engine, &LoaderConfig::default()).unwrap();
+    let loader = Loader::new(&engine, &skillhost_runtime::LoaderConfig::default()).unwrap();
     Worker::open(home, Arc::clone(journal), loader).unwrap()
 }
 

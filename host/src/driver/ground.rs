@@ -1,7 +1,6 @@
 //! What the programs are run with that skills start: our own program, which holds them until they may begin, and the user's environment.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use skillhost_effects::process::{Ground, Holder, hold};
 
@@ -12,11 +11,7 @@ const HOLD: &str = "hold-program";
 
 /// Returns what programs are run with in this process.
 pub(super) fn ground() -> Ground {
-    // Also when the file that was started is another one by now.
-    let program = match cfg!(target_os = "linux") {
-        true => PathBuf::from("/proc/self/exe"),
-        false => std::env::current_exe().unwrap_or_default(),
-    };
+    let program = env::own_program();
     let words = vec![OsString::from(HOLD)];
     Ground::new(Holder { program, words }, env::search_path(), env::variable)
 }

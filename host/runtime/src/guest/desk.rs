@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skillhost_core::effect::{Class, Function};
+use skillhost_core::holdings::Holdings;
 use skillhost_core::id::Number;
 use skillhost_core::machine::{Act, Call, Delivery, Line};
 use skillhost_core::outcome::Outcome;
 use skillhost_core::time::Timestamp;
 
-use super::limits::{ACT_BYTES_MAX, ACTS_MAX, OPEN_CALLS_MAX};
 use super::lines::Lines;
 use super::stop::{Broken, Misuse};
 use super::time::Time;
@@ -57,6 +57,7 @@ pub(crate) enum Waiting {
 
 pub(crate) struct Desk {
     purpose: Purpose,
+    holds: Holdings,
     pub(crate) time: Time,
     pub(crate) lines: Lines,
     acts: Vec<Act>,
@@ -92,9 +93,10 @@ struct Set {
 }
 
 impl Desk {
-    pub(crate) fn new(purpose: Purpose, started_at: Timestamp) -> Self {
+    pub(crate) fn new(purpose: Purpose, started_at: Timestamp, holds: Holdings) -> Self {
         Self {
             purpose,
+            holds,
             time: Time::new(started_at),
             lines: Lines::default(),
             acts: Vec::new(),
@@ -116,9 +118,10 @@ impl Desk {
                 "`describe` may not make calls, and this one started `{function}`; do such work in `run`"
             )));
         };
-        if self.calls.len() >= OPEN_CALLS_MAX {
+        let open_max = self.holds.open_calls;
+        if self.calls.len() >= open_max as usize {
             return Err(Misuse(format!(
-                "more than {OPEN_CALLS_MAX} calls are open; wait for some before starting `{function}`"
+                "more than {open_max} calls are open; wait for some before starting `{function}`, or allow more by `limits.open_calls` in the configuration"
             )));
         }
         let number = self.started;
@@ -312,10 +315,11 @@ impl Desk {
     }
 
     fn act(&mut self, act: Act) -> Result<(), Misuse> {
-        if self.acts.len() >= ACTS_MAX || self.act_bytes > ACT_BYTES_MAX {
+        let Holdings { acts, act_bytes, .. } = self.holds;
+        if self.acts.len() >= acts as usize || self.act_bytes as u64 > act_bytes {
             return Err(Misuse(format!(
-                "the skill started calls or logged lines without end: at most {ACTS_MAX}, with at most {} MiB, may come before it waits for an outcome",
-                ACT_BYTES_MAX >> 20
+                "the skill started calls or logged lines without end: at most {acts} (`limits.acts` in the configuration), with at most {} MiB (`limits.act_mib`), may come before it waits for an outcome",
+                act_bytes >> 20
             )));
         }
         self.acts.push(act);

@@ -7,61 +7,118 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use skillhost_core::holdings::Holdings;
 use wasmtime::ResourceLimiter;
 
 use super::stop::{Broken, Exhausted};
 use crate::ticker::SLICE;
 
-/// The most calls that may be open in a run.
-pub(crate) const OPEN_CALLS_MAX: usize = 10_000;
-/// The most handles that a guest may hold: its open calls, sets, streams and timers.
-pub(crate) const HANDLES_MAX: usize = 25_000;
-/// The most that a guest may do between two outcomes: calls started and dropped, lines logged.
-pub(crate) const ACTS_MAX: usize = 100_000;
-/// The most bytes of requests and log lines between two outcomes.
-pub(crate) const ACT_BYTES_MAX: usize = 256 << 20;
 /// The longest log line, in bytes.
-pub(crate) const LINE_BYTES_MAX: usize = 16 << 10;
+pub const LINE_BYTES_MAX: usize = 16 << 10;
 /// How much of a place in the source is kept, in bytes.
 pub(crate) const PLACE_BYTES_MAX: usize = 256;
 /// The longest label, in bytes.
-pub(crate) const LABEL_BYTES_MAX: usize = 200;
-/// What one function call may carry from the guest to the host. Requests are smaller; what lies between is refused in words.
-pub(crate) const HOSTCALL_BYTES_MAX: usize = 24 << 20;
+pub const LABEL_BYTES_MAX: usize = 200;
 /// The largest request of a call, and the largest result of a run.
-pub(crate) const REQUEST_BYTES_MAX: usize = 8 << 20;
-/// The most memory of a guest that answers `describe`.
-pub(crate) const DESCRIBE_MEMORY_BYTES_MAX: u64 = 256 << 20;
-/// The most core instances in a guest.
-pub(crate) const INSTANCES_MAX: usize = 100;
-/// The most memories in a guest.
-pub(crate) const MEMORIES_MAX: usize = 20;
-/// The most tables in a guest.
-pub(crate) const TABLES_MAX: usize = 50;
-/// The most elements in a table.
-pub(crate) const TABLE_ELEMENTS_MAX: usize = 100_000;
+pub const REQUEST_BYTES_MAX: usize = 8 << 20;
+/// The most core instances that a guest may be allowed: a pool has room for so many of each of its guests, so that none is left without because of others.
+pub const INSTANCES_MAX: u32 = 100;
+/// The most memories that a guest may be allowed.
+pub const MEMORIES_MAX: u32 = 8;
+/// The most tables that a guest may be allowed.
+pub const TABLES_MAX: u32 = 50;
+/// The most elements that a table may be allowed.
+pub const TABLE_ELEMENTS_MAX: u32 = 1_000_000;
 
-/// Bounds the memory of one guest, all its memories together.
+/// Whose memory and time are bounded, which decides what the configuration calls them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Run,
+    Describe,
+}
+
+impl Whose {
+    fn memory_member(self) -> &'static str {
+        match self {
+            Self::Run => "limits.memory_mib",
+            Self::Describe => "limits.describe_mib",
+        }
+    }
+}
+
+/// Bounds what one guest holds: the memory of all its memories together, and what else there is to hold.
 #[derive(Debug)]
 pub(crate) struct Limiter {
+    whose: Whose,
     memory_bytes_max: u64,
     /// Shared with the guest's owner, who cannot look into the store.
     memory_bytes: Arc<AtomicU64>,
+    holds: Holdings,
     /// Whether the guest was refused memory, which explains what it may do next.
-    pub(crate) refused: bool,
+    refused_memory: bool,
+    /// Whether it was refused a larger table.
+    refused_table: bool,
 }
 
 impl Limiter {
-    pub(crate) fn new(memory_bytes_max: u64) -> Self {
+    pub(crate) fn new(whose: Whose, memory_bytes_max: u64, holds: Holdings) -> Self {
         Self {
+            whose,
             memory_bytes_max,
             memory_bytes: Arc::default(),
-            refused: false,
+            holds,
+            refused_memory: false,
+            refused_table: false,
         }
     }
 
-    pub(crate) fn memory_bytes_max(&self) -> u64 {
-        self.memory_bytes_max
+    /// Returns what the guest may hold beside memory.
+    pub(crate) fn holds(&self) -> &Holdings {
+        &self.holds
+    }
+
+    /// Says what the guest was refused, if that may explain why it stopped.
+    pub(crate) fn refused(&self) -> Option<String> {
+        if self.refused_memory {
+            return Some(format!(
+                "it had been refused memory beyond its limit of {} MiB; `{}` in the configuration allows more",
+                self.memory_bytes_max >> 20,
+                self.whose.memory_member()
+            ));
+        }
+        self.refused_table.then(|| {
+            format!(
+                "it had been refused a table of more than {} elements; `limits.table_elements` in the configuration allows more",
+                self.holds.table_elements
+            )
+        })
+    }
+
+    /// Says which of the guest's bounds the engine speaks of, in words that name it.
+    pub(crate) fn in_words(&self, engine: &str) -> Option<String> {
+        let holds = &self.holds;
+        let (what, max, member) = match engine {
+            told if told.contains("instance count too high") => ("it is made of", holds.instances, "instances"),
+            told if told.contains("memory count too high") => ("it has", holds.memories, "memories"),
+            told if told.contains("table count too high") => ("it has", holds.tables, "tables"),
+            told if told.contains("store handle limit exceeded") || told.contains("table has no free keys") => {
+                return Some(format!(
+                    "it held more than {} handles (open calls, sets, streams, timers, resources of its own); `limits.handles` in the configuration allows more",
+                    holds.handles
+                ));
+            }
+            told if told.contains("fuel allocated for hostcalls has been exhausted") => {
+                return Some(format!(
+                    "it moved more than {} MiB in one call between itself and the host; `limits.call_mib` in the configuration allows more",
+                    holds.call_bytes >> 20
+                ));
+            }
+            _ => return None,
+        };
+        let plural = member;
+        Some(format!(
+            "{what} more than {max} {plural}; `limits.{member}` in the configuration allows more, up to what the host has room for"
+        ))
     }
 
     /// Returns the place where the size of all its memories stands.
@@ -75,14 +132,16 @@ impl Limiter {
 /// The time is the machine's, so it is no bound that a guest could notice: whoever finds it exhausted while a journal is replayed ends the attempt, not the run.
 #[derive(Debug)]
 pub(crate) struct Computing {
+    whose: Whose,
     max: Duration,
     /// In microseconds.
     spent: AtomicU64,
 }
 
 impl Computing {
-    pub(crate) fn new(max: Duration) -> Self {
+    pub(crate) fn new(whose: Whose, max: Duration) -> Self {
         Self {
+            whose,
             max,
             spent: AtomicU64::new(0),
         }
@@ -106,11 +165,16 @@ impl Computing {
     /// Says so if it has computed for longer than it may.
     pub(crate) fn exhausted(&self) -> Option<Exhausted> {
         let spent = Duration::from_micros(self.spent.load(Ordering::Relaxed));
+        let seconds = self.max.as_secs_f64();
         (spent > self.max).then(|| {
-            Exhausted(format!(
-                "the skill computed for {} seconds without waiting for a call; if that is right, `limits.computing_seconds` in the configuration allows more",
-                self.max.as_secs_f64()
-            ))
+            Exhausted(match self.whose {
+                Whose::Run => format!(
+                    "the skill computed for {seconds} seconds without waiting for a call; if that is right, `limits.computing_seconds` in the configuration allows more"
+                ),
+                Whose::Describe => format!(
+                    "`describe` computed for {seconds} seconds; if that is right, `limits.describe_seconds` in the configuration allows more"
+                ),
+            })
         })
     }
 }
@@ -123,7 +187,7 @@ impl ResourceLimiter for Limiter {
             .saturating_sub(current as u64)
             .saturating_add(desired as u64);
         if grown > self.memory_bytes_max {
-            self.refused = true;
+            self.refused_memory = true;
             return Ok(false);
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
@@ -142,7 +206,11 @@ impl ResourceLimiter for Limiter {
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS_MAX && maximum.is_none_or(|maximum| desired <= maximum))
+        if desired > self.holds.table_elements as usize {
+            self.refused_table = true;
+            return Ok(false);
+        }
+        Ok(maximum.is_none_or(|maximum| desired <= maximum))
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
@@ -153,14 +221,14 @@ impl ResourceLimiter for Limiter {
     }
 
     fn instances(&self) -> usize {
-        INSTANCES_MAX
+        self.holds.instances as usize
     }
 
     fn tables(&self) -> usize {
-        TABLES_MAX
+        self.holds.tables as usize
     }
 
     fn memories(&self) -> usize {
-        MEMORIES_MAX
+        self.holds.memories as usize
     }
 }

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use skillhost_core::entry::{Failure, Mount, Started, ZoneOffset};
 use skillhost_core::grants::Grants;
+use skillhost_core::holdings::Holdings;
 use skillhost_core::id::{Digest, RunId, SkillName};
 use skillhost_core::machine::{Delivery, End, Slice};
 use skillhost_core::payload::Payload;
@@ -35,7 +36,8 @@ use crate::bindings::{Skill, SkillPre};
 use crate::engine::Engine;
 use crate::wasi::random::Randomness;
 use desk::{Desk, Purpose, SharedDesk};
-use limits::{Computing, HANDLES_MAX, HOSTCALL_BYTES_MAX, Limiter, REQUEST_BYTES_MAX};
+use limits::{Computing, LABEL_BYTES_MAX, LINE_BYTES_MAX, Limiter, REQUEST_BYTES_MAX, Whose};
+use lines::cut_to;
 pub(crate) use source::shortened;
 pub use source::{Reread, without_lines};
 use state::{Facts, State};
@@ -58,6 +60,8 @@ pub struct GuestStart {
     pub memory_bytes_max: u64,
     /// How long it may compute between two outcomes.
     pub computing_max: Duration,
+    /// What else it may hold.
+    pub holds: Holdings,
     /// Whether the model provider acts by itself, which makes its calls at-most-once.
     pub provider_acts: bool,
     /// What `skill/` holds.
@@ -112,6 +116,7 @@ impl GuestStart {
             },
             memory_bytes_max: started.limits.memory_bytes_max,
             computing_max: started.limits.computing(),
+            holds: started.limits.holds.clone(),
             provider_acts: started.provider.acts,
             bundle,
             component: None,
@@ -141,7 +146,7 @@ impl Guest {
         let purpose = Purpose::Run {
             provider_acts: start.provider_acts,
         };
-        let desk = SharedDesk::new(Desk::new(purpose, start.started_at));
+        let desk = SharedDesk::new(Desk::new(purpose, start.started_at, start.holds.clone()));
         let facts = Facts::Run {
             info: start.info,
             started_at: start.started_at,
@@ -149,10 +154,10 @@ impl Guest {
             grants: Arc::new(start.grants),
         };
         let random = Randomness::new(&start.seed);
-        let limiter = Limiter::new(start.memory_bytes_max);
+        let limiter = Limiter::new(Whose::Run, start.memory_bytes_max, start.holds);
         let memory_bytes = limiter.memory_bytes();
         let state = State::new(desk.clone(), facts, random, limiter);
-        let computing = Arc::new(Computing::new(start.computing_max));
+        let computing = Arc::new(Computing::new(Whose::Run, start.computing_max));
         let body = Box::pin(run(
             engine.clone(),
             pre.clone(),
@@ -262,10 +267,13 @@ fn broken(why: &str) -> Slice {
 
 /// Makes a store with every limit set.
 pub(crate) fn store(engine: &Engine, state: State) -> Store<State> {
+    let Holdings {
+        call_bytes, handles, ..
+    } = *state.limiter.holds();
     let mut store = Store::new(engine.wasmtime(), state);
     store.limiter(|state| &mut state.limiter);
-    store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
-    store.set_max_component_handles(HANDLES_MAX);
+    store.set_hostcall_fuel(usize::try_from(call_bytes).unwrap_or(usize::MAX));
+    store.set_max_component_handles(handles as usize);
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
     store
@@ -292,9 +300,11 @@ async fn run(
     match skill.call_run(&mut store, input.as_str()).await {
         Ok(Ok(result)) => End::Finished(read_result(&result)),
         Ok(Err(failure)) => End::Finished(Err(Failure {
-            code: failure.code,
-            message: failure.message,
-            details: failure.details.map(|text| json_or_text(&text)),
+            code: cut_to(failure.code, LABEL_BYTES_MAX),
+            message: cut_to(failure.message, LINE_BYTES_MAX),
+            details: failure
+                .details
+                .map(|text| json_or_text(&cut_to(text, REQUEST_BYTES_MAX))),
             backtrace: None,
         })),
         Err(error) => trap::end(&engine, &store, &error, component.as_ref()),

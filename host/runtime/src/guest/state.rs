@@ -10,7 +10,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::desk::{SharedDesk, Waiting};
-use super::limits::{HANDLES_MAX, Limiter};
+use super::limits::Limiter;
 use super::{BundleFiles, RunInfo};
 use crate::wasi::poll::Timers;
 use crate::wasi::random::Randomness;
@@ -47,7 +47,7 @@ pub(crate) enum Facts {
 impl State {
     pub(crate) fn new(desk: SharedDesk, facts: Facts, random: Randomness, limiter: Limiter) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES_MAX);
+        table.set_max_capacity(limiter.holds().handles as usize);
         Self {
             desk,
             facts,

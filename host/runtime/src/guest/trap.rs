@@ -30,7 +30,15 @@ pub(crate) fn end(engine: &Engine, store: &Store<State>, error: &wasmtime::Error
     }
     match error.downcast_ref::<Broken>() {
         Some(broken) => End::Broken(broken.to_string()),
-        None => End::Trapped(failure(engine, store, error, component)),
+        None => trapped(error, failure(engine, store, error, component)),
+    }
+}
+
+fn trapped(error: &wasmtime::Error, failure: Failure) -> End {
+    match error.downcast_ref() {
+        // How deep a stack of so many bytes lets a guest nest is the engine's: another one may have let it go further.
+        Some(Trap::StackOverflow) => End::Exhausted(failure),
+        _ => End::Trapped(failure),
     }
 }
 
@@ -54,9 +62,11 @@ pub(crate) fn end_of_instantiation(engine: &Engine, store: &Store<State>, error:
     if let Some(end) = exhausted(engine, store, error, None) {
         return end;
     }
-    let own = error.is::<Trap>() || error.is::<Misuse>() || error.is::<WasmBacktrace>() || store.data().limiter.refused;
+    let limiter = &store.data().limiter;
+    let refused = limiter.refused().is_some() || limiter.in_words(&format!("{error:#}")).is_some();
+    let own = error.is::<Trap>() || error.is::<Misuse>() || error.is::<WasmBacktrace>() || refused;
     if own && !error.is::<Broken>() {
-        return End::Trapped(failure(engine, store, error, None));
+        return trapped(error, failure(engine, store, error, None));
     }
     End::Broken(format!("the skill could not be set up in memory: {error:#}"))
 }
@@ -70,13 +80,16 @@ fn failure(engine: &Engine, store: &Store<State>, error: &wasmtime::Error, compo
     let mut message = match (panic_message(&said), error.downcast_ref::<Trap>()) {
         (Some(panic), Some(Trap::UnreachableCodeReached)) => panic,
         (_, Some(Trap::StackOverflow)) => format!(
-            "the skill nested too deeply and its stack overflowed (engine `{}`)",
+            "the skill nested too deeply and its stack overflowed (engine `{}`); `limits.stack_kib` in the configuration allows more",
             engine.profile()
         ),
         (_, trap) => {
             let mut message = match trap {
                 Some(trap) => format!("the skill stopped: {}", in_words(*trap)),
-                None => format!("the skill stopped: {}", cause(error)),
+                None => {
+                    let known = state.limiter.in_words(&format!("{error:#}"));
+                    format!("the skill stopped: {}", known.unwrap_or_else(|| cause(error)))
+                }
             };
             let last = &said[said.len().saturating_sub(LAST_LINES_MAX)..];
             if !last.is_empty() {
@@ -86,11 +99,9 @@ fn failure(engine: &Engine, store: &Store<State>, error: &wasmtime::Error, compo
             message
         }
     };
-    if state.limiter.refused {
-        message.push_str(&format!(
-            "\nit had been refused memory beyond its limit of {} MiB",
-            state.limiter.memory_bytes_max() >> 20
-        ));
+    if let Some(refused) = state.limiter.refused() {
+        message.push('\n');
+        message.push_str(&refused);
     }
     Failure {
         code: CODE.to_owned(),

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,8 +19,11 @@ use crate::engine::Engine;
 /// The first bytes of a file. Raised when its layout changes.
 const MAGIC: &[u8; 16] = b"skillhost code 1";
 const DIGEST_BYTES: usize = 32;
+/// What keeps `open` from following a link, and from waiting for whoever writes into a pipe.
+#[cfg(unix)]
+const NOT_THROUGH_LINKS: i32 = (rustix::fs::OFlags::NOFOLLOW.bits() | rustix::fs::OFlags::NONBLOCK.bits()) as i32;
 /// No compiled component is larger; what is, was not written here.
-const FILE_BYTES_MAX: u64 = 1 << 30;
+pub(super) const FILE_BYTES_MAX: u64 = 1 << 30;
 
 pub(super) struct Cache {
     folder: PathBuf,
@@ -93,10 +96,6 @@ impl Cache {
         format!("{component}-{}", self.engine_key)
     }
 
-    #[allow(
-        unsafe_code,
-        reason = "loading compiled code is unsafe by nature; see the reason at the block"
-    )]
     fn load(&self, engine: &Engine, component: Digest, file: &[u8]) -> Result<Component, String> {
         let head = MAGIC.len() + DIGEST_BYTES;
         let (Some(magic), Some(digest), Some(code)) =
@@ -110,11 +109,9 @@ impl Cache {
         if digest != self.digest(component, code).as_slice() {
             return Err("the digest does not match".to_owned());
         }
-        // SAFETY: the bytes are native code and must be what `serialize` gave. They lie in a folder that only this user can write, and the digest just verified
-        // covers both them and the key, which names this component and everything that this engine's compiler depends on, its exact version included. They are
-        // loaded from memory, not from the file, so they cannot change between the check and the use.
-        let loaded = unsafe { Component::deserialize(engine.wasmtime(), code) };
-        loaded.map_err(|error| format!("{error:#}"))
+        // The digest just verified covers both the code and the key, which names this component and everything that this engine's compiler depends on, its exact
+        // version included. It lies in a folder, and in a file, that only this user can write.
+        deserialize(engine, code)
     }
 
     fn digest(&self, component: Digest, code: &[u8]) -> [u8; DIGEST_BYTES] {
@@ -148,12 +145,70 @@ impl Cache {
     }
 }
 
+/// Makes a component of compiled code.
+#[allow(
+    unsafe_code,
+    reason = "loading compiled code is unsafe by nature; see the reason at the block"
+)]
+pub(super) fn deserialize(engine: &Engine, code: &[u8]) -> Result<Component, String> {
+    // SAFETY: the bytes are native code and must be what `serialize` or `precompile_component` gave. Callers pass what was verified to be that, or what a process of our
+    // own program has just compiled. It is loaded from memory, not from a file, so it cannot change between the check and the use.
+    let loaded = unsafe { Component::deserialize(engine.wasmtime(), code) };
+    loaded.map_err(|error| format!("{error:#}"))
+}
+
+/// Reads a file of the cache, if nobody but this user can have written it.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let bytes = fs::metadata(path)?.len();
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, NOT_THROUGH_LINKS);
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    let bytes = metadata.len();
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
     if bytes > FILE_BYTES_MAX {
         return Err(io::Error::other(format!("the file has {bytes} bytes")));
     }
-    fs::read(path)
+    belongs_to_us(&metadata)?;
+    no_other_writes(&metadata)?;
+    let mut content = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+    file.take(FILE_BYTES_MAX).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+#[cfg(unix)]
+fn belongs_to_us(metadata: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    match owner == user {
+        true => Ok(()),
+        false => Err(io::Error::other(format!(
+            "it belongs to user {owner}, and this is user {user}"
+        ))),
+    }
+}
+
+#[cfg(not(unix))]
+fn belongs_to_us(_metadata: &fs::Metadata) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn no_other_writes(metadata: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mode = metadata.mode() & 0o777;
+    match mode & 0o022 {
+        0 => Ok(()),
+        _ => Err(io::Error::other(format!("others may write it: its mode is {mode:o}"))),
+    }
+}
+
+#[cfg(not(unix))]
+fn no_other_writes(_metadata: &fs::Metadata) -> io::Result<()> {
+    Ok(())
 }
 
 /// Hashes everything that the compiler's output depends on. The hasher is SHA-256, so that the name is the same in every process.
@@ -179,7 +234,9 @@ fn engine_key(engine: &Engine) -> String {
 fn make_private_folder(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let permissions = fs::metadata(folder)?.permissions();
+    let metadata = fs::metadata(folder)?;
+    belongs_to_us(&metadata)?;
+    let permissions = metadata.permissions();
     if permissions.mode() & 0o077 != 0 {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     }

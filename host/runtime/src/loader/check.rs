@@ -97,8 +97,7 @@ fn begins(bytes: &[u8]) -> String {
 }
 
 /// Says why a component does not compile.
-pub(super) fn uncompilable(error: &wasmtime::Error) -> LoadError {
-    let reason = format!("{error:#}");
+pub(super) fn uncompilable(reason: String) -> LoadError {
     if reason.contains("component model async") {
         return LoadError::AsyncAbi { reason };
     }

@@ -95,6 +95,22 @@ pub enum LoadError {
         /// What was read.
         found: String,
     },
+    /// Compiling it was stopped, because it took too long.
+    #[error(
+        "compiling the component took more than {seconds} seconds, and was stopped; if it needs that, `limits.compile_seconds` in the configuration allows more"
+    )]
+    TooLong {
+        /// How long it may take.
+        seconds: u64,
+    },
+    /// The compiler needed too much memory for it.
+    #[error(
+        "compiling the component took more than {mib} MiB of memory; if it needs that, `limits.compile_mib` in the configuration allows more"
+    )]
+    TooMuch {
+        /// How much it may take.
+        mib: u64,
+    },
     /// The compiler failed. A bug of ours or of the engine's.
     #[error(
         "the compiler failed on this component, which is a bug in skillhost or wasmtime, not in the skill: {reason}"
@@ -182,7 +198,12 @@ impl LoadError {
                 reason.clone(),
                 "rebuild it with the `skillhost-sdk` that belongs to this host",
             ),
-            Self::Invalid { .. } | Self::Read(_) | Self::WrongDigest { .. } | Self::Compiler { .. } => Misfit {
+            Self::Invalid { .. }
+            | Self::Read(_)
+            | Self::WrongDigest { .. }
+            | Self::TooLong { .. }
+            | Self::TooMuch { .. }
+            | Self::Compiler { .. } => Misfit {
                 message: match std::error::Error::source(self) {
                     Some(source) => format!("{self}: {source}"),
                     None => self.to_string(),

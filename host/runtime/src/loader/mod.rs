@@ -4,12 +4,12 @@
 
 mod cache;
 mod check;
+mod compiler;
 mod error;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,11 +19,12 @@ use tokio::sync::{OnceCell, Semaphore};
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::bindings::{Skill, SkillPre};
-use crate::describe::{self, DescribeError, Description};
+use crate::describe::{self, DescribeError, DescribeLimits, Description};
 use crate::engine::Engine;
 use crate::guest::state::State;
 use crate::guest::{Guest, GuestStart};
 use cache::Cache;
+pub use compiler::{CompilerProgram, main as compile_main};
 pub use error::{LoadError, Misfit};
 
 /// The largest component that is loaded.
@@ -38,6 +39,10 @@ pub struct LoaderConfig {
     pub cache: Option<PathBuf>,
     /// How many components are compiled at once. One takes every core already.
     pub compile_max: usize,
+    /// What compiles; this process itself, without an end, if there is none.
+    pub compiler: Option<CompilerProgram>,
+    /// What `describe` may take.
+    pub describe: DescribeLimits,
 }
 
 impl Default for LoaderConfig {
@@ -45,6 +50,8 @@ impl Default for LoaderConfig {
         Self {
             cache: None,
             compile_max: 2,
+            compiler: None,
+            describe: DescribeLimits::default(),
         }
     }
 }
@@ -58,6 +65,8 @@ struct Inner {
     linker: Linker<State>,
     cache: Option<Cache>,
     compiling: Semaphore,
+    compiler: Option<CompilerProgram>,
+    describe: Arc<DescribeLimits>,
     kept: Mutex<HashMap<Digest, Kept>>,
     /// Compiles what this loader's compiler cannot.
     instead: OnceLock<Option<Loader>>,
@@ -82,6 +91,8 @@ impl Loader {
             })?,
             cache,
             compiling: Semaphore::new(config.compile_max.max(1)),
+            compiler: config.compiler.clone(),
+            describe: Arc::new(config.describe.clone()),
             kept: Mutex::default(),
             instead: OnceLock::new(),
         })))
@@ -177,8 +188,10 @@ impl Inner {
             });
         }
         tracing::info!(%digest, bytes = bytes.len(), "compiling a component");
-        let component = match compile(&self.engine, bytes) {
+        let component = match compiler::compile(&self.engine, self.compiler.as_ref(), bytes) {
             Ok(component) => component,
+            // What took it too long, another would not do sooner.
+            Err(error @ (LoadError::TooLong { .. } | LoadError::TooMuch { .. })) => return Err(error),
             Err(error) => {
                 let instead = self.instead().ok_or(error)?;
                 return instead.0.compile(digest, bytes);
@@ -198,7 +211,12 @@ impl Inner {
     fn instead(&self) -> Option<&Loader> {
         let make = || {
             let engine = self.engine.instead()?;
-            Loader::new(&engine, &LoaderConfig::default()).ok()
+            let config = LoaderConfig {
+                compiler: self.compiler.clone(),
+                describe: DescribeLimits::clone(&self.describe),
+                ..LoaderConfig::default()
+            };
+            Loader::new(&engine, &config).ok()
         };
         self.instead.get_or_init(make).as_ref()
     }
@@ -215,6 +233,7 @@ impl Inner {
             component,
             pre,
             origin,
+            describe: Arc::clone(&self.describe),
             description: OnceCell::new(),
         }))
     }
@@ -227,6 +246,7 @@ pub struct Loaded {
     component: Component,
     pre: SkillPre<State>,
     origin: Origin,
+    describe: Arc<DescribeLimits>,
     description: OnceCell<Description>,
 }
 
@@ -274,7 +294,7 @@ impl Loaded {
     /// Returns what the skill says of itself; it is asked once.
     pub async fn describe(&self) -> Result<&Description, DescribeError> {
         self.description
-            .get_or_try_init(|| describe::describe(&self.engine, &self.pre))
+            .get_or_try_init(|| describe::describe(&self.engine, &self.pre, &self.describe))
             .await
     }
 }
@@ -304,18 +324,6 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     #[cfg(feature = "test-capability")]
     crate::test_bindings::skillhost::test::acts::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
-}
-
-/// Compiles; a panic of the compiler concerns this component only.
-fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, LoadError> {
-    let compiled = catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine.wasmtime(), bytes)));
-    match compiled {
-        Ok(Ok(component)) => Ok(component),
-        Ok(Err(error)) => Err(check::uncompilable(&error)),
-        Err(panic) => Err(LoadError::Compiler {
-            reason: crate::guest::panic_words(&panic).to_owned(),
-        }),
-    }
 }
 
 /// Runs something that takes its time where it holds up nothing else.

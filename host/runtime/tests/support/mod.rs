@@ -84,6 +84,7 @@ pub fn script(statements: &str) -> GuestStart {
         },
         memory_bytes_max: 64 << 20,
         computing_max: std::time::Duration::from_secs(60),
+        holds: Default::default(),
         provider_acts: false,
         grants: Default::default(),
         bundle: Arc::new(bundle),
@@ -157,7 +158,7 @@ impl Driven {
 
     pub fn trapped(&self) -> &Failure {
         match &self.end {
-            End::Trapped(failure) => failure,
+            End::Trapped(failure) | End::Exhausted(failure) => failure,
             other => panic!("the guest did not trap: {other:?}"),
         }
     }
