@@ -1,0 +1,11 @@
+;; Has no name.
+;; group: describe
+;; refused: bad_description
+(component
+  (;memory;)
+  (core module $m
+    (import "memory" "memory" (memory 1))
+    (data (i32.const 1024) "\28\23\00\00\00\00\00\00")
+    (data (i32.const 9000) ""))
+  (core instance $i (instantiate $m (with "memory" (instance $memory))))
+  (;skill;))

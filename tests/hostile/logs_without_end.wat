@@ -1,0 +1,13 @@
+;; Logs without end.
+;; group: calls
+;; fails: trap
+;; says: without end
+(component
+  (;memory;)
+  (;log;)
+  (core module $m
+    (import "lines" "log" (func $log (param i32 i32 i32)))
+    (func (export "run") (param i32 i32) (result i32)
+      (loop $again (call $log (i32.const 1) (i32.const 4096) (i32.const 8)) (br $again)) unreachable))
+  (core instance $i (instantiate $m (with "lines" (instance $lines))))
+  (;skill;))
