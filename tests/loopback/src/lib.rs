@@ -12,6 +12,7 @@
 //! [`Loopback::release`] from outside.
 
 mod anthropic;
+pub mod fuzz;
 mod openai;
 pub mod reply;
 mod rule;

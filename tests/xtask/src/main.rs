@@ -1,5 +1,6 @@
 //! What cargo cannot do alone: `cargo xtask demo` shows a run that survives its process, `cargo xtask test` does all that CI does, and
-//! `cargo xtask guests` builds the skills that ship and the fixtures.
+//! `cargo xtask guests` builds the skills that ship and the fixtures,
+//! and `cargo xtask fuzz` gives whatever reads what others write inputs that nobody thought of.
 
 #![allow(
     clippy::print_stdout,
@@ -7,6 +8,7 @@
     reason = "it speaks to whoever started it"
 )]
 
+mod advisories;
 mod demo;
 mod step;
 mod test;
@@ -34,6 +36,17 @@ enum Command {
     Bench,
     /// Build everything, run hello-world, kill deep-research in its middle and let it finish
     Demo,
+    /// Give whatever reads what others write inputs that nobody thought of
+    Fuzz {
+        /// What to try, as in `cargo xtask fuzz anthropic`; without it, everything, one after the other
+        target: Option<String>,
+        /// How long to try each, in seconds
+        #[arg(long = "for", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+        seconds: u64,
+        /// The number that the inputs are made from; without it, a new one, which is told
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Build the skills that ship and the fixtures into `guests/` and `skills/` of the target folder
     Guests,
     /// Run everything that CI runs: format, lints, guests, tests
@@ -48,6 +61,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Bench => bench(cli.guest_toolchain),
         Command::Demo => demo::show_all(cli.guest_toolchain),
+        Command::Fuzz { target, seconds, seed } => test::fuzz(target.as_deref(), *seconds, *seed),
         Command::Guests => guests(cli.guest_toolchain).map(|guests| println!("{}", guests.skills().display())),
         Command::Test { filters } => test::run_all(cli.guest_toolchain, filters),
     };
@@ -75,6 +89,12 @@ fn bench(choice: Choice) -> Result<(), String> {
     let mut figures = step::cargo(["bench", "--package", "skillhost-it", "--bench", "figures"]);
     figures.env(skillhost_toolchain::workspace::GUESTS_VARIABLE, guests.folder());
     step::run("what skillhost does", &mut figures)
+}
+
+/// Reads a time as `60` or `60s`.
+fn seconds(text: &str) -> Result<u64, String> {
+    let number = text.strip_suffix('s').unwrap_or(text);
+    number.parse().map_err(|_| format!("`{text}` is no number of seconds"))
 }
 
 /// Returns the folder of the workspace.

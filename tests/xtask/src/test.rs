@@ -35,7 +35,8 @@ fn checks(filters: &[String]) -> Result<(), String> {
     }
     run("format", &mut cargo(["fmt", "--all", "--check"]))?;
     let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    run("lints", &mut cargo(lints))
+    run("lints", &mut cargo(lints))?;
+    crate::advisories::check()
 }
 
 fn tests(choice: Choice, filters: &[String], count: &mut Count) -> Result<(), String> {
@@ -91,6 +92,33 @@ fn tests(choice: Choice, filters: &[String], count: &mut Count) -> Result<(), St
         true => Ok(()),
         false => Err("tests failed, as it says above".to_owned()),
     }
+}
+
+/// Gives targets inputs that nobody thought of, for so long each.
+pub(crate) fn fuzz(target: Option<&str>, seconds: u64, seed: Option<u64>) -> Result<(), String> {
+    let not_here = guest_packages(workspace()).map_err(|error| error.to_string())?;
+    let packages = not_here.iter().flat_map(|package| ["--exclude", package]);
+    let filter = format!("fuzz_{}", target.unwrap_or_default());
+    let arguments: Vec<&str> = ["test", "--workspace"]
+        .into_iter()
+        .chain(packages)
+        .chain([
+            "--lib",
+            "--test",
+            "fuzz",
+            "--",
+            &filter,
+            "--nocapture",
+            "--test-threads",
+            "1",
+        ])
+        .collect();
+    let mut command = cargo(arguments);
+    command.env("SKILLHOST_FUZZ_SECONDS", seconds.to_string());
+    if let Some(seed) = seed {
+        command.env("SKILLHOST_FUZZ_SEED", seed.to_string());
+    }
+    run("fuzz", &mut command)
 }
 
 fn has_nextest() -> bool {

@@ -208,7 +208,11 @@ impl Assembly {
             }
             "content_block_start" => {
                 self.expect_index(event, self.blocks.len())?;
-                self.blocks.push(event["content_block"].clone());
+                let block = &event["content_block"];
+                if !block.is_object() {
+                    return Err("has a block that is no object".to_owned());
+                }
+                self.blocks.push(block.clone());
                 self.arguments.clear();
             }
             "content_block_delta" => {

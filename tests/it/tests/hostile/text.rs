@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 /// A guest, and what is to become of it.
+#[allow(dead_code, reason = "others take the component alone")]
 pub(crate) struct Hostile {
     /// What its skill is called.
     pub(crate) name: String,
@@ -23,6 +24,7 @@ pub(crate) struct Hostile {
 }
 
 /// What is to become of a guest.
+#[allow(dead_code, reason = "see above")]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// It does not become a run: the launch ends with this code.

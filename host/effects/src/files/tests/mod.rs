@@ -2,6 +2,7 @@
 //! ([`listing`]), and the folder of a run that begins with a copy ([`rebuild`]).
 
 mod escape;
+mod fuzz;
 mod given;
 mod listing;
 mod rebuild;

@@ -4,6 +4,7 @@
 
 mod anthropic;
 mod claude_cli;
+mod fuzz;
 mod offline;
 mod openai;
 mod settings;
