@@ -15,7 +15,7 @@ use crate::exit::Exit;
 const FOLDER_MODE: u32 = 0o700;
 
 /// The rights of a file here.
-const FILE_MODE: u32 = 0o600;
+pub const FILE_MODE: u32 = 0o600;
 
 /// The state folder, and the paths in it.
 #[derive(Clone, Debug, PartialEq, Eq)]

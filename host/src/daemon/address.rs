@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -51,6 +52,7 @@ fn open(home: &Home) -> io::Result<File> {
         .truncate(false)
         .read(true)
         .write(true)
+        .mode(home::FILE_MODE)
         .open(home.daemon_lock())
 }
 

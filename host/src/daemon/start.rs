@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -92,7 +93,11 @@ fn stderr(home: &Home) -> io::Result<File> {
     home::make_folder(&home.logs())?;
     let path = home.logs().join(STDERR);
     let is_long = std::fs::metadata(&path).is_ok_and(|said| said.len() > STDERR_BYTES_MAX);
-    let said = File::options().create(true).append(true).open(path)?;
+    let said = File::options()
+        .create(true)
+        .append(true)
+        .mode(home::FILE_MODE)
+        .open(path)?;
     if is_long {
         said.set_len(0)?;
     }

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use skillhost_core::id::WorkerId;
@@ -27,7 +27,9 @@ impl Lock {
         sweep(folder)?;
         let path = file_of(folder, worker);
         loop {
-            let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+            let mut options = File::options();
+            options.create(true).truncate(false).write(true).mode(home::FILE_MODE);
+            let file = options.open(&path)?;
             file.lock()?;
             // Somebody who sweeps may have removed the file before it was locked; a lock on a file without a name shows nobody anything.
             if is_still(&file, &path) {
