@@ -188,10 +188,13 @@ fn the_top_of_the_repository_holds_what_it_is_known_for() {
         .filter(|name| !name.starts_with('.') && !name.starts_with("target") && !TOP.contains(&name.as_str()))
         .collect();
     assert_eq!(unknown, Vec::<String>::new());
-    for needed in TOP
-        .iter()
-        .chain(&[".ci/run", ".cargo/config.toml", ".gitignore", "host/ARCHITECTURE.md"])
-    {
+    for needed in TOP.iter().chain(&[
+        ".ci/run",
+        ".cargo/config.toml",
+        ".gitignore",
+        "host/ARCHITECTURE.md",
+        "host/SECURITY.md",
+    ]) {
         assert!(root().join(needed).exists(), "`{needed}` is missing");
     }
 }
@@ -249,6 +252,34 @@ fn no_source_file_is_too_long_to_read() {
         (lines > LINES_MAX).then(|| format!("{}: {lines} lines", shown(&path)))
     });
     assert_eq!(long.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
+fn the_engine_is_of_the_one_version_that_is_pinned_and_everything_comes_from_one_place() {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let pinned = manifest.split("\nwasmtime = { version = \"=").nth(1).unwrap();
+    let pinned = pinned.split('"').next().unwrap();
+    let value = |package: &str, member: &str| {
+        let line = package
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{member} = \"")))?;
+        Some(line.trim_end_matches('"').to_owned())
+    };
+    let mut sources = BTreeSet::new();
+    let mut versions = BTreeSet::new();
+    for package in lock.split("[[package]]").skip(1) {
+        sources.extend(value(package, "source"));
+        if value(package, "name").is_some_and(|name| name == "wasmtime" || name.starts_with("wasmtime-wasi")) {
+            versions.extend(value(package, "version"));
+        }
+    }
+    assert_eq!(versions, BTreeSet::from([pinned.to_owned()]));
+    assert_eq!(sources.len(), 1, "{sources:?}");
+    assert!(
+        sources.iter().all(|source| source.starts_with("registry+")),
+        "{sources:?}"
+    );
 }
 
 #[test]

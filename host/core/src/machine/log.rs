@@ -112,5 +112,6 @@ fn warning(message: String) -> Line {
     Line::Message {
         level: Level::Warn,
         message,
+        place: None,
     }
 }
