@@ -96,9 +96,9 @@ fn tests(choice: Choice, filters: &[String], count: &mut Count) -> Result<(), St
 
 /// Gives targets inputs that nobody thought of, for so long each.
 pub(crate) fn fuzz(target: Option<&str>, seconds: u64, seed: Option<u64>) -> Result<(), String> {
+    let filter = format!("fuzz_{}", target.unwrap_or_default());
     let not_here = guest_packages(workspace()).map_err(|error| error.to_string())?;
     let packages = not_here.iter().flat_map(|package| ["--exclude", package]);
-    let filter = format!("fuzz_{}", target.unwrap_or_default());
     let arguments: Vec<&str> = ["test", "--workspace"]
         .into_iter()
         .chain(packages)
