@@ -1,15 +1,18 @@
 //! The user's configuration: `config.toml` in the state folder. Everything in it may be absent, the file too; a member that is not known is an error.
 
+pub mod budget;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
-use skillhost_core::budget::Cost;
 use skillhost_core::entry::Limits;
 use skillhost_core::id::SkillName;
+use skillhost_core::price::Prices;
 use skillhost_effects::model;
 
+use self::budget::{Asked, BudgetConfig, PriceConfig, TooMuch};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::home::read_regular;
@@ -27,6 +30,10 @@ pub struct Config {
     pub model: model::Config,
     /// What a run may spend and hold, unless the launch says otherwise.
     pub limits: LimitsConfig,
+    /// What runs and skills may spend.
+    pub budget: BudgetConfig,
+    /// What models cost, by their ids.
+    pub prices: BTreeMap<String, PriceConfig>,
     /// How the daemon drives runs.
     pub worker: WorkerConfig,
     /// How the user is told that a run is over or asks something.
@@ -99,9 +106,9 @@ impl WorkerConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
-    /// Model calls, each attempt counted.
+    /// Model calls: `budget.calls`, as it was spelt first.
     pub calls: Option<u64>,
-    /// Tokens, read and written.
+    /// Tokens: `budget.tokens`, as it was spelt first.
     pub tokens: Option<u64>,
     /// How long a cancelled run may clean up.
     pub grace_seconds: Option<u64>,
@@ -162,37 +169,44 @@ impl Config {
         Ok(config)
     }
 
+    fn check_parts(&self) -> std::result::Result<(), String> {
+        self.worker.check()?;
+        self.notify.check()?;
+        limits::check(&self.limits)?;
+        self.budget.check()?;
+        budget::check_prices(&self.prices)
+    }
+
     fn check(&self, path: &Path) -> Result<()> {
-        if let Err(reason) = self
-            .worker
-            .check()
-            .and_then(|()| self.notify.check())
-            .and_then(|()| limits::check(&self.limits))
-        {
+        if let Err(reason) = self.check_parts() {
             let message = format!("{reason}, in the configuration `{}`", path.display());
             return Err(CliError::invalid("bad_config", message));
         }
         Ok(())
     }
 
-    /// Returns what a run may spend and hold that is launched with these options.
-    pub fn limits(&self, calls_max: Option<u64>, tokens_max: Option<u64>) -> Limits {
-        let default = Limits::default();
+    /// Returns what a run of a skill may spend and hold that is launched with these options, and the first of them that asks for more than is allowed here.
+    pub fn limits(&self, skill: &SkillName, asked: &Asked) -> (Limits, Option<TooMuch>) {
+        let mut base = Limits::default();
         let limits = &self.limits;
-        Limits {
-            budget: Cost {
-                calls: calls_max.or(limits.calls).unwrap_or(default.budget.calls),
-                tokens: tokens_max.or(limits.tokens).unwrap_or(default.budget.tokens),
-            },
-            grace_ms: limits
-                .grace_seconds
-                .map_or(default.grace_ms, |seconds| seconds.saturating_mul(1_000)),
-            memory_bytes_max: limits.memory_mib.map_or(default.memory_bytes_max, |mib| mib << 20),
-            computing_ms: limits
-                .computing_seconds
-                .map_or(default.computing_ms, |seconds| seconds.saturating_mul(1_000)),
-            holds: limits::holdings(limits),
+        base.budget.calls = limits.calls.unwrap_or(base.budget.calls);
+        base.budget.tokens = limits.tokens.unwrap_or(base.budget.tokens);
+        base.holds = limits::holdings(limits);
+        if let Some(seconds) = limits.grace_seconds {
+            base.grace_ms = seconds.saturating_mul(1_000);
         }
+        if let Some(mib) = limits.memory_mib {
+            base.memory_bytes_max = mib << 20;
+        }
+        if let Some(seconds) = limits.computing_seconds {
+            base.computing_ms = seconds.saturating_mul(1_000);
+        }
+        self.budget.limits(skill, asked, base)
+    }
+
+    /// Returns what the models of a provider cost.
+    pub fn prices(&self, provider: &str) -> Prices {
+        budget::prices(&self.prices, provider)
     }
 }
 
@@ -229,19 +243,94 @@ mod tests {
         })
     }
 
+    fn skill() -> SkillName {
+        SkillName::parse("triage").unwrap()
+    }
+
+    fn limits(config: &Config, asked: Asked) -> Limits {
+        config.limits(&skill(), &asked).0
+    }
+
     #[test]
     fn without_a_file_everything_is_as_the_host_has_it() {
         let config = Config::load(Path::new("/no/such/config.toml")).unwrap();
-        assert_eq!(config.limits(None, None), Limits::default());
+        assert_eq!(limits(&config, Asked::default()), Limits::default());
+        assert_eq!(config.budget.day_of(&skill()), None);
     }
 
     #[test]
     fn a_launch_goes_before_the_configuration_and_that_before_the_host() {
         let config = load("[limits]\ncalls = 7\nmemory_mib = 64\ncomputing_seconds = 5\n").unwrap();
-        let limits = config.limits(None, Some(9));
-        assert_eq!(limits.budget, Cost { calls: 7, tokens: 9 });
-        assert_eq!((limits.memory_bytes_max, limits.computing_ms), (64 << 20, 5_000));
-        assert_eq!(config.limits(Some(1), None).budget.calls, 1);
+        let asked = Asked {
+            tokens: Some(9),
+            ..Asked::default()
+        };
+        let found = limits(&config, asked);
+        assert_eq!((found.budget.calls, found.budget.tokens), (7, 9));
+        assert_eq!((found.memory_bytes_max, found.computing_ms), (64 << 20, 5_000));
+        assert!(!found.priced_only, "nobody set a budget of money");
+    }
+
+    #[test]
+    fn a_skill_goes_before_all_and_a_budget_before_the_older_spelling() {
+        let text = "[limits]\ncalls = 7\n[budget]\ncalls = 5\ndollars = 2\nseconds = 60\nwritten_mib = 1\n[budget.skill.triage]\ndollars = 0.5\n\
+            [budget.day]\ncalls = 100\n[budget.skill.triage.day]\ndollars = 3\n[budget.ladder]\n80 = 'haiku'\n50 = 'sonnet'\n";
+        let config = load(text).unwrap();
+        let found = limits(&config, Asked::default());
+        assert_eq!((found.budget.calls, found.microdollars_max), (5, Some(500_000)));
+        assert_eq!(
+            (found.wall_ms_max, found.written_bytes_max),
+            (Some(60_000), Some(1 << 20))
+        );
+        assert!(found.priced_only);
+        let marks: Vec<u64> = found.ladder.iter().map(|rung| rung.percent).collect();
+        assert_eq!(marks, [50, 80]);
+        let day = config.budget.day_of(&skill()).unwrap();
+        assert_eq!((day.calls, day.tokens, day.microdollars), (100, u64::MAX, 3_000_000));
+        let other = config.budget.day_of(&SkillName::parse("other").unwrap()).unwrap();
+        assert_eq!((other.calls, other.microdollars), (100, u64::MAX));
+    }
+
+    #[test]
+    fn what_a_launch_asks_beyond_the_configuration_is_told() {
+        let config = load("[budget]\ndollars = 1.5\n").unwrap();
+        let asked = |calls, microdollars| Asked {
+            calls,
+            microdollars,
+            ..Asked::default()
+        };
+        assert_eq!(config.limits(&skill(), &asked(Some(1_000), Some(1_500_000))).1, None);
+        let (_, too_much) = config.limits(&skill(), &asked(Some(1_001), None));
+        assert_eq!(too_much.unwrap().allowed, 1_000);
+        let (_, too_much) = config.limits(&skill(), &asked(None, Some(1_500_001)));
+        assert_eq!(too_much.unwrap().allowed, 1_500_000);
+    }
+
+    #[test]
+    fn the_users_prices_go_before_those_that_the_host_knows() {
+        let config = load("[prices.\"claude-opus-4-7\"]\ninput = 4\noutput = 20.5\n").unwrap();
+        let prices = config.prices("anthropic");
+        let price = prices.of("claude-opus-4-7").unwrap();
+        assert_eq!(
+            (price.input, price.output, price.cache_write),
+            (4_000_000, 20_500_000, 4_000_000)
+        );
+        assert!(prices.of("claude-sonnet-4-6").is_some());
+        assert_eq!(
+            config.prices("offline").of("claude-sonnet-4-6"),
+            None,
+            "a script costs nothing"
+        );
+    }
+
+    #[test]
+    fn a_budget_that_is_none_is_told() {
+        let sentence = |text: &str| load(text).unwrap_err().sentence();
+        assert!(sentence("[budget]\ndollars = -1\n").contains("`budget.dollars` is -1; it may be 0 to"));
+        assert!(sentence("[budget.ladder]\n50 = 'gpt'\n").contains("it may be `haiku`, `sonnet` or `opus`"));
+        assert!(sentence("[budget.ladder]\n500 = 'opus'\n").contains("it may be 1 to 100"));
+        assert!(sentence("[budget.skill.\"../x\"]\ncalls = 1\n").contains("names no skill"));
+        assert!(sentence("[prices.m]\ninput = nan\noutput = 1\n").contains("`prices.m.input`"));
     }
 
     #[test]

@@ -109,7 +109,7 @@ pub fn answer_command(row: &InboxRow) -> Option<String> {
             row.run
         )),
         Source::Trouble => Some(format!("skillhost resume {}", row.run)),
-        Source::Message(_) | Source::Finished => None,
+        Source::Message(_) | Source::Budget | Source::Finished => None,
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
+use skillhost_core::budget::Cost;
 use skillhost_core::calls::model;
 use skillhost_core::effect::{Function, Kind};
 use skillhost_core::entry::{By, Called, Entry, Finished, Record, Retried, Returned, Started, Why};
@@ -58,6 +59,10 @@ pub struct CallLine {
     pub again: Vec<(Why, Option<Fault>)>,
     /// The tokens that were spent on it, as far as they are known.
     pub tokens: u64,
+    /// The money that was, in millionths of a dollar, as far as prices are known.
+    pub microdollars: u64,
+    /// The tier that answered, where the budget did not let the one answer that was asked.
+    pub tier: Option<String>,
     /// With what it was asked.
     pub request: Payload,
     /// Whether the run ended, or was cancelled, before it was answered.
@@ -138,6 +143,14 @@ impl Timeline {
         fold::render(self, most, width)
     }
 
+    /// Returns the money that is known to be spent, in millionths of a dollar.
+    pub fn microdollars(&self) -> u64 {
+        self.calls
+            .iter()
+            .map(|call| call.microdollars)
+            .fold(0, u64::saturating_add)
+    }
+
     /// Returns in words what was done altogether.
     pub fn summary(&self) -> String {
         let models: Vec<&CallLine> = self
@@ -186,6 +199,8 @@ impl CallLine {
             attempts: 1,
             again: Vec::new(),
             tokens: 0,
+            microdollars: 0,
+            tier: called.tier.clone(),
             request: called.request.clone(),
             dropped: false,
             replayed: false,
@@ -194,7 +209,7 @@ impl CallLine {
 
     fn performed_again(&mut self, retried: &Retried) {
         self.attempts += 1;
-        self.tokens += retried.spent.map_or(0, |spent| spent.tokens);
+        self.spent(retried.spent);
         self.again.push((retried.why, retried.fault.clone()));
     }
 
@@ -202,7 +217,13 @@ impl CallLine {
         self.ended_at = Some(at);
         self.outcome = Some(returned.outcome.clone());
         self.by = returned.by.clone();
-        self.tokens += returned.spent.map_or(0, |spent| spent.tokens);
+        self.spent(returned.spent);
+    }
+
+    fn spent(&mut self, spent: Option<Cost>) {
+        let spent = spent.unwrap_or_default();
+        self.tokens = self.tokens.saturating_add(spent.tokens);
+        self.microdollars = self.microdollars.saturating_add(spent.microdollars);
     }
 
     /// Returns the error that it was answered with.

@@ -317,6 +317,7 @@ impl Scope {
                 Entry::Called(Box::new(Called {
                     // Not `None`, which would say that the budget had no room for it.
                     reserved: called.function.spec().metered.then_some(Cost::ZERO),
+                    over: None,
                     ..called.as_ref().clone()
                 }))
             }),
@@ -435,6 +436,8 @@ mod tests {
             class: Class::Retryable,
             after,
             reserved: None,
+            over: None,
+            tier: None,
             due: None,
         }))
     }

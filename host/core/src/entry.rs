@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::budget::Cost;
+use crate::budget::{Account, Budget, Cost};
 use crate::calls::CallOptions;
 use crate::effect::{Class, Function};
 use crate::grants::Grants;
@@ -15,6 +15,7 @@ use crate::holdings::Holdings;
 use crate::id::{Digest, LaunchId, Number, RunId, Seq, SkillName};
 use crate::outcome::{Fault, Outcome};
 use crate::payload::Payload;
+use crate::price::{DOLLAR, Prices};
 use crate::time::Timestamp;
 
 /// The version of the rules that a run was started under (rule G8). This host keeps every version that an unfinished run may have.
@@ -269,6 +270,39 @@ pub struct Limits {
     /// What else the guest may hold, and how much it may say.
     #[serde(default, skip_serializing_if = "Holdings::is_default")]
     pub holds: Holdings,
+    /// The most money, in millionths of a dollar. `budget` has none: in journals that were begun before prices were known, its absence would be a budget of nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub microdollars_max: Option<u64>,
+    /// Whether a model without a price is refused: a budget of money was set, and nobody knows what such a model takes of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub priced_only: bool,
+    /// What models cost. The run keeps these prices, so that a change of the table does not change its account.
+    #[serde(default, skip_serializing_if = "Prices::is_empty")]
+    pub prices: Prices,
+    /// How long after its launch the run may still start calls, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall_ms_max: Option<u64>,
+    /// How long the guest may compute in all, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub computing_ms_max: Option<u64>,
+    /// How many bytes the run may write to files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_bytes_max: Option<u64>,
+    /// How many bytes the journal may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_bytes_max: Option<u64>,
+    /// At how much of the budget which tier answers at most, by rising marks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<Rung>,
+}
+
+/// From a mark of the budget on, calls that ask for a stronger tier are answered by this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rung {
+    /// From how much of the budget on, in percent.
+    pub percent: u64,
+    /// The tier.
+    pub tier: String,
 }
 
 /// How long a guest may compute between two outcomes, unless something else is said: long for a skill, which mostly waits, and short for somebody who waits for one that
@@ -283,6 +317,14 @@ impl Limits {
         Duration::from_millis(self.grace_ms)
     }
 
+    /// Opens the account of a run with nothing spent.
+    pub fn account(&self) -> Account {
+        Account::new(Cost {
+            microdollars: self.microdollars_max.unwrap_or(u64::MAX),
+            ..self.budget
+        })
+    }
+
     /// Returns how long the guest may compute between two outcomes.
     pub fn computing(&self) -> Duration {
         Duration::from_millis(self.computing_ms)
@@ -295,11 +337,20 @@ impl Default for Limits {
             budget: Cost {
                 calls: 1_000,
                 tokens: 5_000_000,
+                microdollars: 0,
             },
             grace_ms: 30_000,
             memory_bytes_max: 512 << 20,
             computing_ms: computing_ms(),
             holds: Holdings::default(),
+            microdollars_max: Some(25 * DOLLAR),
+            priced_only: false,
+            prices: Prices::default(),
+            wall_ms_max: None,
+            computing_ms_max: None,
+            written_bytes_max: None,
+            journal_bytes_max: None,
+            ladder: Vec::new(),
         }
     }
 }
@@ -355,6 +406,12 @@ pub struct Called {
     /// The upper bound of its first performance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved: Option<Cost>,
+    /// The budget that had no room for it: it is not performed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<Budget>,
+    /// The tier that answers, where the budget does not let the one answer that the request names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
     /// When a timer or a wait is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Due>,

@@ -77,6 +77,7 @@ pub(crate) fn ticket_of(
         options,
         class,
         bound: None,
+        asks: None,
         lasts: None,
         signal: None,
         guest_time: Timestamp(0),

@@ -229,7 +229,10 @@ fn call(n: u64, text: &str) -> Vec<Write> {
         reserved: Some(Cost {
             calls: 1,
             tokens: 8_192,
+            ..Cost::ZERO
         }),
+        over: None,
+        tier: None,
         due: None,
     }));
     let returned = n.checked_sub(1).map(|before| {

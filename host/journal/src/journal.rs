@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skillhost_core::budget::{DayAccount, DaySpent};
 use skillhost_core::entry::{Called, Entry, Record};
-use skillhost_core::id::{Digest, Epoch, MailId, Number, RunId, Seq, WorkerId};
+use skillhost_core::id::{Digest, Epoch, MailId, Number, RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::Lease;
 use skillhost_core::machine::{Command, Mail, Status};
 use skillhost_core::time::Timestamp;
@@ -16,6 +17,7 @@ use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
     RunRow, RunningRun, Taken, Trouble, WaitRow,
 };
+use crate::spending::Spending;
 use crate::writer::RunWriter;
 
 /// Reads a file of a bundle, when the journal has to have its content.
@@ -130,6 +132,14 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Returns a number that differs from the last one if anything was committed in between, by whomever.
     fn data_version(&self) -> Result<u64, JournalError>;
+
+    // Accounts.
+
+    /// Returns what is spent of a skill's account for a day: by runs that had a budget for it.
+    fn day_spent(&self, account: &DayAccount) -> Result<DaySpent, JournalError>;
+
+    /// Tells of each performance of a model call what it spent, or what is reserved for it: of all skills or of one, in no particular order. Reads every run of theirs.
+    fn spending(&self, skill: Option<&SkillName>, each: &mut dyn FnMut(Spending)) -> Result<(), JournalError>;
 
     // The inbox.
 

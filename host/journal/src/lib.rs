@@ -23,6 +23,7 @@ mod installed;
 mod journal;
 mod memory;
 mod rows;
+mod spending;
 mod sqlite;
 mod writer;
 
@@ -35,5 +36,6 @@ pub use rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
     RunRow, RunningRun, Taken, Trouble, WaitRow,
 };
+pub use spending::Spending;
 pub use sqlite::{Glance, GlanceRow, Settings, SqliteJournal};
 pub use writer::{QUEUED_BYTES_MAX, RunWriter};

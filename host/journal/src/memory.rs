@@ -8,8 +8,9 @@ mod state;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use skillhost_core::budget::{DayAccount, DaySpent};
 use skillhost_core::entry::Record;
-use skillhost_core::id::{Digest, Epoch, MailId, RunId, Seq, WorkerId};
+use skillhost_core::id::{Digest, Epoch, MailId, RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::Lease;
 use skillhost_core::machine::{Command, Mail, Status};
 use skillhost_core::time::Timestamp;
@@ -25,6 +26,7 @@ use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
     RunRow, RunningRun, Taken, Trouble, WaitRow,
 };
+use crate::spending::Spending;
 use crate::writer::{Append, RunWriter, Sink, WRITES_PILED_MAX};
 
 /// A journal in memory. Clones share it.
@@ -114,7 +116,7 @@ impl Shared {
                 continue;
             }
             match inner.state.append(append) {
-                Ok(()) => receipt.committed(),
+                Ok(news) => receipt.committed(news),
                 Err(error) => receipt.failed(error),
             }
         }
@@ -259,6 +261,15 @@ impl Journal for MemoryJournal {
 
     fn mail_since(&self, after: MailId) -> Result<Vec<(RunId, MailId)>, JournalError> {
         Ok(self.read(|state| state.mail_since(after)))
+    }
+
+    fn day_spent(&self, account: &DayAccount) -> Result<DaySpent, JournalError> {
+        Ok(self.read(|state| state.days.get(account).copied().unwrap_or_default()))
+    }
+
+    fn spending(&self, skill: Option<&SkillName>, each: &mut dyn FnMut(Spending)) -> Result<(), JournalError> {
+        self.read(|state| state.spending(skill, each));
+        Ok(())
     }
 
     fn data_version(&self) -> Result<u64, JournalError> {

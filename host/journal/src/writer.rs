@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use skillhost_core::budget::DayNews;
 use skillhost_core::entry::Entry;
 use skillhost_core::id::{Epoch, RunId, Seq};
 use skillhost_core::machine::{Local, Write};
@@ -34,6 +35,7 @@ impl RunWriter {
             durable: next.0.checked_sub(1).map(Seq),
             tickets: 0,
             failed: None,
+            news: Vec::new(),
         };
         let lane = Lane {
             run,
@@ -124,6 +126,16 @@ impl RunWriter {
         progress
     }
 
+    /// Takes what is to be told of days' accounts, of entries that are durable.
+    pub fn take_day_news(&self) -> Vec<DayNews> {
+        let mut news = Vec::new();
+        self.lane.progress.send_if_modified(|progress| {
+            news = std::mem::take(&mut progress.news);
+            false
+        });
+        news
+    }
+
     /// Returns the last entry that is durable.
     pub fn durable(&self) -> Option<Seq> {
         self.lane.progress.borrow().durable
@@ -198,11 +210,12 @@ pub(crate) struct Receipt {
 }
 
 impl Receipt {
-    pub(crate) fn committed(&self) {
+    pub(crate) fn committed(&self, news: Vec<DayNews>) {
         self.lane.queued_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         self.lane.progress.send_modify(|progress| {
             progress.durable = self.next.0.checked_sub(1).map(Seq);
             progress.tickets = self.ticket;
+            progress.news.extend(news);
         });
     }
 
@@ -239,6 +252,8 @@ struct Progress {
     durable: Option<Seq>,
     tickets: u64,
     failed: Option<AppendError>,
+    /// What was committed of days' accounts, and nobody has taken.
+    news: Vec<DayNews>,
 }
 
 /// Returns about how much memory a write holds.

@@ -110,7 +110,7 @@ fn line(row: &GlanceRow) -> String {
         Source::Question(number) => ("asks", format!("; skillhost answer {}#{number} --input JSON", row.run)),
         Source::Decision(_) => ("needs a decision", format!("; skillhost show {}", row.run)),
         Source::Trouble => ("is in trouble", format!("; skillhost show {}", row.run)),
-        Source::Message(_) | Source::Finished => ("left", String::new()),
+        Source::Message(_) | Source::Budget | Source::Finished => ("left", String::new()),
     };
     let start = format!("- {simulated}{}: {} {what} ", row.id, row.skill);
     let room = LINE_CHARS_MAX.saturating_sub(start.chars().count() + command.chars().count());

@@ -330,6 +330,7 @@ fn scenario(case: &Case, name: &str, subject: &Subject<'_>) -> Result<Result<Sce
                 budget: Cost {
                     calls: u64::MAX,
                     tokens: u64::MAX,
+                    microdollars: 0,
                 },
                 ..Limits::default()
             },

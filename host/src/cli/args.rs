@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::auth::AuthArgs;
+use super::budget::BudgetArgs;
 use super::build::BuildArgs;
 use super::check::CheckArgs;
 use super::compare::{CompareArgs, DiffArgs};
+use super::cost::CostArgs;
 use super::dev::DevArgs;
 use super::doctor::DoctorArgs;
 use super::explain::ExplainArgs;
@@ -129,6 +131,8 @@ pub enum Command {
     Grant(GrantArgs),
     /// Show what skills may do, or take it back
     Grants(GrantsArgs),
+    /// Show what was spent on models: by skill, run, model or day
+    Cost(CostArgs),
     /// Forget runs that ended long ago, with their files
     Prune(PruneArgs),
     /// Forget runs that are over, with their files
@@ -190,6 +194,7 @@ impl Command {
             Self::Auth(_) => "auth",
             Self::Grant(_) => "grant",
             Self::Grants(_) => "grants",
+            Self::Cost(_) => "cost",
             Self::Prune(_) => "prune",
             Self::Discard(_) => "discard",
             Self::Completions(_) => "completions",
@@ -233,12 +238,9 @@ pub struct LaunchArgs {
     /// Give the run a folder or a file to read, as NAME/ ; a folder also to change with `:rw` at the end
     #[arg(long = "mount", value_name = "NAME=PATH", value_parser = parse_word)]
     pub mounts: Vec<Word>,
-    /// Allow this many model calls
-    #[arg(long, value_name = "N")]
-    pub max_calls: Option<u64>,
-    /// Allow this many tokens, read and written
-    #[arg(long, value_name = "N")]
-    pub max_tokens: Option<u64>,
+    /// What it may spend
+    #[command(flatten)]
+    pub budget: BudgetArgs,
     /// Let the skill's own script answer instead of a model
     #[arg(long, conflicts_with = "provider")]
     pub offline: bool,

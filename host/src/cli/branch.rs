@@ -76,6 +76,7 @@ impl Branch<'_> {
         let copied = copy::copy(self.records, &self.plan);
         let mut copy = copied.map_err(|e| CliError::of(Exit::Invalid, "cannot_copy", &e))?;
         // Its guest sees nothing of them, and what was denied may be granted by now.
+        copy.started.limits.prices = session.context.config()?.prices(&copy.started.provider.name);
         copy.started.grants = grants::of(&session.context.home, &self.row.skill)?;
         if edit(&mut copy)? {
             self.check_replay(session, &copy)?;

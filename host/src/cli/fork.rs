@@ -17,6 +17,7 @@ use skillhost_journal::RunRow;
 
 use super::args::Here;
 use super::branch::{self, Branch};
+use super::budget::BudgetArgs;
 use super::context::{Context, Session};
 use super::drive::{self, Drive};
 use super::launch;
@@ -60,12 +61,9 @@ pub struct ForkArgs {
     /// Name the launch of the new run
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
-    /// Allow this many model calls
-    #[arg(long, value_name = "N")]
-    pub max_calls: Option<u64>,
-    /// Allow this many tokens, read and written
-    #[arg(long, value_name = "N")]
-    pub max_tokens: Option<u64>,
+    /// What it may spend
+    #[command(flatten)]
+    pub budget: BudgetArgs,
     /// Wait until the run is over
     #[arg(long = "await")]
     pub wait: bool,
@@ -113,7 +111,7 @@ pub(super) fn run(args: &ForkArgs, context: &Context) -> Result<Report> {
             copy.empty();
         }
         copy.started.launch = id.unwrap_or_else(|| LaunchId::parse(new.as_str()).expect("a run id is a launch id"));
-        copy.started.limits = context.config()?.limits(args.max_calls, args.max_tokens);
+        copy.started.limits = args.budget.limits(context, &row.skill, &copy.started.provider)?;
         edit(args, &session, &row, &records, models, copy)
     })?;
     let how = Drive {

@@ -304,7 +304,8 @@ fn told(missing: &[Request]) -> String {
     wants.join(", and to ")
 }
 
-fn may_grant(context: &Context) -> Result<bool> {
+/// Returns whether something may be granted, or a budget raised: by a person who is there, or because the user lets agents do it.
+pub(super) fn may_grant(context: &Context) -> Result<bool> {
     Ok(context.is_attended() || context.config()?.agents_may_grant)
 }
 

@@ -11,6 +11,7 @@ use skillhost_runtime::Description;
 
 use super::args::{Cli, LaunchArgs};
 use super::context::{Context, Session};
+use super::cost::LastRuns;
 use super::drive::{self, Drive};
 use super::grant;
 use super::order::Order;
@@ -21,6 +22,7 @@ use crate::error::{CliError, REPORT, Result};
 use crate::exit::Exit;
 use crate::fields::Given;
 use crate::input::{self, About, Raw, Spelling, Words};
+use crate::terminal;
 
 pub(super) fn run(args: LaunchArgs, given: Vec<Given>, context: &Context) -> Result<Report> {
     let launch = args.id.as_deref().map(LaunchId::parse).transpose();
@@ -36,14 +38,14 @@ pub(super) fn run(args: LaunchArgs, given: Vec<Given>, context: &Context) -> Res
         None => None,
     };
     let session = context.session(journal);
-    let run = match existing {
+    let (run, last_runs) = match existing {
         Some(row) => {
             check_same(&session, &row, &args, &raw)?;
-            row.run
+            (row.run, None)
         }
         None => make(&args, &raw, launch, &session)?,
     };
-    drive::drive(
+    let mut report = drive::drive(
         &session,
         &run,
         Drive {
@@ -51,7 +53,9 @@ pub(super) fn run(args: LaunchArgs, given: Vec<Given>, context: &Context) -> Res
             wait: args.wait,
             here: args.here.here,
         },
-    )
+    )?;
+    report.envelope.last_runs = last_runs.map(|last| last.value());
+    Ok(report)
 }
 
 /// Returns the run that an earlier launch of this id made.
@@ -154,7 +158,12 @@ pub(super) fn pinned_description(session: &Session<'_>, row: &RunRow) -> Result<
     })
 }
 
-fn make(args: &LaunchArgs, raw: &Raw, launch: Option<LaunchId>, session: &Session<'_>) -> Result<RunId> {
+fn make(
+    args: &LaunchArgs,
+    raw: &Raw,
+    launch: Option<LaunchId>,
+    session: &Session<'_>,
+) -> Result<(RunId, Option<LastRuns>)> {
     let context = session.context;
     // A mistake in there is told before anything is compiled.
     context.config()?;
@@ -166,11 +175,15 @@ fn make(args: &LaunchArgs, raw: &Raw, launch: Option<LaunchId>, session: &Sessio
         offline: args.offline,
         provider: args.provider.as_deref(),
         mounts: &args.mounts,
-        max_calls: args.max_calls,
-        max_tokens: args.max_tokens,
+        budget: args.budget,
     };
     let mut started = order.started(session, &edition)?;
     let run = started.run.clone();
+    let last = match started.provider.simulated {
+        // A script costs nothing, and takes no time to speak of.
+        true => None,
+        false => LastRuns::of(session.journal.as_ref(), &started.skill)?,
+    };
     if let Some(launch) = launch {
         started.launch = launch;
     }
@@ -179,11 +192,16 @@ fn make(args: &LaunchArgs, raw: &Raw, launch: Option<LaunchId>, session: &Sessio
         ..NewRun::first(started, driver::now(), context.environment.caller_folder.clone())
     };
     match session.journal.create_run(new)? {
-        Created::New => Ok(run),
+        Created::New => {
+            if let Some(last) = last.as_ref().filter(|_| !context.json) {
+                terminal::note(&last.line());
+            }
+            Ok((run, last))
+        }
         // Somebody else launched the same id at the same moment.
         Created::Existing(row) => {
             check_same(session, &row, args, raw)?;
-            Ok(row.run)
+            Ok((row.run, None))
         }
     }
 }

@@ -6,11 +6,13 @@ mod answer;
 mod args;
 mod auth;
 mod branch;
+mod budget;
 mod build;
 mod cancel;
 mod check;
 mod compare;
 mod context;
+mod cost;
 mod dev;
 mod doctor;
 mod drive;
@@ -214,6 +216,7 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Setup(args) => setup::run(&args, context),
         Command::Auth(args) => auth::run(&args, context),
         Command::Grant(args) => grant::grant(&args, context),
+        Command::Cost(args) => cost::run(&args, context),
         Command::Grants(args) => grant::grants(&args, context),
         Command::Prune(args) => prune::prune(&args, context),
         Command::Discard(args) => prune::discard(&args, context),

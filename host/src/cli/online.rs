@@ -81,6 +81,7 @@ fn ticket(provider: &Provider) -> Ticket {
         options: CallOptions::default(),
         class: Class::Retryable,
         bound: None,
+        asks: None,
         lasts: None,
         signal: None,
         guest_time: Timestamp(0),

@@ -7,6 +7,7 @@ use skillhost_effects::files;
 use skillhost_effects::model::{Name, Settings};
 use skillhost_runtime::{Description, EngineConfig};
 
+use super::budget::BudgetArgs;
 use super::context::Session;
 use super::launch::{self, bounded, new_run_id};
 use crate::config::Config;
@@ -35,10 +36,8 @@ pub(super) struct Order<'a> {
     pub(super) provider: Option<&'a str>,
     /// What the run is given of the user's folders.
     pub(super) mounts: &'a [Word],
-    /// The most model calls.
-    pub(super) max_calls: Option<u64>,
-    /// The most tokens.
-    pub(super) max_tokens: Option<u64>,
+    /// What it may spend.
+    pub(super) budget: BudgetArgs,
 }
 
 impl Order<'_> {
@@ -63,6 +62,7 @@ impl Order<'_> {
         let input = bounded(&what, &input)?;
         let provider = provider(self, &config, edition, session)?;
         check_needs(skill, &edition.description, &provider)?;
+        let limits = self.budget.limits(context, skill, &provider)?;
         let run = new_run_id();
         Ok(Started {
             launch: LaunchId::parse(run.as_str()).expect("a run id is a launch id"),
@@ -75,7 +75,7 @@ impl Order<'_> {
             zone: context.zone.iana_name().unwrap_or("UTC").to_owned(),
             zone_offsets: zone::offsets(&context.zone, driver::now()),
             mounts,
-            limits: config.limits(self.max_calls, self.max_tokens),
+            limits,
             provider,
             engine: limits::engine(&config.limits, EngineConfig::one_run()).profile(),
             semantics: entry::SEMANTICS,

@@ -88,6 +88,9 @@ pub struct Envelope {
     /// What `status` says of the run beside its labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standing: Option<Value>,
+    /// What the last runs of the skill cost and took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_runs: Option<Value>,
     /// The file or folder that the command made or looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
@@ -171,6 +174,8 @@ pub enum Rows {
     Keys(Vec<Value>),
     /// `grant` and `grants`.
     Grants(Vec<Value>),
+    /// `cost`.
+    Costs(Vec<Value>),
     /// `prune` and `discard`.
     Forgotten(Vec<Value>),
     /// `replay`.
@@ -198,6 +203,7 @@ impl Rows {
             | Self::Cases(rows)
             | Self::Keys(rows)
             | Self::Grants(rows)
+            | Self::Costs(rows)
             | Self::Forgotten(rows)
             | Self::Replays(rows)
             | Self::Differences(rows)

@@ -241,6 +241,12 @@ fn call(row: &RunRow, timeline: &Timeline, number: Number, context: &Context) ->
     if call.tokens > 0 {
         line("tokens", crate::timeline::grouped(call.tokens));
     }
+    if call.microdollars > 0 {
+        line("cost", skillhost_core::price::dollars(call.microdollars));
+    }
+    if let Some(tier) = &call.tier {
+        line("tier", format!("{}, by the ladder of the budget", plain_line(tier)));
+    }
     if call.attempts > 1 {
         line("performed", format!("{} times", call.attempts));
     }

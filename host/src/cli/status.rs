@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use skillhost_core::effect::Function;
 use skillhost_core::machine::Line;
+use skillhost_core::price::{DOLLAR, dollars};
 use skillhost_journal::{Journal, RunRow};
 
 use super::args::RunArgs;
@@ -140,6 +141,9 @@ fn heading(row: &RunRow, timeline: &Timeline, said: &Said, context: &Context) ->
             count(budget.tokens, "token")
         ),
     );
+    if let Some(money) = money(timeline) {
+        line("cost", money);
+    }
     if let Some(progress) = &said.progress {
         line("progress", progress.clone());
     }
@@ -160,6 +164,14 @@ fn spent(timeline: &Timeline) -> (u64, u64) {
     })
 }
 
+/// Returns the money that is known to be spent, of what may be: nothing where nothing has a price.
+fn money(timeline: &Timeline) -> Option<String> {
+    let limits = &timeline.started.limits;
+    let spent = dollars(timeline.microdollars());
+    let max = limits.microdollars_max.map(|max| format!(" of {}", dollars(max)));
+    (!limits.prices.is_empty()).then(|| spent + &max.unwrap_or_default())
+}
+
 fn standing_value(row: &RunRow, timeline: &Timeline, said: &Said) -> Value {
     let (calls, tokens) = spent(timeline);
     let budget = timeline.started.limits.budget;
@@ -171,6 +183,12 @@ fn standing_value(row: &RunRow, timeline: &Timeline, said: &Said) -> Value {
         "tokens": tokens,
         "tokens_max": budget.tokens,
     });
+    if !timeline.started.limits.prices.is_empty() {
+        value["dollars"] = json!(timeline.microdollars() as f64 / DOLLAR as f64);
+        if let Some(max) = timeline.started.limits.microdollars_max {
+            value["dollars_max"] = json!(max as f64 / DOLLAR as f64);
+        }
+    }
     if let Some(progress) = &said.progress {
         value["progress"] = json!(progress);
     }

@@ -18,8 +18,9 @@ mod shell;
 
 use std::sync::Arc;
 
+use skillhost_core::budget::Cost;
 use skillhost_core::entry::{Finished, Giving, Record, Source, Started};
-use skillhost_core::id::{Epoch, RunId, Seq, WorkerId};
+use skillhost_core::id::{Epoch, RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::{self, Claim};
 use skillhost_core::machine::{Idle, LoadError as HistoryError, Machine, Mismatch, Status};
 use skillhost_core::payload::Payload;
@@ -32,6 +33,7 @@ use skillhost_effects::{Effects, Granted};
 use skillhost_journal::{AppendError, Journal, JournalError, Taken, failpoint};
 use skillhost_runtime::{BundleFiles, GuestStart, LoadError, Loader, Reread};
 
+use crate::config::Config;
 use crate::grants::{self, Grantee};
 use crate::home::Home;
 pub use clock::now;
@@ -304,7 +306,8 @@ impl Worker {
         note_calls(&effects, &records);
         failpoint::hit("driver.loaded");
         let next = Seq(records.len() as u64);
-        let machine = Machine::new(records).map_err(history)?.paused(paused);
+        let day = self.day_budget(run, &started.skill)?;
+        let machine = Machine::new(records).map_err(history)?.paused(paused).with_day(day);
         let shell = Shell::new(shell::Parts {
             machine: match &drive.development {
                 Some(development) => machine.reusing(Arc::clone(&development.recording)),
@@ -396,6 +399,7 @@ impl Worker {
     ) -> Result<Effects, DriveError> {
         let script = files.get(SCRIPT).map(|bytes| String::from_utf8_lossy(bytes));
         let provider = self.0.hub.reopen(&started.provider, settings, script.as_deref());
+        let provider = provider.map(|provider| provider.priced(started.limits.prices.clone()));
         let provider = provider.map_err(|source| DriveError::Provider {
             run: run.clone(),
             source,
@@ -440,6 +444,15 @@ impl Worker {
             })?;
         }
         Ok(mounts)
+    }
+
+    /// Returns what a skill may spend in a day, as the configuration has it now: so a change counts for runs that were launched before, too, from their next attempt on.
+    fn day_budget(&self, run: &RunId, skill: &SkillName) -> Result<Option<Cost>, DriveError> {
+        let config = Config::load(&self.0.home.config()).map_err(|error| DriveError::Broken {
+            run: run.clone(),
+            reason: error.sentence(),
+        })?;
+        Ok(config.budget.day_of(skill))
     }
 
     /// Returns what a run was granted at its launch, as far as it still is.

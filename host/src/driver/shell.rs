@@ -63,6 +63,8 @@ pub(super) struct Shell<'a> {
     was_live: bool,
     /// What the guest holds at most.
     memory_bytes: u64,
+    /// How long it has computed in this attempt.
+    computed_ms: u64,
 }
 
 /// What follows from an event.
@@ -111,6 +113,7 @@ impl<'a> Shell<'a> {
             health,
             was_live: false,
             memory_bytes: 0,
+            computed_ms: 0,
         })
     }
 
@@ -123,7 +126,10 @@ impl<'a> Shell<'a> {
         loop {
             let step = match ran {
                 Ran::Stop(stop) => Step::Stop(stop),
-                Ran::Slice(slice) => self.after(slice, guest.memory_bytes()).await?,
+                Ran::Slice(slice) => {
+                    self.computed_ms = guest.computed_ms();
+                    self.after(slice, guest.memory_bytes()).await?
+                }
             };
             match step {
                 Step::Deliver(delivery) => {
@@ -263,6 +269,23 @@ impl<'a> Shell<'a> {
                 }
                 self.tell(event)
             }
+            Beside::Event(event @ Event::Durable(_)) => {
+                // What had no room in the day's account is known with its barrier, and is not to be begun.
+                let news = self.parts.writer.take_day_news();
+                if !news.is_empty() {
+                    match self.tell(Event::Day(news))? {
+                        Step::Wait => {}
+                        // An outcome that is delivered now goes first; what is durable is told with it.
+                        step => {
+                            return match self.tell(event)? {
+                                Step::Wait => Ok(step),
+                                other => Ok(other),
+                            };
+                        }
+                    }
+                }
+                self.tell(event)
+            }
             Beside::Event(event) => self.tell(event),
             Beside::Mail if self.mailbox.is_draining() => self.tell(Event::Drain),
             // One that cannot be read now is looked into again: what is under way is not given up for it.
@@ -303,6 +326,7 @@ impl<'a> Shell<'a> {
     /// Tells the machine what happened, and does what it says.
     fn tell(&mut self, event: Event) -> Result<Step, DriveError> {
         let mut step = Step::Wait;
+        self.parts.machine.computed(self.computed_ms);
         for action in self.parts.machine.handle(now(), event) {
             match action {
                 Action::Write(writes) => self.write(writes)?,

@@ -74,6 +74,8 @@ impl Story {
                 class: function.spec().class,
                 after: 0,
                 reserved: None,
+                over: None,
+                tier: None,
                 due: None,
             })),
         );
@@ -85,7 +87,11 @@ impl Story {
             Entry::Returned(Returned {
                 number: Number(number),
                 outcome,
-                spent: (tokens > 0).then_some(Cost { calls: 1, tokens }),
+                spent: (tokens > 0).then_some(Cost {
+                    calls: 1,
+                    tokens,
+                    ..Cost::ZERO
+                }),
                 by: By::Effect,
             }),
         );

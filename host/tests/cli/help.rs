@@ -38,6 +38,7 @@ const COMMANDS: &[&str] = &[
     "auth",
     "grant",
     "grants",
+    "cost",
     "prune",
     "discard",
     "completions",

@@ -127,7 +127,13 @@ impl Author {
             options,
             class: function.spec().class,
             after: 0,
-            reserved: None,
+            reserved: function.spec().metered.then_some(Cost {
+                calls: 1,
+                tokens: 9_000,
+                ..Cost::ZERO
+            }),
+            over: None,
+            tier: None,
             due: None,
         };
         self.entry(1, Entry::Called(Box::new(called)));
@@ -155,7 +161,11 @@ impl Author {
     }
 
     fn returned(&mut self, number: u64, millis: u64, outcome: Outcome, tokens: u64) {
-        let spent = (tokens > 0).then_some(Cost { calls: 1, tokens });
+        let spent = (tokens > 0).then_some(Cost {
+            calls: 1,
+            tokens,
+            ..Cost::ZERO
+        });
         let returned = Returned {
             number: Number(number),
             outcome,
@@ -195,6 +205,7 @@ impl Author {
                 spent: Cost {
                     calls: 3,
                     tokens: 6_403,
+                    ..Cost::ZERO
                 },
             }),
         );

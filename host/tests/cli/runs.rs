@@ -35,6 +35,24 @@ fn runs_are_listed_newest_first() {
 }
 
 #[test]
+fn what_was_spent_is_told_by_skill_run_model_and_day() {
+    let machine = machine();
+    run::running(&machine);
+    insta::assert_snapshot!(all(
+        &machine,
+        &[
+            "cost",
+            "cost --by run",
+            "cost --by model --json",
+            "cost --by day --skill deep-research",
+            "cost --since 2030-01-01",
+            "cost --by week",
+            "cost --skill ../x",
+        ]
+    ));
+}
+
+#[test]
 fn a_run_is_shown_by_the_names_of_its_calls() {
     insta::assert_snapshot!(all(
         &machine(),

@@ -183,6 +183,7 @@ impl Bench {
                 budget: skillhost_core::budget::Cost {
                     calls: u64::MAX,
                     tokens: u64::MAX,
+                    microdollars: 0,
                 },
                 ..Limits::default()
             },

@@ -6,6 +6,9 @@ use serde_json::Value;
 /// The longest reply where a request does not say, in tokens.
 pub const MAX_TOKENS_DEFAULT: u32 = 8_192;
 
+/// The tiers that a skill may ask for instead of a model, from the weakest to the strongest.
+pub const TIERS: [&str; 3] = ["haiku", "sonnet", "opus"];
+
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

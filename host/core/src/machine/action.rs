@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::event::Line;
+use crate::budget::{Cost, DayAccount};
 use crate::calls::CallOptions;
 use crate::effect::{Class, Function};
 use crate::entry::{Finished, Record, Started};
@@ -60,7 +61,7 @@ pub enum Write {
     Local(Local),
 }
 
-/// A change to what the journal's database holds beside entries. Each may be repeated.
+/// A change to what the journal's database holds beside entries. Each may be repeated, but for those of accounts, which are beside the entry that they belong to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Local {
     /// Puts a message into the inbox, once for each source.
@@ -94,6 +95,29 @@ pub enum Local {
     TakeMail(MailId),
     /// Says how the run stands.
     SetStatus(Status),
+    /// Reserves the upper bound of a performance in the skill's account for a day, if it fits; it is of the entry that comes next. If it does not fit, that entry holds no
+    /// reservation, and [`super::Event::Day`] says so.
+    Reserve {
+        /// The account.
+        account: DayAccount,
+        /// The call.
+        number: Number,
+        /// What it may spend at most.
+        bound: Cost,
+        /// What may be spent in the day.
+        limit: Cost,
+    },
+    /// Replaces what was reserved so by what was spent.
+    Settle {
+        /// The account.
+        account: DayAccount,
+        /// What was reserved.
+        reserved: Cost,
+        /// What was spent.
+        spent: Cost,
+        /// What may be spent in the day.
+        limit: Cost,
+    },
     /// Makes the run that goes on in the place of this one, under the same launch id. What lies in this one's mailbox becomes the new one's, but for answers
     /// and decisions: they name calls of this one.
     Continue(Box<Successor>),
@@ -136,6 +160,8 @@ pub enum Source {
     Decision(Number),
     /// An attempt that failed for a reason outside the skill; it goes away when the run goes on.
     Trouble,
+    /// A budget that is used up.
+    Budget,
     /// The end of the run.
     Finished,
 }
@@ -206,6 +232,7 @@ pub struct Ticket {
     pub(super) measured: Option<Payload>,
     pub(super) attempt: u32,
     pub(super) in_doubt: bool,
+    pub(super) tier: Option<String>,
 }
 
 impl Ticket {
@@ -232,6 +259,11 @@ impl Ticket {
     /// Returns with what.
     pub fn request(&self) -> &Payload {
         &self.request
+    }
+
+    /// Returns the tier that answers in the place of the one that a request names, if the budget has it so.
+    pub fn tier(&self) -> Option<&str> {
+        self.tier.as_deref()
     }
 
     /// Returns how it is to be made.

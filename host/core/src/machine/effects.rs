@@ -98,18 +98,16 @@ impl Machine {
         else {
             return;
         };
-        if let (Some(reserved), Some(spent)) = (reserved, spent) {
-            self.account.settle(reserved, spent);
-        }
-        match self.reserve(bound) {
-            Err(over) => self.answer(number, Outcome::fault(Fault::BUDGET, over), spent, By::Effect),
+        self.settle(reserved, spent);
+        match self.reserve(number, bound) {
+            Err(over) => self.answer(number, Outcome::Err(over.fault()), spent, By::Effect),
             Ok(reserved) => {
                 let seq = self.append(Entry::Retried(Retried {
                     number,
                     why,
                     fault,
                     spent,
-                    reserved,
+                    reserved: reserved.as_ref().map(|reserved| reserved.cost),
                 }));
                 let barrier = self.line.behind(number, seq);
                 self.flights.change(number, |flight| {
@@ -198,8 +196,10 @@ impl Machine {
         let Some((was_waiting, reserved)) = before else {
             return;
         };
-        if let (Some(reserved), Some(spent)) = (reserved, spent) {
-            self.account.settle(reserved, spent);
+        if let Some(reserved) = reserved {
+            // Where nobody knows what it spent, what was reserved stays spent.
+            let spent = spent.unwrap_or(reserved.cost);
+            self.settle(Some(reserved), Some(spent));
         }
         let seq = self.append_at(
             at,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::budget::Cost;
+use crate::budget::{Cost, DayNews};
 use crate::calls::CallOptions;
 use crate::effect::{Class, Function};
 use crate::entry::{Failure, ZoneOffset};
@@ -36,6 +36,8 @@ pub enum Event {
     Drain,
     /// What the run's mailbox holds; rows that the machine was already shown may be among it.
     Mail(Vec<Mail>),
+    /// What is to be told of the skill's account for the day, by whoever commits; before the [`Event::Durable`] of the entries that it is about.
+    Day(Vec<DayNews>),
 }
 
 /// What the guest did between two deliveries.
@@ -71,8 +73,10 @@ pub struct Call {
     pub options: CallOptions,
     /// How it is recovered: the function's class, or what options and provider make of it.
     pub class: Class,
-    /// The upper bound of one performance, for metered functions.
+    /// The upper bound of one performance, for metered functions; its money is counted by the machine.
     pub bound: Option<Cost>,
+    /// What is asked of a model.
+    pub asks: Option<Box<Asks>>,
     /// How long a timer runs or a wait lasts at most.
     pub lasts: Option<Duration>,
     /// The name of the event that is waited for, or of the question.
@@ -81,6 +85,17 @@ pub struct Call {
     pub guest_time: Timestamp,
     /// Why it cannot be carried out at all: a malformed request is answered with this, and recorded like any other.
     pub refused: Option<Fault>,
+}
+
+/// What is asked of a model, as far as it has a price.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asks {
+    /// A tier or a full id.
+    pub model: String,
+    /// The most tokens that it may read.
+    pub input: u64,
+    /// The most tokens that it may write.
+    pub output: u64,
 }
 
 /// A line of the run's log, or a progress mark.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::action::{Ticket, Wait};
+use super::budget::Reserved;
 use super::event::Call;
 use crate::budget::Cost;
 use crate::calls::CallOptions;
@@ -69,7 +70,9 @@ pub(super) struct Flight {
     /// How often it was performed, or may have been.
     pub(super) performances: u32,
     pub(super) measured: Option<Payload>,
-    pub(super) reserved: Option<Cost>,
+    pub(super) reserved: Option<Reserved>,
+    /// The tier that answers, if it is not the one that was asked.
+    pub(super) tier: Option<String>,
     /// What an earlier run was answered, for a run in development.
     pub(super) take: Option<Arc<Take>>,
     pub(super) begun: Begun,
@@ -108,6 +111,7 @@ impl Flight {
             performances: 0,
             measured: None,
             reserved: None,
+            tier: None,
             take: None,
             begun,
         }
@@ -183,6 +187,7 @@ impl Flight {
             measured: self.measured.clone(),
             attempt: self.performances + 1,
             in_doubt: self.performances > 0,
+            tier: self.tier.clone(),
         }
     }
 }

@@ -1,15 +1,15 @@
 //! What the guest did since it was last given something, compared with the journal (rule G2).
 
+use super::budget::{Admission, Reserved};
 use super::ending::Refusal;
 use super::event::{Act, Call, End, Slice};
 use super::flight::{Flight, Phase};
 use super::history::Recorded;
 use super::mismatch::{Brief, Mismatch};
 use super::{Action, Guest, Machine, Stop};
-use crate::budget::Cost;
+use crate::budget::refused_before;
 use crate::entry::{Called, Due, Entry};
 use crate::id::{Number, Seq};
-use crate::outcome::Fault;
 use crate::time::Timestamp;
 
 impl Machine {
@@ -33,6 +33,7 @@ impl Machine {
             }
         }
         match slice.end {
+            End::Blocked if !self.is_behind() && self.end_if_overgrown() => self.guest = Guest::Over,
             End::Blocked => self.guest = Guest::Blocked,
             End::Finished(result) => {
                 self.guest_ended("it returned its result", |machine| machine.guest_finished(result))
@@ -80,7 +81,7 @@ impl Machine {
         })
     }
 
-    fn start_call(&mut self, call: Call) -> Result<(), Mismatch> {
+    fn start_call(&mut self, mut call: Call) -> Result<(), Mismatch> {
         assert!(
             call.number == self.number_next,
             "calls are numbered without a gap: the guest's host counts them"
@@ -94,7 +95,12 @@ impl Machine {
         let mut flight = match self.recorded.get(&number) {
             Some(recorded) => {
                 compare(recorded, &call, self.consumed)?;
-                again(recorded, call, self.now)
+                // A price that is missing was missing then, and the call was refused for it.
+                self.price(&mut call, recorded.called.tier.as_deref()).ok();
+                let written = self.written_before(&call, &recorded.called, recorded.at);
+                let flight = again(recorded, call, self.now);
+                self.count_written(written);
+                flight
             }
             None => self.start_new(call),
         };
@@ -108,13 +114,16 @@ impl Machine {
     }
 
     /// Records a call that the journal does not hold.
-    fn start_new(&mut self, call: Call) -> Flight {
+    fn start_new(&mut self, mut call: Call) -> Flight {
         let due = call.lasts.map(|lasts| Due {
             deadline: self.now.after(lasts),
             guest: call.guest_time.after(lasts),
         });
         let performed = call.refused.is_none() && self.cancel.refuses(call.function, &call.options) == Refusal::Allowed;
-        let reservation = self.reserve(call.bound.filter(|_| performed));
+        let admission = match performed {
+            true => self.admit(&mut call),
+            false => Admission::default(),
+        };
         let called = Called {
             number: call.number,
             function: call.function,
@@ -122,24 +131,19 @@ impl Machine {
             options: call.options.clone(),
             class: call.class,
             after: self.consumed,
-            reserved: reservation.as_ref().ok().copied().flatten(),
+            reserved: admission.reserved.as_ref().map(|reserved| reserved.cost),
+            over: admission.over,
+            tier: admission.tier.clone(),
             due,
         };
         let seq = self.append(Entry::Called(Box::new(called)));
         let mut flight = Flight::new(call, seq, due, self.now);
-        match reservation {
-            Ok(reserved) => flight.reserved = reserved,
-            Err(over) => flight.refused = Some(Fault::new(Fault::BUDGET, over)),
+        flight.reserved = admission.reserved;
+        flight.tier = admission.tier;
+        if admission.refused.is_some() {
+            flight.refused = admission.refused;
         }
         flight
-    }
-
-    /// Reserves the upper bound of a performance, if it has one.
-    pub(super) fn reserve(&mut self, bound: Option<Cost>) -> Result<Option<Cost>, String> {
-        match bound {
-            Some(bound) => self.account.reserve(bound).map(|()| Some(bound)),
-            None => Ok(None),
-        }
     }
 
     /// Stops the attempt before anything of this slice is written.
@@ -167,14 +171,15 @@ fn again(recorded: &Recorded, call: Call, now: Timestamp) -> Flight {
     flight.class = recorded.called.class;
     flight.options = recorded.called.options.clone();
     flight.measured = recorded.measured.clone();
-    flight.reserved = recorded.reserved;
+    flight.reserved = recorded.reserved.map(|cost| Reserved { cost, day: None });
+    flight.tier = recorded.called.tier.clone();
     flight.performances = recorded.performances;
     flight.anew = recorded.anew;
     flight.in_doubt = !recorded.answered;
-    if flight.bound.is_some() && recorded.called.reserved.is_none() {
-        // It was recorded without a reservation, so it was never performed: the budget had no room, and a crash lost the answer that says so (rule B1).
-        let over = "the run's budget had no room for this call; `--max-calls` and `--max-tokens` at launch allow more";
-        flight.refused.get_or_insert_with(|| Fault::new(Fault::BUDGET, over));
+    let over = recorded.called.over;
+    if over.is_some() || (flight.bound.is_some() && recorded.called.reserved.is_none()) {
+        // It was recorded as refused, or without a reservation, so it was never performed: a budget had no room, and a crash lost the answer that says so (rule B1).
+        flight.refused.get_or_insert_with(|| refused_before(over));
     }
     if recorded.answered {
         flight.phase = Phase::Answered;

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::budget::Meters;
 use crate::budget::{Account, Cost};
 use crate::entry::{Called, Entry, Record, Started, Why};
 use crate::id::{Number, Seq};
 use crate::payload::Payload;
+use crate::time::Timestamp;
 
 /// A journal that cannot be replayed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -46,6 +48,7 @@ pub enum LoadError {
 #[derive(Debug)]
 pub(super) struct Recorded {
     pub(super) seq: Seq,
+    pub(super) at: Timestamp,
     pub(super) called: Called,
     pub(super) answered: bool,
     pub(super) measured: Option<Payload>,
@@ -67,6 +70,7 @@ pub(super) struct History {
     pub(super) cancelled: bool,
     pub(super) expired: bool,
     pub(super) account: Account,
+    pub(super) meters: Meters,
     pub(super) finished: bool,
     pub(super) seq_next: Seq,
 }
@@ -74,6 +78,10 @@ pub(super) struct History {
 impl History {
     /// Sorts a whole journal, which has to be dense and consistent.
     pub(super) fn read(records: Vec<Record>) -> Result<Self, LoadError> {
+        let mut meters = Meters::default();
+        if let Some(first) = records.first() {
+            meters.read(first);
+        }
         let mut records = records.into_iter();
         let Some(Record {
             seq: Seq(0),
@@ -89,7 +97,7 @@ impl History {
                 ours: crate::entry::SEMANTICS,
             });
         }
-        let account = Account::new(started.limits.budget);
+        let account = started.limits.account();
         let mut history = Self {
             started: *started,
             calls: BTreeMap::new(),
@@ -97,6 +105,7 @@ impl History {
             cancelled: false,
             expired: false,
             account,
+            meters,
             finished: false,
             seq_next: Seq(1),
         };
@@ -120,9 +129,10 @@ impl History {
         if self.finished {
             return Err("the run had finished".to_owned());
         }
+        self.meters.read(&record);
         match &record.entry {
             Entry::Started(_) => return Err("the run had started".to_owned()),
-            Entry::Called(called) => self.add_call(record.seq, called)?,
+            Entry::Called(called) => self.add_call(&record, called)?,
             Entry::Prepared { number, measured } => self.open_call(*number)?.measured = Some(measured.clone()),
             Entry::Retried(retried) => {
                 let call = self.open_call(retried.number)?;
@@ -141,8 +151,9 @@ impl History {
             Entry::Returned(returned) => {
                 let call = self.open_call(returned.number)?;
                 call.answered = true;
-                if let (Some(reserved), Some(spent)) = (call.reserved.take(), returned.spent) {
-                    self.account.settle(reserved, spent);
+                if let Some(reserved) = call.reserved.take() {
+                    // Where nobody knows what it spent, what was reserved stays spent.
+                    self.account.settle(reserved, returned.spent.unwrap_or(reserved));
                 }
             }
             Entry::Cancelled { .. } => {
@@ -164,7 +175,7 @@ impl History {
         Ok(())
     }
 
-    fn add_call(&mut self, seq: Seq, called: &Called) -> Result<(), String> {
+    fn add_call(&mut self, record: &Record, called: &Called) -> Result<(), String> {
         let expected = Number(self.calls.len() as u64);
         if called.number != expected {
             return Err(format!("call #{} stands where call #{expected} belongs", called.number));
@@ -176,7 +187,8 @@ impl History {
         }
         self.account.replay(called.reserved.unwrap_or_default());
         let recorded = Recorded {
-            seq,
+            seq: record.seq,
+            at: record.at,
             called: called.clone(),
             answered: false,
             measured: None,

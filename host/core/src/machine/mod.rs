@@ -5,6 +5,7 @@
 //!
 //! - `history`: the journal as it was when the attempt began;
 //! - `guest`: what the guest did, compared with the journal;
+//! - `budget`: what a run may spend;
 //! - `flight`, `flights`: one call on its way; all of them, and which is next for what;
 //! - `turns`: outcome entries, one at a time, in order; between them, going live;
 //! - `effects`: calls that are performed: barriers, attempts, doubt;
@@ -18,6 +19,7 @@
 //! barrier; only a blocked guest is given anything.
 
 mod action;
+mod budget;
 mod continuing;
 mod effects;
 mod ending;
@@ -43,7 +45,7 @@ use crate::recording::Playback;
 use crate::time::Timestamp;
 
 pub use action::{Action, Delivery, Idle, Local, Source, Status, Stop, Successor, Ticket, Wait, Write};
-pub use event::{Act, Again, Call, Command, Continued, Decision, End, Ended, Event, Level, Line, Mail, Slice};
+pub use event::{Act, Again, Asks, Call, Command, Continued, Decision, End, Ended, Event, Level, Line, Mail, Slice};
 pub use history::LoadError;
 pub use mismatch::{Brief, Mismatch};
 
@@ -93,6 +95,7 @@ pub struct Machine {
 
     line: line::Line,
     account: Account,
+    meters: budget::Meters,
     mail: BTreeMap<MailId, Mail>,
     mail_taken: BTreeSet<MailId>,
     cancel: Cancel,
@@ -122,13 +125,14 @@ impl Machine {
     /// # Errors
     /// If the journal cannot be replayed, or says that the run is over.
     pub fn new(records: Vec<Record>) -> Result<Self, LoadError> {
-        let history = history::History::read(records)?;
+        let last = records.last().map_or(Timestamp(0), |record| record.at);
+        let mut history = history::History::read(records)?;
         if history.finished {
             return Err(LoadError::Over);
         }
         let durable = Seq(history.seq_next.0 - 1);
         let cancel = Cancel::new(&history);
-        Ok(Self {
+        let mut machine = Self {
             run: history.started.run.clone(),
             limits: history.started.limits.clone(),
             skill: history.started.skill.to_string(),
@@ -151,6 +155,7 @@ impl Machine {
             time: Timestamp(0),
             line: line::Line::default(),
             account: history.account,
+            meters: std::mem::take(&mut history.meters),
             mail: BTreeMap::new(),
             mail_taken: BTreeSet::new(),
             cancel,
@@ -169,7 +174,9 @@ impl Machine {
             now: Timestamp(0),
             writes: Vec::new(),
             actions: Vec::new(),
-        })
+        };
+        machine.begin_meters(last);
+        Ok(machine)
     }
 
     /// Says whether the run is paused as the attempt begins, as its row has it: a pause has no entry (rule P4), and a cancelled run has none (rule C4).
@@ -238,6 +245,7 @@ impl Machine {
                 self.idle = false;
             }
             Event::Mail(mail) => self.take_in_mail(mail),
+            Event::Day(news) => self.take_day_news(news),
         }
         if !self.stopped {
             self.take_turns();
@@ -281,7 +289,9 @@ impl Machine {
         if record.entry.is_outcome() {
             self.waiting.push_back(record.clone());
         }
+        self.meters.wrote(&record);
         self.writes.push(Write::Entry(record));
+        self.tell_of_marks();
         seq
     }
 

@@ -204,6 +204,7 @@ impl<'a> Guest<'a> {
             options: CallOptions::default(),
             class: function.spec().class,
             bound: None,
+            asks: None,
             lasts: (call == Call::Sleep).then_some(Duration::from_millis(5)),
             signal: (call == Call::Wait).then(|| SignalName::parse("go").unwrap()),
             guest_time: self.time,

@@ -569,6 +569,7 @@ fn started() -> Record {
             budget: Cost {
                 calls: 100,
                 tokens: 1_000_000,
+                microdollars: 0,
             },
             ..RunLimits::default()
         },

@@ -5,7 +5,7 @@ use crate::check;
 #[test]
 fn b1_a_call_that_does_not_fit_returns_budget_and_is_not_performed() {
     check(
-        "guest ask bound=600, ask bound=600 => called 0, called 1, returned 1 budget at 1000, deliver 1 budget at 1000
+        "guest ask bound=600, ask bound=600 => called 0, called 1, returned 1 budget at 1000, post budget, warn the run's budget is used up, deliver 1 budget at 1000
          guest
          commit => perform 0
          ends 0 ok spent=100 => returned 0 ok at 1000, deliver 0 ok at 1000
@@ -19,7 +19,7 @@ fn b1_a_call_that_does_not_fit_returns_budget_and_is_not_performed() {
 #[test]
 fn b1_what_was_settled_and_refused_is_the_same_at_replay() {
     check(
-        "guest ask bound=600, ask bound=600 => called 0, called 1, returned 1 budget at 1000, deliver 1 budget at 1000
+        "guest ask bound=600, ask bound=600 => called 0, called 1, returned 1 budget at 1000, post budget, warn the run's budget is used up, deliver 1 budget at 1000
          commit => perform 0
          ends 0 ok spent=100 => returned 0 ok at 1000
          guest => deliver 0 ok at 1000
@@ -64,7 +64,7 @@ fn b1_a_further_performance_that_does_not_fit_returns_budget_and_what_was_spent_
         "guest ask bound=400, ask bound=500 => called 0, called 1
          commit => perform 0, perform 1
          ends 0 again spent=300
-         alarm => returned 0 budget at 584303, deliver 0 budget at 584303
+         alarm => returned 0 budget at 584303, post budget, warn the run's budget is used up, deliver 0 budget at 584303
          commit
          guest finishes => abort 1
          ends 1 aborted => finished done spent 800, post the end
@@ -109,5 +109,135 @@ fn b1_malformed_calls_reserve_nothing() {
         "guest ask bound=700 malformed, ask bound=700 => called 0, called 1, returned 0 invalid at 1000, deliver 0 invalid at 1000
          guest
          commit => perform 1",
+    );
+}
+
+#[test]
+fn b1_money_is_reserved_at_the_models_price_and_settled_by_what_was_spent() {
+    check(
+        "limits money=1000 price=2
+         guest ask bound=300, ask bound=300 => called 0, called 1, returned 1 budget at 1000, post budget, warn the run's budget is used up, deliver 1 budget at 1000
+         guest
+         commit => perform 0
+         ends 0 ok spent=10 money=20 => returned 0 ok at 1000, deliver 0 ok at 1000
+         guest ask bound=300 => called 2 after 2
+         commit => perform 2",
+    );
+}
+
+#[test]
+fn b1_a_model_without_a_price_is_refused_if_a_budget_of_money_was_set_and_counts_nothing_if_not() {
+    check(
+        "limits money=1000 price=2 strict
+         guest ask bound=300 of=unheard-of => called 0, returned 0 budget at 1000, deliver 0 budget at 1000
+         limits money=1000 price=2
+         guest ask bound=300 of=unheard-of => called 0
+         commit => perform 0",
+    );
+}
+
+#[test]
+fn b1_marks_are_told_once_each_and_not_again_after_a_recovery() {
+    check(
+        "guest ask bound=400 => called 0
+         commit => perform 0
+         ends 0 ok spent=400 => returned 0 ok at 1000, deliver 0 ok at 1000
+         guest ask bound=400 => called 1 after 1
+         commit => perform 1
+         ends 1 ok spent=200 => returned 1 ok at 1000, warn 50 % of the run's budget is spent, deliver 1 ok at 1000
+         guest ask bound=250 => called 2 after 2
+         commit => perform 2
+         crash
+         guest ask bound=400 => deliver 0 ok at 1000
+         guest ask bound=400 => deliver 1 ok at 1000
+         guest ask bound=250 => close 2, returned 2 budget at 1000, post budget, warn the run's budget is used up, deliver 2 budget at 1000
+         guest ask bound=250 => called 3 after 3, returned 3 budget at 1000, deliver 3 budget at 1000",
+    );
+}
+
+#[test]
+fn b1_when_the_time_is_over_nothing_is_begun_but_what_ends_the_run_in_order() {
+    check(
+        "limits wall=100
+         guest read => called 0, perform 0
+         clock 103000
+         ends 0 ok => returned 0 ok at 103000, post budget, warn the run's budget is used up, deliver 0 ok at 103000
+         guest read, post, write cleanup => called 1 after 1, called 2 after 1, called 3 after 1, returned 1 budget at 103000, returned 2 ok at 103000, post message 2, deliver 1 budget at 103000
+         guest => deliver 2 ok at 103000
+         commit => perform 3
+         clock 120000
+         guest
+         ends 3 ok => returned 3 ok at 120000, deliver 3 ok at 120000
+         guest post => called 4 after 4, returned 4 budget at 120000, deliver 4 budget at 120000
+         guest finishes => finished done spent 0, post the end",
+    );
+}
+
+#[test]
+fn b1_what_is_written_to_files_is_counted_as_it_is_begun_and_the_same_at_replay() {
+    check(
+        "limits written=20
+         guest write with=twelve => called 0
+         commit => perform 0
+         ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
+         crash
+         guest write with=twelve => close 0, retried 0 recovery
+         commit => perform 0 again
+         ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
+         commit
+         crash
+         guest write with=twelve => deliver 0 ok at 1000
+         guest write with=thirteen-and-more => called 1 after 1, returned 1 budget at 1000, post budget, warn the run's budget is used up, deliver 1 budget at 1000
+         guest read => called 2 after 2, perform 2",
+    );
+}
+
+#[test]
+fn b1_a_journal_that_grows_beyond_its_budget_although_calls_are_refused_ends_the_run() {
+    check(
+        "limits journal=1300
+         guest read => called 0, perform 0
+         ends 0 ok => returned 0 ok at 1000, warn 50 % of the run's budget is spent, deliver 0 ok at 1000
+         guest read => called 1 after 1, warn 80 % of the run's budget is spent, perform 1
+         ends 1 ok => returned 1 ok at 1000, post budget, warn the run's budget is used up, deliver 1 ok at 1000
+         guest read => called 2 after 2, returned 2 budget at 1000, deliver 2 budget at 1000
+         guest read => called 3 after 3, finished failed budget spent 0, post the end",
+    );
+}
+
+#[test]
+fn b1_the_ladder_lets_a_weaker_tier_answer_and_a_recovery_asks_the_same() {
+    check(
+        "limits money=10000 price=4 low=1 rung=50:haiku
+         guest ask bound=400 => called 0
+         commit => perform 0
+         ends 0 ok spent=400 money=5000 => returned 0 ok at 1000, warn 50 % of the run's budget is spent, deliver 0 ok at 1000
+         guest ask bound=400, ask bound=100 of=haiku => called 1 after 1, called 2 after 1
+         commit => perform 1 by haiku, perform 2
+         crash
+         guest ask bound=400 => deliver 0 ok at 1000
+         guest ask bound=400, ask bound=100 of=haiku => close 1, returned 1 budget at 1000, post budget, warn the run's budget is used up, close 2, retried 2 recovery, deliver 1 budget at 1000",
+    );
+}
+
+#[test]
+fn b1_what_has_no_room_in_the_day_is_answered_and_never_begun_and_a_crash_changes_nothing() {
+    check(
+        "daily 1000
+         guest ask bound=300, ask bound=300 => reserve 300 for 0 of day 0, called 0, reserve 300 for 1 of day 0, called 1
+         full 1 => returned 1 budget at 1000, deliver 1 budget at 1000
+         commit => perform 0
+         crash
+         guest ask bound=300, ask bound=300 => deliver 1 budget at 1000
+         guest => close 0, reserve 300 for 0 of day 0, retried 0 recovery
+         commit => perform 0 again
+         ends 0 ok spent=100 => settle 300 by 100 of day 0, returned 0 ok at 1000, deliver 0 ok at 1000
+         guest ask bound=300 => reserve 300 for 2 of day 0, called 2 after 2
+         clock 86400001000
+         commit => perform 2
+         ends 2 again spent=200
+         alarm => settle 300 by 200 of day 0, reserve 300 for 2 of day 1, retried 2 failure
+         full 2 => returned 2 budget at 86400956965, deliver 2 budget at 86400956965
+         guest finishes => finished done spent 600, post the end",
     );
 }

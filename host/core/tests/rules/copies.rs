@@ -108,8 +108,8 @@ fn f5_a_call_that_the_budget_had_no_room_for_is_performed_if_the_new_one_has() {
     check(
         "guest ask bound=900 => called 0
          commit => perform 0
-         ends 0 ok spent=900 => returned 0 ok at 1000, deliver 0 ok at 1000
-         guest ask bound=900 => called 1 after 1, returned 1 budget at 1000, deliver 1 budget at 1000
+         ends 0 ok spent=900 => returned 0 ok at 1000, warn 80 % of the run's budget is spent, deliver 0 ok at 1000
+         guest ask bound=900 => called 1 after 1, post budget, warn the run's budget is used up, returned 1 budget at 1000, deliver 1 budget at 1000
          guest fails => finished failed own spent 900, post the end
          commit => stop failed own
          copy 1 redo=1 => kept [] anew [1] asks []

@@ -8,13 +8,15 @@
 //! - `crash`: the process dies with what it had queued, and another attempt begins; `crash after 1`: the first append that was queued survived;
 //! - `journal A, B, ..`: an attempt begins on these entries instead; `entries` shows those that are durable;
 //! - `develop`: what the run has recorded until now is kept, and another run of the skill in development begins, which reuses all that was recorded so;
+//! - `limits money=500 price=2 wall=9`: an attempt begins with these limits instead, on what is durable; `daily 700`: with so many tokens a day for the skill;
+//! - `full 0`: everything queued is durable, but there was no room in the day for call 0;
 //! - `copy 2 redo=0`: another run begins with a copy of this one, cut after two outcomes, and an attempt at that begins; `answer=0` answers a call by hand.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use skillhost_core::budget::Cost;
+use skillhost_core::budget::{Cost, DayNews};
 use skillhost_core::copy::{self, Plan, Redo};
 use skillhost_core::entry::{Entry, Limits, Provider, Record, SEMANTICS, Started};
 use skillhost_core::holdings::Holdings;
@@ -58,6 +60,8 @@ struct Story {
     alarm: Option<Timestamp>,
     guest_time: Timestamp,
     started: u64,
+    /// What the skill may spend in a day.
+    daily: Option<Cost>,
 }
 
 impl Story {
@@ -78,6 +82,7 @@ impl Story {
             alarm: None,
             guest_time: Timestamp(0),
             started: 0,
+            daily: None,
         }
     }
 
@@ -165,6 +170,27 @@ impl Story {
                 let shown = entries.map(|record| words::show_entry(&record.entry, record.at));
                 shown.collect::<Vec<_>>().join(", ")
             }
+            "limits" => {
+                let Entry::Started(started) = &mut self.durable[0].entry else {
+                    panic!("a journal begins with `started`");
+                };
+                words::limit(&words, started);
+                self.restart()
+            }
+            "daily" => {
+                self.daily = Some(Cost {
+                    tokens: rest.parse().unwrap(),
+                    ..Cost::UNBOUNDED
+                });
+                self.restart()
+            }
+            "full" => {
+                let appends = self.queue.len();
+                self.commit(appends);
+                let over = words::refuse(words.number(), &mut self.durable);
+                let number = words.number();
+                self.handle(Event::Day(vec![DayNews::Refused { number, over }]))
+            }
             "copy" => self.copy(&words),
             "develop" => self.develop(),
             "lines" => self.lines.values().cloned().collect::<Vec<_>>().join(", "),
@@ -179,7 +205,7 @@ impl Story {
         self.started = 0;
         match Machine::new(self.durable.clone()) {
             Ok(machine) => {
-                let machine = machine.paused(self.paused);
+                let machine = machine.paused(self.paused).with_day(self.daily);
                 self.machine = Some(match &self.recording {
                     Some(recording) => machine.reusing(Arc::clone(recording)),
                     None => machine,
@@ -366,6 +392,7 @@ fn started() -> Record {
             budget: Cost {
                 calls: 100,
                 tokens: TOKENS,
+                microdollars: 0,
             },
             grace_ms: GRACE_MS,
             holds: Holdings {

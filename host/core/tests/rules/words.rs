@@ -2,22 +2,77 @@
 
 use std::time::Duration;
 
-use skillhost_core::budget::Cost;
+use skillhost_core::budget::{Budget, Cost, Over};
 use skillhost_core::calls::run::Note;
 use skillhost_core::calls::{CallOptions, Reuse};
 use skillhost_core::effect::{Class, Function};
-use skillhost_core::entry::{By, Called, Due, Entry, Failure, Finished, How, Retried, Returned, Why};
+use skillhost_core::entry::{
+    By, Called, Due, Entry, Failure, Finished, How, Record, Retried, Returned, Rung, Started, Why,
+};
 use skillhost_core::id::{Number, SignalName};
 use skillhost_core::machine::{
-    Action, Again, Call, Command, Decision, Ended, Level, Line, Local, Source, Stop, Wait, Write,
+    Action, Again, Asks, Call, Command, Decision, Ended, Level, Line, Local, Source, Stop, Wait, Write,
 };
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
+use skillhost_core::price::{Price, Prices};
 use skillhost_core::retry::FaultKind;
 use skillhost_core::time::Timestamp;
 
 /// The run that stories are told of; copies of it have other ids.
 pub(crate) const RUN: &str = "01jd0000000000000000000000";
+
+/// `money=500 strict price=2 wall=9 computing=9 written=9 journal=9 rung=50:haiku live`: prices are of the model `sonnet` and for a token, and money in millionths.
+pub(crate) fn limit(words: &Words<'_>, started: &mut Started) {
+    let limits = &mut started.limits;
+    limits.microdollars_max = words.amount("money");
+    limits.priced_only = words.has("strict");
+    limits.wall_ms_max = words.amount("wall");
+    limits.written_bytes_max = words.amount("written");
+    limits.journal_bytes_max = words.amount("journal");
+    limits.ladder = words
+        .value("rung")
+        .and_then(|rung| rung.split_once(':'))
+        .map(|(percent, tier)| Rung {
+            percent: percent.parse().unwrap(),
+            tier: tier.to_owned(),
+        })
+        .into_iter()
+        .collect();
+    let priced = |(name, model): (&str, &str)| {
+        let each = words.amount(name)? * 1_000_000;
+        let price = Price {
+            input: each,
+            output: each,
+            cache_read: each,
+            cache_write: each,
+        };
+        Some((model.to_owned(), price))
+    };
+    let prices = [("price", "sonnet"), ("low", "haiku")].into_iter().filter_map(priced);
+    limits.prices = prices.collect::<Prices>();
+    started.provider.simulated = false;
+}
+
+/// Takes a reservation out of the journal that had no room in the day, as whoever commits does.
+pub(crate) fn refuse(number: Number, durable: &mut [Record]) -> Over {
+    let of = |record: &&mut Record| record.entry.number() == Some(number);
+    let record = durable.iter_mut().rfind(of).unwrap();
+    let wanted = match &mut record.entry {
+        Entry::Called(called) => {
+            called.over = Some(Budget::Tokens);
+            called.reserved.take()
+        }
+        Entry::Retried(retried) => retried.reserved.take(),
+        other => panic!("{other:?} reserves nothing"),
+    };
+    Over {
+        budget: Budget::Tokens,
+        limit: 1_000,
+        used: 900,
+        wanted: wanted.unwrap().tokens,
+    }
+}
 
 /// The words of a row or a part of it.
 pub(crate) struct Words<'a>(Vec<&'a str>);
@@ -51,7 +106,12 @@ impl<'a> Words<'a> {
 
     fn cost(&self, name: &str) -> Option<Cost> {
         let tokens = self.amount(name)?;
-        Some(Cost { calls: 1, tokens })
+        let microdollars = self.amount("money").unwrap_or(0);
+        Some(Cost {
+            calls: 1,
+            tokens,
+            microdollars,
+        })
     }
 }
 
@@ -96,6 +156,13 @@ pub(crate) fn call(words: &Words<'_>, number: Number, guest_time: Timestamp) -> 
             false => function.spec().class,
         },
         bound: words.cost("bound"),
+        asks: words.cost("bound").map(|bound| {
+            Box::new(Asks {
+                model: words.value("of").unwrap_or("sonnet").to_owned(),
+                input: bound.tokens / 2,
+                output: bound.tokens - bound.tokens / 2,
+            })
+        }),
         lasts: words.amount("for").map(Duration::from_micros),
         signal,
         guest_time: words.amount("at").map_or(guest_time, Timestamp),
@@ -116,6 +183,8 @@ pub(crate) fn entry(words: &Words<'_>, rest: &str, called: u64) -> Entry {
                 class: call.class,
                 after: words.amount("after").unwrap_or(0),
                 reserved: call.bound,
+                over: None,
+                tier: None,
                 due: call.lasts.map(|lasts| Due {
                     deadline: Timestamp(1_000).after(lasts),
                     guest: Timestamp(1_000).after(lasts),
@@ -243,7 +312,8 @@ pub(crate) fn show(action: &Action) -> Vec<(String, bool)> {
             let key = ticket.key();
             let (run, number) = key.split_once('/').expect("g1: a key is `<run>/<number>`");
             let copy = if run == RUN { "" } else { " under the new run" };
-            format!("perform {number}{doubt}{measured}{copy}")
+            let tier = ticket.tier().map(|tier| format!(" by {tier}")).unwrap_or_default();
+            format!("perform {number}{doubt}{measured}{tier}{copy}")
         }
         Action::Abort(number) => format!("abort {number}"),
         Action::Idle(idle) => {
@@ -270,6 +340,11 @@ fn show_write(write: &Write) -> (String, bool) {
         Write::Line {
             after, ordinal, line, ..
         } => match line {
+            Line::Message {
+                level: Level::Warn,
+                message,
+                ..
+            } => format!("warn {}", message.split(':').next().unwrap()),
             Line::Message { message, .. } => format!("line {after}.{ordinal} {message}"),
             Line::Printed { text, .. } => format!("line {after}.{} {text}", ordinal - (1 << 62)),
             other => panic!("stories say only messages, not {other:?}"),
@@ -279,6 +354,7 @@ fn show_write(write: &Write) -> (String, bool) {
             Source::Question(number) => format!("post question {number}"),
             Source::Decision(number) => format!("post decision {number}"),
             Source::Finished => "post the end".to_owned(),
+            Source::Budget => "post budget".to_owned(),
             Source::Trouble => unreachable!("only the shell knows of trouble"),
         },
         Write::Local(Local::OpenWait { number, wait, .. }) => format!("open {number} {}", kind(wait)),
@@ -287,6 +363,17 @@ fn show_write(write: &Write) -> (String, bool) {
             let paused = if next.paused { " paused" } else { "" };
             format!("begin {}{paused}", next.started.input)
         }
+        Write::Local(Local::Reserve {
+            account, number, bound, ..
+        }) => {
+            format!("reserve {} for {number} of day {}", bound.tokens, account.day)
+        }
+        Write::Local(Local::Settle {
+            account,
+            reserved,
+            spent,
+            ..
+        }) => format!("settle {} by {} of day {}", reserved.tokens, spent.tokens, account.day),
         Write::Local(Local::TakeMail(id)) => format!("take mail {id}"),
         Write::Local(Local::SetStatus(status)) => return (format!("status {}", status.as_str()), true),
     };

@@ -12,6 +12,7 @@ pub(crate) mod http;
 pub mod keys;
 pub mod offline;
 mod openai;
+mod prices;
 mod schema;
 mod settings;
 mod sse;
@@ -31,12 +32,14 @@ use skillhost_core::id::Number;
 use skillhost_core::machine::{Again, Ended, Ticket};
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
+use skillhost_core::price::Prices;
 use skillhost_core::retry::FaultKind;
 use tokio::sync::Semaphore;
 
 use crate::watch::{Progress, Watch};
 
 pub use claude_cli::CHILD_MARKER;
+pub use prices::{millionths, shipped};
 pub use settings::{
     Choice, ClaudeConfig, Config, Environment, Name, OpenError, Secret, ServerConfig, Settings, TIERS, variable,
 };
@@ -103,11 +106,15 @@ impl Hub {
         };
         let parallel = settings.parallel()?;
         let slots = backend.place().map(|place| self.slots(name, place, parallel));
-        Ok(Provider(Arc::new(Opened {
+        let opened = Opened {
             described,
             backend,
             slots,
-        })))
+        };
+        Ok(Provider {
+            opened: Arc::new(opened),
+            prices: Arc::default(),
+        })
     }
 
     fn slots(&self, name: Name, place: String, parallel: usize) -> Arc<Semaphore> {
@@ -119,7 +126,11 @@ impl Hub {
 
 /// The model provider of one run. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Provider(Arc<Opened>);
+pub struct Provider {
+    opened: Arc<Opened>,
+    /// What its models cost the run.
+    prices: Arc<Prices>,
+}
 
 #[derive(Debug)]
 struct Opened {
@@ -205,6 +216,14 @@ pub(crate) struct Asked<'a> {
     pub(crate) watch: &'a Watch,
 }
 
+impl Asked<'_> {
+    /// Returns the model whose price is paid: what `extra` says goes to the provider before what the request says.
+    fn charged(&self) -> &str {
+        let extra = self.request.extra.as_ref();
+        extra.and_then(|extra| extra["model"].as_str()).unwrap_or(self.model)
+    }
+}
+
 /// Why there is no reply.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Miss {
@@ -220,7 +239,7 @@ impl Miss {
         Self {
             fault: Box::new(fault),
             again: None,
-            spent: Some(Cost { calls: 1, tokens: 0 }),
+            spent: Some(Cost { calls: 1, ..Cost::ZERO }),
         }
     }
 
@@ -229,7 +248,7 @@ impl Miss {
         Self {
             fault: Box::new(fault),
             again: Some(Again { kind, after }),
-            spent: Some(Cost { calls: 1, tokens: 0 }),
+            spent: Some(Cost { calls: 1, ..Cost::ZERO }),
         }
     }
 
@@ -241,14 +260,21 @@ impl Miss {
 }
 
 impl Provider {
+    /// Counts what the models are paid by the prices that the run keeps.
+    #[must_use]
+    pub fn priced(mut self, prices: Prices) -> Self {
+        self.prices = Arc::new(prices);
+        self
+    }
+
     /// Returns what a run records of its provider when it starts.
     pub fn describe(&self) -> entry::Provider {
-        self.0.described.clone()
+        self.opened.described.clone()
     }
 
     /// Takes note of a call that the journal holds, as [`crate::Effects::note`] says.
     pub fn note(&self, number: Number, request: &Payload, label: Option<&str>) {
-        if let Backend::Offline(offline) = &self.0.backend {
+        if let Backend::Offline(offline) = &self.opened.backend {
             offline.note(number, request, label);
         }
     }
@@ -257,29 +283,33 @@ impl Provider {
     pub async fn perform(&self, ticket: &Ticket, watch: &Watch) -> Ended {
         let request = match read(ticket) {
             Ok(request) => request,
-            Err(miss) => return ended(Err(miss)),
+            Err(miss) => return self.ended("", Err(miss)),
         };
         let key = ticket.key();
-        ended(self.complete(&self.asked(ticket, &request, &key, watch)).await)
+        let asked = self.asked(ticket, &request, &key, watch);
+        self.ended(asked.charged(), self.complete(&asked).await)
     }
 
     /// Answers from the script at once, and says after how long the answer would come; `None` if a model is asked and no script. `attempt` counts from 1 what the script
     /// was asked for the call: whoever plays a world knows what was asked in it, the ticket only what was begun.
     pub fn play(&self, ticket: &Ticket, attempt: u32) -> Option<(Ended, Duration)> {
-        let Backend::Offline(offline) = &self.0.backend else {
+        let Backend::Offline(offline) = &self.opened.backend else {
             return None;
         };
         let request = match read(ticket) {
             Ok(request) => request,
-            Err(miss) => return Some((ended(Err(miss)), Duration::ZERO)),
+            Err(miss) => return Some((self.ended("", Err(miss)), Duration::ZERO)),
         };
         let (key, watch) = (ticket.key(), Watch::silent());
-        let (answer, delay) = offline.answer(&self.asked(ticket, &request, &key, &watch), attempt);
-        Some((ended(answer), delay))
+        let asked = self.asked(ticket, &request, &key, &watch);
+        let (answer, delay) = offline.answer(&asked, attempt);
+        Some((self.ended(asked.charged(), answer), delay))
     }
 
     fn asked<'a>(&'a self, ticket: &'a Ticket, request: &'a Request, key: &'a str, watch: &'a Watch) -> Asked<'a> {
-        let tier = self.0.described.models.get(&request.model);
+        // The request stays what the skill asked, as that is what is compared; who answers may be another by the ladder of the budget.
+        let named = ticket.tier().unwrap_or(&request.model);
+        let of_tier = self.opened.described.models.get(named);
         Asked {
             number: ticket.number(),
             attempt: ticket.attempt(),
@@ -288,22 +318,41 @@ impl Provider {
             class: ticket.class(),
             payload: ticket.request(),
             request,
-            model: tier.unwrap_or(&request.model),
+            model: of_tier.map_or(named, String::as_str),
             watch,
+        }
+    }
+
+    fn ended(&self, model: &str, answer: Result<Reply, Miss>) -> Ended {
+        match answer {
+            Ok(reply) => Ended::Returned {
+                spent: Some(Cost {
+                    calls: 1,
+                    tokens: reply.usage.total(),
+                    microdollars: self.prices.of(model).map_or(0, |price| price.of(&reply.usage)),
+                }),
+                outcome: Outcome::Ok(Payload::of(&reply)),
+                again: None,
+            },
+            Err(miss) => Ended::Returned {
+                outcome: Outcome::Err(*miss.fault),
+                spent: miss.spent,
+                again: miss.again,
+            },
         }
     }
 
     /// Asks, once one of the provider's slots is free.
     pub(crate) async fn complete(&self, asked: &Asked<'_>) -> Result<Reply, Miss> {
         asked.watch.report(asked.number, Progress::Queued);
-        let _slot = match &self.0.slots {
+        let _slot = match &self.opened.slots {
             Some(slots) => Some(slots.acquire().await.expect("the semaphore is never closed")),
             None => None,
         };
         asked
             .watch
             .report(asked.number, Progress::Started { attempt: asked.attempt });
-        let answer = self.0.backend.complete(asked).await;
+        let answer = self.opened.backend.complete(asked).await;
         match asked.class {
             // What a provider did by itself is not done again because its answer was lost.
             Class::AtMostOnce => answer.map_err(|miss| Miss { again: None, ..miss }),
@@ -315,24 +364,6 @@ impl Provider {
 fn read(ticket: &Ticket) -> Result<Request, Miss> {
     let malformed = |e| Miss::never(Fault::new(Fault::INVALID, format!("malformed request: {e}")));
     ticket.request().read().map_err(malformed)
-}
-
-fn ended(answer: Result<Reply, Miss>) -> Ended {
-    match answer {
-        Ok(reply) => Ended::Returned {
-            spent: Some(Cost {
-                calls: 1,
-                tokens: reply.usage.total(),
-            }),
-            outcome: Outcome::Ok(Payload::of(&reply)),
-            again: None,
-        },
-        Err(miss) => Ended::Returned {
-            outcome: Outcome::Err(*miss.fault),
-            spent: miss.spent,
-            again: miss.again,
-        },
-    }
 }
 
 /// Estimates tokens at four bytes each, where nobody counts them.

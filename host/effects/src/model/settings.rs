@@ -66,8 +66,7 @@ pub mod variable {
     ];
 }
 
-/// The tiers that a skill may ask for instead of a model.
-pub const TIERS: [&str; 3] = ["haiku", "sonnet", "opus"];
+pub use skillhost_core::calls::model::TIERS;
 
 /// The models of the tiers, in their order, unless the user names others.
 const ANTHROPIC_MODELS: [&str; 3] = ["claude-haiku-4-5-20251001", "claude-sonnet-4-6", "claude-opus-4-7"];

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use skillhost_core::budget::{DayAccount, DayNews, DaySpent, Over};
 use skillhost_core::entry::{Entry, Record, Started};
-use skillhost_core::id::{Digest, Epoch, LaunchId, MailId, Number, RunId, Seq, WorkerId};
+use skillhost_core::id::{Digest, Epoch, LaunchId, MailId, Number, RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::Lease;
 use skillhost_core::machine::{Command, Local, Mail, Source, Status, Successor, Write};
 use skillhost_core::time::Timestamp;
@@ -16,6 +17,8 @@ use crate::rows::{
     Collected, Created, DueRun, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter, RunRow,
     RunningRun, Taken, Trouble, WaitRow, asked_by, check_asked, check_copy, may_be_pruned, may_be_removed, status_of,
 };
+use crate::spending::{Ledger, Spending, named};
+use crate::sqlite::refuse;
 use crate::writer::Append;
 
 #[derive(Default)]
@@ -29,6 +32,7 @@ pub(super) struct State {
     pub(super) blobs: BTreeMap<Digest, Vec<u8>>,
     pub(super) installed: BTreeMap<Place, InstalledRow>,
     pub(super) descriptions: BTreeMap<Digest, (String, Timestamp)>,
+    pub(super) days: BTreeMap<DayAccount, DaySpent>,
     pub(super) version: u64,
 }
 
@@ -377,7 +381,7 @@ impl State {
         collected
     }
 
-    pub(super) fn append(&mut self, append: Append) -> Result<(), AppendError> {
+    pub(super) fn append(&mut self, append: Append) -> Result<Vec<DayNews>, AppendError> {
         let lane = &append.lane;
         let Some(run) = self.runs.get(&lane.run) else {
             return Err(AppendError::UnknownRun { run: lane.run.clone() });
@@ -400,10 +404,63 @@ impl State {
             }
         }
         self.version += 1;
+        let mut news = Vec::new();
+        let mut refused = None;
         for write in append.writes {
-            self.apply(&lane.run, write);
+            match (write, refused.take()) {
+                (Write::Local(local @ (Local::Reserve { .. } | Local::Settle { .. })), _) => {
+                    refused = self.account(local, &mut news);
+                }
+                (Write::Entry(mut record), Some(over)) => {
+                    refuse(&mut record.entry, &over);
+                    self.apply(&lane.run, Write::Entry(record));
+                }
+                (write, _) => self.apply(&lane.run, write),
+            }
         }
-        Ok(())
+        Ok(news)
+    }
+
+    pub(super) fn spending(&self, skill: Option<&SkillName>, each: &mut dyn FnMut(Spending)) {
+        let mut ledger = Ledger::new(each);
+        for run in self.runs.values() {
+            if skill.is_none_or(|skill| run.started.skill == *skill) {
+                for record in &run.records {
+                    let model = named(&record.entry);
+                    ledger.take(&run.started.run, record.at, record.entry.clone(), model);
+                }
+            }
+        }
+        ledger.end();
+    }
+
+    /// Carries out what a run wants of the skill's account for a day, and returns what has no room.
+    fn account(&mut self, local: Local, news: &mut Vec<DayNews>) -> Option<Over> {
+        match local {
+            Local::Reserve {
+                account,
+                number,
+                bound,
+                limit,
+            } => {
+                let over = self.days.entry(account).or_default().reserve(bound, limit).err()?;
+                news.push(DayNews::Refused { number, over });
+                Some(over)
+            }
+            Local::Settle {
+                account,
+                reserved,
+                spent,
+                limit,
+            } => {
+                let day = self.days.entry(account).or_default();
+                day.settle(reserved, spent);
+                let (percent, spent) = day.mark(limit)?;
+                news.push(DayNews::Mark { percent, spent });
+                None
+            }
+            _ => None,
+        }
     }
 
     fn apply(&mut self, id: &RunId, write: Write) {
@@ -471,6 +528,7 @@ impl State {
                 self.inbox
                     .retain(|_, row| row.run != *id || !closed.contains(&row.source));
             }
+            Local::Reserve { .. } | Local::Settle { .. } => unreachable!("`append` keeps accounts"),
             Local::Continue(successor) => self.begin_next(id, *successor),
             Local::TakeMail(mail) => {
                 run.mail.remove(&mail);

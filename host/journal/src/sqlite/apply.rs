@@ -58,6 +58,11 @@ fn begin_next(db: &Connection, run: i64, next: &Next) -> rusqlite::Result<()> {
 }
 
 pub(super) fn insert_entry(db: &Connection, run: i64, entry: &EntryRow) -> rusqlite::Result<()> {
+    insert_entry_as(db, run, entry, &entry.body)
+}
+
+/// Inserts an entry with another body than it was packed with.
+pub(super) fn insert_entry_as(db: &Connection, run: i64, entry: &EntryRow, body: &str) -> rusqlite::Result<()> {
     let (text, messages) = match &entry.payload {
         Stored::None => (None, None),
         Stored::Whole(text) => (Some(text), None),
@@ -84,7 +89,7 @@ pub(super) fn insert_entry(db: &Connection, run: i64, entry: &EntryRow) -> rusql
         entry.label,
         entry.resource,
         entry.after.map(count),
-        entry.body,
+        body,
         payload,
         blob,
         message,
@@ -193,6 +198,7 @@ pub(super) fn apply_local(db: &Connection, run: i64, local: &Local) -> rusqlite:
             let sql = "delete from mail where id = ? and run = ?";
             db.prepare_cached(sql)?.execute(params![count(mail.0), run]).map(drop)
         }
+        Local::Reserve { .. } | Local::Settle { .. } => unreachable!("accounts are kept by the transaction: `Days`"),
         Local::Continue(_) => unreachable!("it has rows of its own: `Packed::Continue`"),
         // How a run ended is said by its last entry alone.
         Local::SetStatus(status) if status.is_final() => Ok(()),
@@ -219,6 +225,7 @@ pub(super) fn source_to_text(source: Source) -> String {
         Source::Question(number) => format!("question {number}"),
         Source::Decision(number) => format!("decision {number}"),
         Source::Trouble => "trouble".to_owned(),
+        Source::Budget => "budget".to_owned(),
         Source::Finished => "finished".to_owned(),
     }
 }

@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, FileControl, OptionalExtension as _};
+use skillhost_core::budget::DayNews;
 use skillhost_core::id::{Epoch, RunId, Seq};
+use skillhost_core::machine::Local;
 use tokio::sync::watch;
 
 use super::NotDone;
-use super::apply::apply;
+use super::apply::{apply, insert_entry_as};
+use super::days::{Days, without_reservation};
 use super::pack::{Change, Packed};
 use super::queue::{Batch, Pending, Queue};
 use crate::error::AppendError;
@@ -52,6 +55,7 @@ pub(super) struct Committer {
     bytes_max_set: u64,
     /// What is known of runs, as long as nobody else commits.
     known: HashMap<RunId, Known>,
+    days: Days,
     data_version: i64,
     commits: u64,
     pressed_since: Instant,
@@ -88,6 +92,7 @@ impl Committer {
             bytes_max,
             bytes_max_set: u64::MAX,
             known: HashMap::new(),
+            days: Days::default(),
             data_version: 0,
             commits: 0,
             pressed_since: Instant::now(),
@@ -167,7 +172,7 @@ impl Committer {
         for (pending, fate) in batch.appends.drain(..).zip(fates.appends) {
             failpoint::hit(failpoint::BEFORE_ANSWER);
             match fate {
-                Ok(()) => pending.receipt.committed(),
+                Ok(news) => pending.receipt.committed(news),
                 Err(error) => pending.receipt.failed(error),
             }
         }
@@ -182,6 +187,7 @@ impl Committer {
     /// what could be is looked at first.
     fn transact(&mut self, batch: &mut Batch, savepoints: bool) -> Result<Fates, Failure> {
         self.begin().map_err(Failure::Storage)?;
+        self.days.clear();
         let mut fates = Fates::default();
         for pending in &batch.appends {
             let fate = match savepoints {
@@ -218,6 +224,7 @@ impl Committer {
                 .map_err(Failure::Storage)?;
             fates.jobs.push(fate);
         }
+        self.days.write(&self.db).map_err(Failure::Storage)?;
         failpoint::hit(failpoint::IN_TRANSACTION);
         self.is_still_there().map_err(Failure::Storage)?;
         if failpoint::is_full() {
@@ -261,13 +268,15 @@ impl Committer {
         Ok(())
     }
 
-    fn append_in_savepoint(&mut self, pending: &Pending) -> rusqlite::Result<Result<(), AppendError>> {
+    fn append_in_savepoint(&mut self, pending: &Pending) -> rusqlite::Result<Fate> {
         self.db.execute_batch("savepoint one")?;
+        let days = self.days.clone();
         let mut fate = self.append(pending);
         if let Err(error) = &fate
             && is_refusal(error)
         {
             self.known.clear();
+            self.days = days;
             self.db.execute_batch("rollback to one")?;
             fate = Ok(Err(AppendError::Refused {
                 run: pending.receipt.lane.run.clone(),
@@ -280,7 +289,7 @@ impl Committer {
     }
 
     /// Writes an append's rows, if the lease and the position are as it expects.
-    fn append(&mut self, pending: &Pending) -> rusqlite::Result<Result<(), AppendError>> {
+    fn append(&mut self, pending: &Pending) -> rusqlite::Result<Fate> {
         let lane = &pending.receipt.lane;
         if let Some(error) = lane.failure() {
             // What follows a failed append has no ground to stand on.
@@ -296,14 +305,24 @@ impl Committer {
         if let Err(error) = known.check(pending) {
             return Ok(Err(error));
         }
+        let mut news = Vec::new();
+        let mut refused = None;
         for row in &pending.rows {
-            apply(&self.db, known.key, row)?;
+            match (row, refused.take()) {
+                (Packed::Local(local @ (Local::Reserve { .. } | Local::Settle { .. })), _) => {
+                    refused = self.days.apply(&self.db, local, &mut news)?;
+                }
+                (Packed::Entry(entry), Some(over)) => {
+                    insert_entry_as(&self.db, known.key, entry, &without_reservation(&entry.body, &over))?;
+                }
+                _ => apply(&self.db, known.key, row)?,
+            }
             if let Packed::Entry(entry) = row {
                 known.next += 1;
                 known.over |= matches!(entry.change, Some(Change::Finished(_)));
             }
         }
-        Ok(Ok(()))
+        Ok(Ok(news))
     }
 
     /// Notices that the database's folder was deleted or moved: what is written to it then is lost with the last process that has it open.
@@ -390,9 +409,12 @@ impl Known {
     }
 }
 
+/// What came of an append: what is to be told of days' accounts, or why it was refused.
+type Fate = Result<Vec<DayNews>, AppendError>;
+
 #[derive(Default)]
 struct Fates {
-    appends: Vec<Result<(), AppendError>>,
+    appends: Vec<Fate>,
     jobs: Vec<Result<(), NotDone>>,
 }
 

@@ -7,6 +7,7 @@ mod apply;
 mod bundles;
 mod check;
 mod committer;
+mod days;
 mod glance;
 mod installed;
 mod pack;
@@ -15,6 +16,7 @@ mod queue;
 mod read;
 mod runs;
 mod schema;
+mod spending;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,14 +25,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use skillhost_core::budget::{DayAccount, DaySpent};
 use skillhost_core::entry::Record;
-use skillhost_core::id::{Digest, Epoch, MailId, RunId, Seq, WorkerId};
+use skillhost_core::id::{Digest, Epoch, MailId, RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::Lease;
 use skillhost_core::machine::{Command, Mail, Status};
 use skillhost_core::time::Timestamp;
 use tokio::sync::watch;
 
 use self::committer::Committer;
+pub(crate) use self::days::refuse;
 pub use self::glance::{Glance, GlanceRow};
 use self::queue::{Job, Queue};
 use crate::bundle::{Bundle, BundleError};
@@ -42,6 +46,7 @@ use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
     RunRow, RunningRun, Taken, Trouble, WaitRow,
 };
+use crate::spending::Spending;
 use crate::writer::{RunWriter, Sink};
 
 /// How many reading connections are kept for the next who needs one: opening takes a quarter of a millisecond.
@@ -353,6 +358,14 @@ impl Journal for SqliteJournal {
 
     fn mail_since(&self, after: MailId) -> Result<Vec<(RunId, MailId)>, JournalError> {
         self.shared.read(|db| people::mail_since(db, after))
+    }
+
+    fn day_spent(&self, account: &DayAccount) -> Result<DaySpent, JournalError> {
+        self.shared.read(|db| Ok(days::read(db, account)?))
+    }
+
+    fn spending(&self, skill: Option<&SkillName>, each: &mut dyn FnMut(Spending)) -> Result<(), JournalError> {
+        self.shared.read(|db| spending::all(db, skill, each))
     }
 
     fn data_version(&self) -> Result<u64, JournalError> {

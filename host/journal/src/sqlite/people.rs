@@ -189,6 +189,7 @@ pub(super) fn source_from_text(text: &str) -> Option<Source> {
     match text {
         "finished" => return Some(Source::Finished),
         "trouble" => return Some(Source::Trouble),
+        "budget" => return Some(Source::Budget),
         _ => {}
     }
     let (kind, number) = text.split_once(' ')?;

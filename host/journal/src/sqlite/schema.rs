@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use crate::error::OpenError;
 
 /// The changes of format, in order; the n-th leads to format n. A released one is never edited.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 
 /// Marks a database as ours: "SKLH".
 const APPLICATION_ID: u32 = 0x534b_4c48;

@@ -20,7 +20,9 @@ macro_rules! stories {
 mod appends;
 mod bundles;
 mod continuing;
+mod days;
 mod leases;
 mod people;
 mod runs;
+mod spending;
 mod trouble;

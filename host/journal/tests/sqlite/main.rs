@@ -8,6 +8,7 @@ mod support;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod damage;
+mod days;
 mod open;
 mod payloads;
 mod storage;

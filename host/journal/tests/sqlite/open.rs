@@ -44,7 +44,7 @@ fn a_database_of_a_newer_skillhost_is_refused() {
     let error = refused(&database(&stage));
     let path = database(&stage);
     let said = format!(
-        "the journal at `{}` has format 7; this skillhost knows formats up to 1",
+        "the journal at `{}` has format 7; this skillhost knows formats up to 2",
         path.display()
     );
     assert_eq!(error.to_string(), said);
@@ -160,4 +160,20 @@ fn the_database_is_sound_and_its_references_hold() {
     let sound: String = shell.query_row("pragma integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(sound, "ok");
     assert!(!shell.prepare("pragma foreign_key_check").unwrap().exists([]).unwrap());
+}
+
+#[test]
+fn a_database_of_before_there_were_accounts_gains_them_and_keeps_its_runs() {
+    let stage = Stage::sqlite();
+    stage.run(1);
+    let db = shell(&database(&stage));
+    db.execute_batch("drop table days").unwrap();
+    db.pragma_update(None, "user_version", 1).unwrap();
+    let journal = open_again(&stage);
+    let account = skillhost_core::budget::DayAccount {
+        skill: stage.started(1).skill,
+        day: 7,
+    };
+    assert_eq!(journal.day_spent(&account).unwrap(), Default::default());
+    assert_eq!(journal.run(&run_id(1)).unwrap().entries, 1);
 }

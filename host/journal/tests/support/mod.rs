@@ -165,6 +165,8 @@ pub(crate) fn call(number: u64, function: Function, request: Payload) -> Entry {
         class: Class::Retryable,
         after: number,
         reserved: None,
+        over: None,
+        tier: None,
         due: None,
     }))
 }

@@ -28,6 +28,7 @@ use skillhost_core::calls::{CallOptions, Reuse};
 use skillhost_core::effect::Function;
 use skillhost_core::grants::Denied;
 use skillhost_core::id::{SignalName, SkillName};
+use skillhost_core::machine::Asks;
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
 use skillhost_core::retry::ATTEMPTS_MAX;
@@ -48,6 +49,8 @@ pub(crate) struct Draft {
     pub(crate) request: Payload,
     pub(crate) options: CallOptions,
     pub(crate) bound: Option<Cost>,
+    /// What is asked of a model.
+    pub(crate) asks: Option<Box<Asks>>,
     /// Whether this request of a function that acts only reads, so that performing it twice is as once.
     pub(crate) only_reads: bool,
     pub(crate) lasts: Option<Duration>,
@@ -62,6 +65,7 @@ impl Draft {
             request: Payload::of(request),
             options: CallOptions::default(),
             bound: None,
+            asks: None,
             only_reads: false,
             lasts: None,
             signal: None,

@@ -3,6 +3,7 @@
 use skillhost_core::budget::Cost;
 use skillhost_core::calls::model::{self, Block, MAX_TOKENS_DEFAULT, Message, Reply, Request, Role, StopReason, Tool};
 use skillhost_core::effect::Function;
+use skillhost_core::machine::Asks;
 use skillhost_core::outcome::Fault;
 use wasmtime::component::Resource;
 
@@ -34,16 +35,38 @@ impl Host for State {
 fn draft(request: wit::Request) -> Draft {
     let mut reader = Reader { refused: None };
     let request = reader.request(request);
-    let max_tokens = u64::from(request.max_tokens.unwrap_or(MAX_TOKENS_DEFAULT));
+    let (model, output) = asked(&request);
     let draft = Draft::new(Function::MODEL_COMPLETE, &request)
         .refuse(reader.refused)
         .bounded(Fault::INVALID);
     // No tokeniser makes more tokens of a text than it has bytes.
-    let tokens = (draft.request.as_str().len() as u64).saturating_add(max_tokens);
+    let input = draft.request.as_str().len() as u64;
     Draft {
-        bound: Some(Cost { calls: 1, tokens }),
+        bound: Some(Cost {
+            calls: 1,
+            tokens: input.saturating_add(output),
+            microdollars: 0,
+        }),
+        asks: Some(Box::new(Asks { model, input, output })),
         ..draft
     }
+}
+
+/// Returns which model is asked, and how many tokens it may write. What `extra` says goes to the provider as it is, and before what the request says.
+fn asked(request: &Request) -> (String, u64) {
+    let extra = |member: &str| request.extra.as_ref().map(|extra| &extra[member]);
+    let number = |member: &str| extra(member).and_then(serde_json::Value::as_u64);
+    let model = extra("model").and_then(serde_json::Value::as_str);
+    let said = u64::from(request.max_tokens.unwrap_or(MAX_TOKENS_DEFAULT));
+    let longest = ["max_tokens", "max_completion_tokens"]
+        .into_iter()
+        .filter_map(number)
+        .fold(said, u64::max);
+    let replies = number("n").unwrap_or(1).max(1);
+    (
+        model.unwrap_or(&request.model).to_owned(),
+        longest.saturating_mul(replies),
+    )
 }
 
 /// Reads a request, and keeps the first thing that is wrong with it.
@@ -216,8 +239,18 @@ mod tests {
         let recorded = r#"{"model":"haiku","messages":[{"role":"user","content":[{"text":"hi"}]}],"max_tokens":10}"#;
         assert_eq!(draft.request.as_str(), recorded);
         let tokens = recorded.len() as u64 + 10;
-        assert_eq!(draft.bound, Some(Cost { calls: 1, tokens }));
+        assert_eq!(draft.bound.map(|bound| (bound.calls, bound.tokens)), Some((1, tokens)));
+        let asks = draft.asks.expect("a model is asked");
+        assert_eq!((asks.model.as_str(), asks.output), ("haiku", 10));
         assert_eq!(draft.refused, None);
+    }
+
+    #[test]
+    fn b1_what_extra_asks_of_the_provider_is_bounded_too() {
+        let mut sly = request("hi");
+        sly.extra = Some(r#"{"model":"opus","max_completion_tokens":5000,"n":3}"#.to_owned());
+        let asks = draft(sly).asks.expect("a model is asked");
+        assert_eq!((asks.model.as_str(), asks.output), ("opus", 15_000));
     }
 
     #[test]

@@ -137,6 +137,7 @@ impl Desk {
             options: draft.options,
             class,
             bound: draft.bound,
+            asks: draft.asks,
             lasts: draft.lasts,
             signal: draft.signal,
             guest_time: self.time.shown(),

@@ -136,6 +136,8 @@ pub(crate) struct Computing {
     max: Duration,
     /// In microseconds.
     spent: AtomicU64,
+    /// In microseconds, since the guest was made.
+    total: AtomicU64,
 }
 
 impl Computing {
@@ -144,6 +146,7 @@ impl Computing {
             whose,
             max,
             spent: AtomicU64::new(0),
+            total: AtomicU64::new(0),
         }
     }
 
@@ -157,9 +160,15 @@ impl Computing {
         let begun = Instant::now();
         let done = turn();
         let took = begun.elapsed().min(2 * SLICE);
-        self.spent
-            .fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.spent.fetch_add(took, Ordering::Relaxed);
+        self.total.fetch_add(took, Ordering::Relaxed);
         done
+    }
+
+    /// Returns how long it has computed since it was made, in milliseconds.
+    pub(crate) fn total_ms(&self) -> u64 {
+        self.total.load(Ordering::Relaxed) / 1_000
     }
 
     /// Says so if it has computed for longer than it may.

@@ -181,6 +181,11 @@ impl Guest {
         self.memory_bytes.load(Ordering::Relaxed)
     }
 
+    /// Returns how long it has computed since it was made, in milliseconds; a replay counts.
+    pub fn computed_ms(&self) -> u64 {
+        self.computing.total_ms()
+    }
+
     /// Runs the guest from the beginning until it blocks or ends.
     pub async fn start(&mut self) -> Slice {
         if self.begun {

@@ -24,6 +24,7 @@ use skillhost_runtime::Reread;
 use skillhost_toolchain::Stop;
 use tokio::sync::oneshot;
 
+use super::budget::BudgetArgs;
 use super::context::{Context, Session};
 use super::order::Order;
 use super::report::{Envelope, ErrorMember, Report, Rows, WaitMember};
@@ -86,12 +87,9 @@ pub struct DevArgs {
     /// Give it a folder or a file to read, as NAME/ ; a folder also to change with `:rw` at the end
     #[arg(long = "mount", value_name = "NAME=PATH", value_parser = parse_word)]
     pub mounts: Vec<Word>,
-    /// Allow this many model calls in each execution
-    #[arg(long, value_name = "N")]
-    pub max_calls: Option<u64>,
-    /// Allow this many tokens, read and written, in each execution
-    #[arg(long, value_name = "N")]
-    pub max_tokens: Option<u64>,
+    /// What each execution may spend
+    #[command(flatten)]
+    pub budget: BudgetArgs,
 }
 
 /// Returns the state folder in which the executions of a crate are, if there is one.
@@ -314,8 +312,7 @@ impl Bench<'_> {
             offline: self.args.offline,
             provider: self.args.provider.as_deref(),
             mounts: &self.args.mounts,
-            max_calls: self.args.max_calls,
-            max_tokens: self.args.max_tokens,
+            budget: self.args.budget,
         };
         grant::offer(self.session, &edition, &mut self.refused.borrow_mut())?;
         let mut started = order.started(self.session, &edition)?;

@@ -76,6 +76,8 @@ fn records(rows: &str) -> Vec<Record> {
             class: Class::Retryable,
             after: 0,
             reserved: None,
+            over: None,
+            tier: None,
             due: None,
         })));
         let outcome = match fate {

@@ -1,0 +1,477 @@
+//! What a run may spend (rule B1): what a call is admitted with, what is reserved and settled, and who is told.
+//!
+//! Three budgets are reserved before a performance: calls, tokens and money. Of the others (time since the launch, computing, bytes written, size of the journal) it is
+//! known only afterwards what was used, so they are looked at when a call is started; one that is under way is not cut short. What a run needs to end in order is let
+//! through a little longer: see [`Machine::admit`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::event::{Call, Level, Line};
+use super::{Local, Machine, Source};
+use crate::budget::{Budget, Cost, DayAccount, DayNews, Over, mark};
+use crate::calls::model::TIERS;
+use crate::effect::{Function, Kind};
+use crate::entry::{By, Called, Entry, Failure, Record};
+use crate::id::{Number, SkillName};
+use crate::outcome::{Fault, Outcome};
+use crate::time::Timestamp;
+
+/// How much longer calls that clean up are let through, as a part of the budget.
+const LEEWAY: u64 = 10;
+
+/// How far beyond its budget a journal may grow, as a part of it, before the run is ended: each refusal is two entries, and a skill may go on without heeding any.
+const JOURNAL_BEYOND: u64 = 4;
+
+/// What an entry takes in the journal beside its payload, about.
+const ENTRY_BYTES: u64 = 256;
+
+const DAY_US: i64 = 86_400_000_000;
+
+/// What is measured of a run, beside its account.
+#[derive(Debug, Default)]
+pub(super) struct Meters {
+    /// When the run was launched.
+    launched_at: Timestamp,
+    journal_bytes: u64,
+    written_bytes: u64,
+    computed_ms: u64,
+    /// What the skill may spend in a day, over all its runs.
+    day_limit: Option<Cost>,
+    /// The highest mark of each budget that was told of.
+    told: BTreeMap<Budget, u64>,
+    /// Budgets that had no room for a call.
+    full: BTreeSet<Budget>,
+    /// Whether an entry was written since somebody was last told.
+    moved: bool,
+}
+
+/// With what a call begins.
+#[derive(Debug, Default)]
+pub(super) struct Admission {
+    /// What is reserved for its first performance.
+    pub(super) reserved: Option<Reserved>,
+    /// The tier that answers, if it is not the one that was asked.
+    pub(super) tier: Option<String>,
+    /// What has no room for it.
+    pub(super) over: Option<Budget>,
+    /// What it is answered with because of that.
+    pub(super) refused: Option<Fault>,
+}
+
+/// What is reserved for a performance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reserved {
+    pub(super) cost: Cost,
+    /// The day of whose account it is, too.
+    pub(super) day: Option<u32>,
+}
+
+/// How a budget stands.
+struct Gauge {
+    budget: Budget,
+    used: u64,
+    limit: u64,
+}
+
+impl Meters {
+    /// Reads what a journal says.
+    pub(super) fn read(&mut self, record: &Record) {
+        self.journal_bytes = self.journal_bytes.saturating_add(bytes(record));
+        match &record.entry {
+            Entry::Started(_) => self.launched_at = record.at,
+            Entry::Called(called) => self.full.extend(called.over),
+            _ => {}
+        }
+    }
+
+    /// Notes an entry that is written.
+    pub(super) fn wrote(&mut self, record: &Record) {
+        self.read(record);
+        self.moved = true;
+    }
+}
+
+/// Returns about how many bytes an entry takes, before it is compressed and shared.
+fn bytes(record: &Record) -> u64 {
+    let payload = match &record.entry {
+        Entry::Started(started) => started.input.as_str().len(),
+        Entry::Called(called) => called.request.as_str().len(),
+        Entry::Returned(returned) => match &returned.outcome {
+            Outcome::Ok(payload) => payload.as_str().len(),
+            Outcome::Err(fault) => fault.message.len(),
+        },
+        _ => 0,
+    };
+    ENTRY_BYTES.saturating_add(payload as u64)
+}
+
+impl Machine {
+    /// Says what the skill may spend in a day, all its runs together. Whoever commits decides whether a performance fits, because other processes spend from it, too.
+    #[must_use]
+    pub fn with_day(mut self, limit: Option<Cost>) -> Self {
+        self.meters.day_limit = limit;
+        self
+    }
+
+    /// Says how long the guest has computed in this attempt.
+    ///
+    /// A replay computes again what was computed before, so that nothing of it has to be recorded, and no recovery adds to it; on a slower machine it comes to more.
+    pub fn computed(&mut self, ms: u64) {
+        self.meters.computed_ms = ms;
+    }
+
+    /// Takes for told what the journal shows, as whoever wrote it told of it in the same append.
+    pub(super) fn begin_meters(&mut self, last: Timestamp) {
+        self.now = last;
+        for Gauge { budget, used, limit } in self.gauges() {
+            if let Some(percent) = self.reached(budget, used, limit) {
+                self.meters.told.insert(budget, percent);
+            }
+        }
+        self.meters.moved = false;
+    }
+
+    /// Decides with what a call is begun that the journal does not hold.
+    ///
+    /// Over a budget of time or size, every call is refused but readings of the clock, which have to be answered (rule G6). Calls of a cleanup and posts to the inbox
+    /// have a tenth more room, so that a run can undo what it did and say what it has.
+    pub(super) fn admit(&mut self, call: &mut Call) -> Admission {
+        if let Some(over) = self.over(call) {
+            self.meters.full.insert(over.budget);
+            return Admission {
+                over: Some(over.budget),
+                refused: Some(over.fault()),
+                ..Admission::default()
+            };
+        }
+        let tier = call.asks.as_ref().and_then(|asks| self.lowered(&asks.model));
+        if let Err(refused) = self.price(call, tier.as_deref()) {
+            return Admission {
+                refused: Some(refused),
+                ..Admission::default()
+            };
+        }
+        match self.reserve(call.number, call.bound) {
+            Ok(reserved) => {
+                self.count_written(written(call));
+                Admission {
+                    reserved,
+                    tier,
+                    ..Admission::default()
+                }
+            }
+            Err(over) => Admission {
+                over: Some(over.budget),
+                refused: Some(over.fault()),
+                tier,
+                ..Admission::default()
+            },
+        }
+    }
+
+    /// Prices what a performance of a call takes at most, by the model that answers.
+    pub(super) fn price(&self, call: &mut Call, tier: Option<&str>) -> Result<(), Fault> {
+        let (Some(bound), Some(asks)) = (&mut call.bound, &call.asks) else {
+            return Ok(());
+        };
+        let named = tier.unwrap_or(&asks.model);
+        let provider = &self.started.provider;
+        let model = provider.models.get(named).map_or(named, String::as_str);
+        match self.limits.prices.of(model) {
+            Some(price) => bound.microdollars = price.bound(asks.input, asks.output),
+            None if self.limits.priced_only && !provider.simulated => {
+                let message = format!(
+                    "this run has a budget of money, and no price is known for model `{model}`; add `[prices.\"{model}\"]` with `input` and `output`, in dollars per million \
+                     tokens, to the configuration, and launch again"
+                );
+                return Err(Fault::new(Fault::BUDGET, message));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Reserves the upper bound of a performance, if it has one. Its entry has to be written next: whether there is room in the day's account too is decided when that
+    /// is committed.
+    pub(super) fn reserve(&mut self, number: Number, bound: Option<Cost>) -> Result<Option<Reserved>, Over> {
+        let Some(cost) = bound else { return Ok(None) };
+        if let Err(over) = self.account.reserve(cost) {
+            self.meters.full.insert(over.budget);
+            return Err(over);
+        }
+        let day = self.meters.day_limit.map(|limit| {
+            let account = self.day_account(self.day());
+            let day = account.day;
+            self.local(Local::Reserve {
+                account,
+                number,
+                bound: cost,
+                limit,
+            });
+            day
+        });
+        Ok(Some(Reserved { cost, day }))
+    }
+
+    /// Replaces what was reserved for a performance by what it spent, if that is known; else it stays spent.
+    pub(super) fn settle(&mut self, reserved: Option<Reserved>, spent: Option<Cost>) {
+        let (Some(reserved), Some(spent)) = (reserved, spent) else {
+            return;
+        };
+        self.account.settle(reserved.cost, spent);
+        if let (Some(day), Some(limit)) = (reserved.day, self.meters.day_limit) {
+            self.local(Local::Settle {
+                account: self.day_account(day),
+                reserved: reserved.cost,
+                spent,
+                limit,
+            });
+        }
+    }
+
+    /// Takes in what whoever committed says of the day's account. What had no room is answered; its entry holds no reservation.
+    pub(super) fn take_day_news(&mut self, news: Vec<DayNews>) {
+        let skill = self.started.skill.clone();
+        for news in news {
+            match news {
+                DayNews::Refused { number, over } => self.refuse_for_day(number, &over, &skill),
+                DayNews::Mark { percent, spent } => {
+                    let share = spent.budget.share(spent.used, spent.limit);
+                    let message = match percent {
+                        100.. => format!("the budget of skill `{skill}` for today is used up: {share}"),
+                        percent => {
+                            format!("{percent} % of the budget of skill `{skill}` for today is spent: {share}")
+                        }
+                    };
+                    self.tell_of_budget(percent, message);
+                }
+            }
+        }
+    }
+
+    fn refuse_for_day(&mut self, number: Number, over: &Over, skill: &SkillName) {
+        let reserved = self.flights.change(number, |flight| flight.reserved.take());
+        if let Some(Some(reserved)) = reserved {
+            self.account.settle(reserved.cost, Cost::ZERO);
+        }
+        if self
+            .flights
+            .get(number)
+            .is_some_and(|flight| !flight.in_flight() && flight.open)
+        {
+            let fault = over.fault_of_day(skill);
+            self.answer(number, Outcome::Err(fault), Some(Cost::ZERO), By::Effect);
+        }
+    }
+
+    /// Ends a run whose journal grows and grows although its calls are refused. Returns whether it did.
+    pub(super) fn end_if_overgrown(&mut self) -> bool {
+        let Some(limit) = self.limits.journal_bytes_max else {
+            return false;
+        };
+        let used = self.meters.journal_bytes;
+        if used <= limit.saturating_add(limit / JOURNAL_BEYOND) {
+            return false;
+        }
+        let message = format!(
+            "its journal has {}, of {} that it may have, and it goes on although its calls are refused; `journal_mib` under `[budget]` in the configuration allows more",
+            Budget::Journal.amount(used),
+            Budget::Journal.amount(limit)
+        );
+        self.guest_failed(Failure {
+            code: Fault::BUDGET.to_owned(),
+            message,
+            details: None,
+            backtrace: None,
+        });
+        true
+    }
+
+    /// Tells whoever watches, once each, that a mark was reached: in the append of the entry by which it was, so that no recovery tells it again.
+    pub(super) fn tell_of_marks(&mut self) {
+        if !self.live || !std::mem::take(&mut self.meters.moved) {
+            return;
+        }
+        for Gauge { budget, used, limit } in self.gauges() {
+            let Some(percent) = self.reached(budget, used, limit) else {
+                continue;
+            };
+            let told = self.meters.told.insert(budget, percent).unwrap_or_default();
+            if told >= percent {
+                self.meters.told.insert(budget, told);
+                continue;
+            }
+            let message = match percent {
+                100.. => {
+                    let share = budget.share(self.reserved_of(budget).unwrap_or(used), limit);
+                    format!("the run's budget is used up: {share} spent or reserved; calls return `budget`")
+                }
+                percent => format!(
+                    "{percent} % of the run's budget is spent: {}",
+                    budget.share(used, limit)
+                ),
+            };
+            self.tell_of_budget(percent, message);
+        }
+    }
+
+    fn tell_of_budget(&mut self, percent: u64, message: String) {
+        if percent >= 100 {
+            self.local(Local::Post {
+                source: Source::Budget,
+                at: self.now,
+                title: format!("{} has used up a budget", self.skill),
+                body: message.clone(),
+                attachments: Vec::new(),
+            });
+        }
+        self.said(Line::Message {
+            level: Level::Warn,
+            message,
+            place: None,
+        });
+    }
+
+    /// Returns what is spent or reserved of a budget that the account has.
+    fn reserved_of(&self, budget: Budget) -> Option<u64> {
+        let parts = self.account.spent().parts();
+        parts
+            .into_iter()
+            .find_map(|(part, spent)| (part == budget).then_some(spent))
+    }
+
+    /// Returns the highest mark of a budget that was reached.
+    fn reached(&self, budget: Budget, used: u64, limit: u64) -> Option<u64> {
+        match self.meters.full.contains(&budget) {
+            true => Some(100),
+            false => mark(used, limit),
+        }
+    }
+
+    fn gauges(&self) -> [Gauge; 7] {
+        let [calls, tokens, money] = self.account.settled().parts();
+        let [calls_max, tokens_max, money_max] = self.account.limit().parts();
+        let of = |(budget, used), limit| Gauge { budget, used, limit };
+        let [wall, computing, written, journal] = self.sizes();
+        [
+            of(calls, calls_max.1),
+            of(tokens, tokens_max.1),
+            of(money, money_max.1),
+            wall,
+            computing,
+            written,
+            journal,
+        ]
+    }
+
+    fn sizes(&self) -> [Gauge; 4] {
+        let (limits, meters) = (&self.limits, &self.meters);
+        let wall = self.now.since(meters.launched_at).as_millis();
+        let of = |budget, used, limit: Option<u64>| Gauge {
+            budget,
+            used,
+            limit: limit.unwrap_or(u64::MAX),
+        };
+        [
+            of(
+                Budget::WallTime,
+                u64::try_from(wall).unwrap_or(u64::MAX),
+                limits.wall_ms_max,
+            ),
+            of(Budget::Computing, meters.computed_ms, limits.computing_ms_max),
+            of(Budget::Written, meters.written_bytes, limits.written_bytes_max),
+            of(Budget::Journal, meters.journal_bytes, limits.journal_bytes_max),
+        ]
+    }
+
+    /// Returns which budget of time or size has no room for a call.
+    fn over(&self, call: &Call) -> Option<Over> {
+        let kind = call.function.kind();
+        if kind == Kind::Tick {
+            return None;
+        }
+        let ends_in_order = call.options.cleanup || kind == Kind::Post;
+        self.sizes().into_iter().find_map(|gauge| {
+            let wanted = match gauge.budget {
+                Budget::Written => written(call),
+                Budget::Journal => call.request.as_str().len() as u64,
+                _ => 0,
+            };
+            let leeway = if ends_in_order { gauge.limit / LEEWAY } else { 0 };
+            let limit = gauge.limit.saturating_add(leeway);
+            let is_full = match gauge.budget {
+                Budget::Written => wanted > 0 && gauge.used.saturating_add(wanted) > limit,
+                _ => gauge.used.saturating_add(wanted) >= limit,
+            };
+            let over = Over {
+                budget: gauge.budget,
+                limit: gauge.limit,
+                used: gauge.used,
+                wanted,
+            };
+            (gauge.limit != u64::MAX && is_full).then_some(over)
+        })
+    }
+
+    /// Counts what is written to files.
+    pub(super) fn count_written(&mut self, bytes: u64) {
+        self.meters.written_bytes = self.meters.written_bytes.saturating_add(bytes);
+    }
+
+    /// Returns what a recorded call wrote: nothing if it was refused, or copied from another run, whose account it was on (rule F5).
+    pub(super) fn written_before(&self, call: &Call, recorded: &Called, at: Timestamp) -> u64 {
+        match recorded.over.is_none() && at >= self.meters.launched_at {
+            true => written(call),
+            false => 0,
+        }
+    }
+
+    /// Returns the tier that answers in the place of the one that is asked, if so much of the budget is spent or reserved that it does.
+    fn lowered(&self, asked: &str) -> Option<String> {
+        let (spent, limit) = (self.account.spent(), self.account.limit());
+        let shares = spent.parts().into_iter().zip(limit.parts());
+        let percent = |((_, used), (_, limit)): ((_, u64), (_, u64))| match limit {
+            0 | u64::MAX => 0,
+            limit => u128::from(used) * 100 / u128::from(limit),
+        };
+        let share = shares.map(percent).max().unwrap_or(0);
+        let rung = self
+            .limits
+            .ladder
+            .iter()
+            .rfind(|rung| share >= u128::from(rung.percent))?;
+        let place = |tier: &str| TIERS.iter().position(|known| *known == tier);
+        // One that is asked by the id of a tier's model is of that tier.
+        let models = &self.started.provider.models;
+        let by_id = || {
+            TIERS
+                .iter()
+                .position(|tier| models.get(*tier).is_some_and(|model| model == asked))
+        };
+        let place_asked = place(asked).or_else(by_id)?;
+        (place_asked > place(&rung.tier)?).then(|| rung.tier.clone())
+    }
+
+    /// Returns which day it is where the user is.
+    fn day(&self) -> u32 {
+        let zone = self.started.zone_offsets.iter().rfind(|offset| offset.from <= self.now);
+        let ahead_us = zone.map_or(0, |offset| i64::from(offset.ahead_s) * 1_000_000);
+        let now = i64::try_from(self.now.0).unwrap_or(i64::MAX);
+        u32::try_from(now.saturating_add(ahead_us).div_euclid(DAY_US)).unwrap_or(0)
+    }
+
+    fn day_account(&self, day: u32) -> DayAccount {
+        DayAccount {
+            skill: self.started.skill.clone(),
+            day,
+        }
+    }
+}
+
+/// Returns how many bytes a call writes to a file: not more than its request has.
+fn written(call: &Call) -> u64 {
+    match [Function::FILES_WRITE, Function::FILES_APPEND].contains(&call.function) {
+        true => call.request.as_str().len() as u64,
+        false => 0,
+    }
+}
