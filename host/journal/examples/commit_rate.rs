@@ -14,18 +14,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use skillhost_core::budget::Cost;
+use skillhost_core::budget::{Cost, DayAccount};
 use skillhost_core::calls::CallOptions;
 use skillhost_core::effect::{Class, Function};
 use skillhost_core::entry::{By, Called, Entry, Limits, Provider, Record, Returned, SEMANTICS, Started};
 use skillhost_core::id::{Digest, Epoch, LaunchId, Number, RunId, Seq, SkillName, WorkerId};
-use skillhost_core::machine::{Command, Write};
+use skillhost_core::machine::{Command, Local, Write};
 use skillhost_core::outcome::Outcome;
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
 use skillhost_journal::{Bundle, Journal, NewRun, RunWriter, SqliteJournal, Taken};
 
 const REPEATS: usize = 3;
+
+/// What a call may spend at most.
+const BOUND: Cost = Cost {
+    calls: 1,
+    tokens: 8_192,
+    microdollars: 0,
+};
 
 fn main() {
     let folder = std::env::args().nth(1).map_or_else(std::env::temp_dir, Into::into);
@@ -48,6 +55,10 @@ fn main() {
     show("1 run x 1,000 calls, each with its barrier", median(|round| round.lone));
     show("200 runs x 10 calls", median(|round| round.burst));
     show("1,000 runs x 10 calls", median(|round| round.crowd));
+    show(
+        "1,000 runs x 10 calls, all of one budget for the day",
+        median(|round| round.daily),
+    );
     show("1 run, 20,000 calls without a barrier", median(|round| round.unasked));
     show(
         "1 run x 1,000 calls of 4 KiB, each with its barrier",
@@ -71,6 +82,7 @@ struct Round {
     lone: f64,
     burst: f64,
     crowd: f64,
+    daily: f64,
     unasked: f64,
     large: f64,
     read: f64,
@@ -89,20 +101,20 @@ fn measure(folder: &Path, runtime: &tokio::runtime::Runtime) -> Round {
     let mut ids = 0..;
     let mut run = || make_run(journal.as_ref(), ids.next().unwrap(), bundle);
     // The first commits of a process are not what a run of a thousand calls meets.
-    runtime.block_on(calls(run(), 300, ""));
+    runtime.block_on(calls(run(), 300, "", false));
 
-    let lone = timed(1_000, || runtime.block_on(calls(run(), 1_000, "")));
+    let lone = timed(1_000, || runtime.block_on(calls(run(), 1_000, "", false)));
     let large_text: &str = "a line of a report that a model wrote, more or less\n"
         .repeat(80)
         .leak();
-    let large = timed(1_000, || runtime.block_on(calls(run(), 1_000, large_text)));
-    let mut crowd_of = |runs: u64| {
+    let large = timed(1_000, || runtime.block_on(calls(run(), 1_000, large_text, false)));
+    let mut crowd_of = |runs: u64, daily: bool| {
         let writers: Vec<RunWriter> = (0..runs).map(|_| run()).collect();
         timed(runs * 10, || {
             runtime.block_on(async {
                 let tasks: Vec<_> = writers
                     .into_iter()
-                    .map(|writer| tokio::spawn(calls(writer, 10, "")))
+                    .map(|writer| tokio::spawn(calls(writer, 10, "", daily)))
                     .collect();
                 for task in tasks {
                     task.await.unwrap();
@@ -110,8 +122,9 @@ fn measure(folder: &Path, runtime: &tokio::runtime::Runtime) -> Round {
             });
         })
     };
-    let burst = crowd_of(200);
-    let crowd = crowd_of(1_000);
+    let burst = crowd_of(200, false);
+    let crowd = crowd_of(1_000, false);
+    let daily = crowd_of(1_000, true);
     let mut writer = run();
     let read_run = writer.run().clone();
     let unasked = timed(20_000, || {
@@ -132,6 +145,7 @@ fn measure(folder: &Path, runtime: &tokio::runtime::Runtime) -> Round {
         lone,
         burst,
         crowd,
+        daily,
         unasked,
         large,
         read,
@@ -193,13 +207,46 @@ fn mail(path: &Path, writers: Vec<RunWriter>, to: &RunId, runtime: &tokio::runti
 }
 
 /// Makes calls one after the other, as a run does that waits for each: the last outcome and the next call are one commit.
-async fn calls(mut writer: RunWriter, count: u64, text: &'static str) {
+async fn calls(mut writer: RunWriter, count: u64, text: &'static str, daily: bool) {
     for n in 0..count {
-        writer.append(call(n, text)).unwrap();
+        let mut writes = call(n, text);
+        if daily {
+            writes.splice(0..0, settled(n));
+            // A reservation stands before its call.
+            writes.insert(writes.len() - 1, reserved(n));
+        }
+        writer.append(writes).unwrap();
         let called = Seq(2 * n + 1);
         writer.barrier(called).await.unwrap();
     }
     writer.flush().await.unwrap();
+}
+
+/// Returns what settles the call before, in the skill's account for the day.
+fn settled(n: u64) -> Option<Write> {
+    let local = Local::Settle {
+        account: account(),
+        reserved: BOUND,
+        spent: Cost { tokens: 90, ..BOUND },
+        limit: Cost::UNBOUNDED,
+    };
+    (n > 0).then(|| Write::Local(local))
+}
+
+fn reserved(n: u64) -> Write {
+    Write::Local(Local::Reserve {
+        account: account(),
+        number: Number(n),
+        bound: BOUND,
+        limit: Cost::UNBOUNDED,
+    })
+}
+
+fn account() -> DayAccount {
+    DayAccount {
+        skill: SkillName::parse("measured").unwrap(),
+        day: 20_000,
+    }
 }
 
 async fn calls_until(mut writer: RunWriter, over: Arc<AtomicBool>) {
@@ -226,11 +273,7 @@ fn call(n: u64, text: &str) -> Vec<Write> {
         },
         class: Class::Retryable,
         after: n,
-        reserved: Some(Cost {
-            calls: 1,
-            tokens: 8_192,
-            ..Cost::ZERO
-        }),
+        reserved: Some(BOUND),
         over: None,
         tier: None,
         due: None,

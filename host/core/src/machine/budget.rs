@@ -25,6 +25,9 @@ const JOURNAL_BEYOND: u64 = 4;
 /// What an entry takes in the journal beside its payload, about.
 const ENTRY_BYTES: u64 = 256;
 
+/// How often a run may go on although all calls that it started since it was last given something were refused for a budget.
+const FUTILE_TURNS_MAX: u32 = 1_000;
+
 const DAY_US: i64 = 86_400_000_000;
 
 /// What is measured of a run, beside its account.
@@ -41,8 +44,25 @@ pub(super) struct Meters {
     told: BTreeMap<Budget, u64>,
     /// Budgets that had no room for a call.
     full: BTreeSet<Budget>,
+    /// How often in a row all that was called in a turn was refused.
+    futile: u32,
+    /// How often in a row something had no room in the day, and nothing was answered in between.
+    futile_in_day: u32,
+    turn: Turn,
     /// Whether an entry was written since somebody was last told.
     moved: bool,
+}
+
+/// What became of the calls of a turn.
+#[derive(Clone, Copy, Debug, Default)]
+enum Turn {
+    /// There were none.
+    #[default]
+    Quiet,
+    /// All were refused.
+    Refused,
+    /// One was not, at least.
+    Admitted,
 }
 
 /// With what a call begins.
@@ -136,6 +156,15 @@ impl Machine {
     /// Over a budget of time or size, every call is refused but readings of the clock, which have to be answered (rule G6). Calls of a cleanup and posts to the inbox
     /// have a tenth more room, so that a run can undo what it did and say what it has.
     pub(super) fn admit(&mut self, call: &mut Call) -> Admission {
+        let admission = self.admission(call);
+        self.meters.turn = match (&admission.refused, self.meters.turn) {
+            (None, _) | (Some(_), Turn::Admitted) => Turn::Admitted,
+            (Some(_), _) => Turn::Refused,
+        };
+        admission
+    }
+
+    fn admission(&mut self, call: &mut Call) -> Admission {
         if let Some(over) = self.over(call) {
             self.meters.full.insert(over.budget);
             return Admission {
@@ -219,6 +248,7 @@ impl Machine {
             return;
         };
         self.account.settle(reserved.cost, spent);
+        self.meters.futile_in_day = 0;
         if let (Some(day), Some(limit)) = (reserved.day, self.meters.day_limit) {
             self.local(Local::Settle {
                 account: self.day_account(day),
@@ -232,6 +262,7 @@ impl Machine {
     /// Takes in what whoever committed says of the day's account. What had no room is answered; its entry holds no reservation.
     pub(super) fn take_day_news(&mut self, news: Vec<DayNews>) {
         let skill = self.started.skill.clone();
+        self.meters.futile_in_day += u32::from(news.iter().any(|news| matches!(news, DayNews::Refused { .. })));
         for news in news {
             match news {
                 DayNews::Refused { number, over } => self.refuse_for_day(number, &over, &skill),
@@ -264,23 +295,31 @@ impl Machine {
         }
     }
 
-    /// Ends a run whose journal grows and grows although its calls are refused. Returns whether it did.
-    pub(super) fn end_if_overgrown(&mut self) -> bool {
-        let Some(limit) = self.limits.journal_bytes_max else {
+    /// Ends a run that goes on and on although its calls are refused: each refusal is two entries. Returns whether it did.
+    pub(super) fn end_if_heedless(&mut self) -> bool {
+        let turn = std::mem::take(&mut self.meters.turn);
+        match turn {
+            Turn::Quiet => {}
+            Turn::Admitted => self.meters.futile = 0,
+            Turn::Refused => self.meters.futile += 1,
+        }
+        let limit = self.limits.journal_bytes_max.unwrap_or(u64::MAX);
+        let used = self.meters.journal_bytes;
+        let what = if used > limit.saturating_add(limit / JOURNAL_BEYOND) {
+            let share = Budget::Journal.share(used, limit);
+            format!(
+                "it goes on although its calls are refused, and its journal has {share}; `journal_mib` under `[budget]` in the configuration allows more"
+            )
+        } else if self.meters.futile.max(self.meters.futile_in_day) >= FUTILE_TURNS_MAX {
+            format!(
+                "it went on {FUTILE_TURNS_MAX} times although all that it called was refused for its budget; `skillhost explain budget` says how that is raised"
+            )
+        } else {
             return false;
         };
-        let used = self.meters.journal_bytes;
-        if used <= limit.saturating_add(limit / JOURNAL_BEYOND) {
-            return false;
-        }
-        let message = format!(
-            "its journal has {}, of {} that it may have, and it goes on although its calls are refused; `journal_mib` under `[budget]` in the configuration allows more",
-            Budget::Journal.amount(used),
-            Budget::Journal.amount(limit)
-        );
         self.guest_failed(Failure {
             code: Fault::BUDGET.to_owned(),
-            message,
+            message: what,
             details: None,
             backtrace: None,
         });

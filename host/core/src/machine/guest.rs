@@ -33,7 +33,7 @@ impl Machine {
             }
         }
         match slice.end {
-            End::Blocked if !self.is_behind() && self.end_if_overgrown() => self.guest = Guest::Over,
+            End::Blocked if !self.is_behind() && self.end_if_heedless() => self.guest = Guest::Over,
             End::Blocked => self.guest = Guest::Blocked,
             End::Finished(result) => {
                 self.guest_ended("it returned its result", |machine| machine.guest_finished(result))

@@ -241,3 +241,19 @@ fn b1_what_has_no_room_in_the_day_is_answered_and_never_begun_and_a_crash_change
          guest finishes => finished done spent 600, post the end",
     );
 }
+
+#[test]
+fn b1_a_run_that_goes_on_and_on_although_all_that_it_calls_is_refused_is_ended() {
+    let refused =
+        "guest ask bound=2000 => called {n}{after}, returned {n} budget at 1000{told}, deliver {n} budget at 1000\n";
+    let told = ", post budget, warn the run's budget is used up";
+    let turn = |n: u32| {
+        let after = if n == 0 { String::new() } else { format!(" after {n}") };
+        let told = if n == 0 { told } else { "" };
+        let named = refused.replace("{n}", &n.to_string());
+        named.replace("{after}", &after).replace("{told}", told)
+    };
+    let turns: String = (0..999).map(turn).collect();
+    let last = "guest ask bound=2000 => called 999 after 999, finished failed budget spent 0, post the end";
+    check(&(turns + last));
+}
