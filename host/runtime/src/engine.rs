@@ -229,6 +229,8 @@ fn configure(chosen: &EngineConfig) -> wasmtime::Result<Config> {
             // What leads into and out of the guest is made by the other compiler, and is nearly half of the work.
             config.cranelift_opt_level(OptLevel::None);
             config.cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
+            // For debuggers and profilers of the host; what the engine itself needs to unwind is kept in any case.
+            config.native_unwind_info(false);
         }
     }
     if let Allocation::Pooled { runs_max } = chosen.allocation {

@@ -196,8 +196,13 @@ impl Session<'_> {
         let engine = Engine::new(&limits::engine(&limits, self.engine.clone()));
         let engine = engine.map_err(|e| CliError::of(Exit::Internal, "internal", &e).hint(REPORT))?;
         // What is compiled anew after every save is not worth a place on the disk.
-        let cache = (self.engine.compiler == Compiler::Thorough).then(|| self.context.home.compiled());
-        let config = limits::loader(&limits, cache);
+        let in_development = self.engine.compiler != Compiler::Thorough;
+        let cache = (!in_development).then(|| self.context.home.compiled());
+        let mut config = limits::loader(&limits, cache);
+        if in_development {
+            // What an author has built himself is compiled in this process: a moment sooner.
+            config.compiler = None;
+        }
         let loader =
             Loader::new(&engine, &config).map_err(|e| CliError::of(Exit::Internal, "internal", &e).hint(REPORT))?;
         Ok(self.loading.get_or_init(|| Loading { loader, tokio }))

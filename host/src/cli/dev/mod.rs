@@ -215,7 +215,14 @@ impl Bench<'_> {
     /// Builds and runs.
     fn round(&self, leave: &mut Leave<'_>) -> Result<Round> {
         let begun = Instant::now();
-        let compiled = match self.compiled(leave)? {
+        let workshop = self.workshop();
+        let (compiled, executions) = std::thread::scope(|scope| {
+            // Read while the compiler is at work.
+            let executions = scope.spawn(|| workshop.executions());
+            let compiled = self.compiled(leave);
+            (compiled, executions.join().expect("it does not panic"))
+        });
+        let compiled = match compiled? {
             Some(Ok(compiled)) => compiled,
             Some(Err(report)) => return Ok(Round::NotBuilt(report)),
             None => return Ok(Round::Left),
@@ -226,7 +233,7 @@ impl Bench<'_> {
             Err(report) => return Ok(Round::NotBuilt(report)),
         };
         let journal = self.session.journal.as_ref();
-        let (started, recording, before) = self.begin(&examined, compiled.bytes)?;
+        let (started, recording, before) = self.begin(&examined, compiled.bytes, executions?)?;
         let development = driver::Development {
             recording: Arc::new(recording),
             component: Reread::by(move || Some(compiled.whole.to_vec())),
@@ -295,7 +302,12 @@ impl Bench<'_> {
     }
 
     /// Settles what the execution begins with, and what it may reuse.
-    fn begin(&self, examined: &Examined, component: Vec<u8>) -> Result<(Started, Recording, Option<Execution>)> {
+    fn begin(
+        &self,
+        examined: &Examined,
+        component: Vec<u8>,
+        executions: Vec<Execution>,
+    ) -> Result<(Started, Recording, Option<Execution>)> {
         let name = &examined.description.name;
         let scan = Scan::with_component(name, self.project.folder(), component)?;
         let journal = self.session.journal.as_ref();
@@ -317,16 +329,14 @@ impl Bench<'_> {
         grant::offer(self.session, &edition, &mut self.refused.borrow_mut())?;
         let mut started = order.started(self.session, &edition)?;
         started.engine.clone_from(&examined.engine);
-        let workshop = self.workshop();
-        let before = workshop.last()?;
-        if self.args.fresh {
-            return Ok((started, Recording::default(), before));
+        let mut recording = Recording::default();
+        if !self.args.fresh {
+            if let Some(last) = executions.first() {
+                Workshop::inherit(&mut started, last)?;
+            }
+            recording = self.workshop().recording(&started, &executions)?;
         }
-        if let Some(before) = &before {
-            Workshop::inherit(&mut started, before)?;
-        }
-        let recording = workshop.recording(&started)?;
-        Ok((started, recording, before))
+        Ok((started, recording, executions.into_iter().next()))
     }
 
     fn workshop(&self) -> Workshop<'_> {

@@ -69,14 +69,10 @@ impl<'a> Workshop<'a> {
         })
     }
 
-    /// Returns the last execution.
-    pub(super) fn last(&self) -> Result<Option<Execution>> {
-        let filter = RunFilter {
-            most: Some(1),
-            ..RunFilter::default()
-        };
-        let rows = self.journal.runs(&filter)?;
-        rows.first().map(|row| self.execution(&row.run)).transpose()
+    /// Returns all executions, the newest first.
+    pub(super) fn executions(&self) -> Result<Vec<Execution>> {
+        let rows = self.journal.runs(&RunFilter::default())?;
+        rows.iter().map(|row| self.execution(&row.run)).collect()
     }
 
     /// Lets a new execution begin as the last one did: with its chance, at its time, and under its id, as far as the guest can see. So what did not change asks the same.
@@ -95,21 +91,18 @@ impl<'a> Workshop<'a> {
     }
 
     /// Returns what earlier executions were answered by whoever is asked now, the newest last.
-    pub(super) fn recording(&self, started: &Started) -> Result<Recording> {
-        let mut rows = self.journal.runs(&RunFilter::default())?;
-        rows.reverse();
+    pub(super) fn recording(&self, started: &Started, executions: &[Execution]) -> Result<Recording> {
         let mut recording = Recording::default();
         let mut scripts = BTreeMap::new();
         let script = self.script(&started.bundle, &mut scripts)?;
-        for row in rows {
-            let records = self.journal.all_records(&row.run)?;
-            let before = Machine::started(&records).map_err(|e| damaged(&row.run, &e))?;
+        for Execution { row, records } in executions.iter().rev() {
+            let before = Machine::started(records).map_err(|e| damaged(&row.run, &e))?;
             let same_models =
                 before.provider.name == started.provider.name && before.provider.models == started.provider.models;
             // A script that was edited answers otherwise.
             let same_script = !started.provider.simulated || self.script(&before.bundle, &mut scripts)? == script;
             if before.run != started.run && same_models && same_script {
-                recording.add(&records).map_err(|e| damaged(&row.run, &e))?;
+                recording.add(records).map_err(|e| damaged(&row.run, &e))?;
             }
         }
         Ok(recording)
