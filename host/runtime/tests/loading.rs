@@ -372,3 +372,22 @@ async fn guests_that_take_all_that_one_may_have_leave_others_their_room() {
     let guest = Driven::start_guest(greedy.guest(script(""))).await;
     assert_eq!(format!("{:?}", guest.end), "Finished(Ok(1))");
 }
+
+#[tokio::test]
+async fn what_the_single_pass_compiler_does_not_know_is_compiled_by_the_other_one_and_the_engine_is_named() {
+    // A function of relaxed SIMD, in a module that nothing uses: all of a component is compiled.
+    const RELAXED: &[u8] = b"\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7b\x03\x02\x01\0\x0a\x19\x01\x17\0\xfd\x0c\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xfd\x81\x02\x0b";
+    let plain = support::probe_bytes();
+    let length = u8::try_from(RELAXED.len()).unwrap();
+    let with_relaxed = [plain, &[1, length], RELAXED].concat();
+    let engine = Engine::new(&EngineConfig::development()).unwrap();
+    let loader = Loader::new(&engine, &LoaderConfig::default()).unwrap();
+    let known = loader.load_bytes(plain.to_vec()).await.unwrap();
+    let unknown = loader.load_bytes(with_relaxed).await.unwrap();
+    assert!(known.profile().contains("winch"), "{}", known.profile());
+    assert!(unknown.profile().contains("cranelift-quick"), "{}", unknown.profile());
+    for loaded in [known, unknown] {
+        let mut guest = Driven::start_guest(loaded.guest(script("print hello"))).await;
+        assert_eq!(guest.did(), ["out hello"]);
+    }
+}

@@ -233,3 +233,48 @@ fn a_skill_that_is_written_is_granted_what_it_asks_for_apart_from_what_is_instal
         "denied"
     );
 }
+
+#[test]
+fn d4_at_a_terminal_dev_asks_for_what_is_not_granted_and_then_before_what_must_not_be_done_twice() {
+    let place = Place::new(PROGRAM, &[]);
+    let author = Author::new(&place, KEPT, "grants-asked");
+    let folder = author.folder().join("acts");
+    author.json(&author.folder(), &["new", "acts"]);
+    let source = RUNS.replace(".idempotent()", "").replace(
+        r#"process::run("echo", ["moin"])"#,
+        r#"process::run("sh", ["-c", "echo moin | tee -a ran"])"#,
+    );
+    fs::write(
+        folder.join("src/lib.rs"),
+        source.replace(r#"process("echo","#, r#"process("sh","#),
+    )
+    .unwrap();
+    fs::remove_file(folder.join("prompts/summary.md")).unwrap();
+    assert_eq!(
+        result_of(&author.run(&folder, &["dev", "--once", "--json"]))["said"],
+        "denied",
+        "compiled before somebody waits at the terminal"
+    );
+    let at_a_terminal = |dialogue: &[&str]| {
+        let command = place.at_a_terminal(dialogue, &["dev"]);
+        let output = author.equip(command, &folder).output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let ran = || -> usize {
+        let runs = fs::read_dir(folder.join(".skillhost/runs")).unwrap();
+        let ran = runs.filter_map(|run| fs::read_to_string(run.unwrap().path().join("ran")).ok());
+        ran.map(|ran| ran.lines().count()).sum()
+    };
+    let shown = at_a_terminal(&["allow this", "y", "do it now?", "n", "waiting for a change", "^C"]);
+    assert!(shown.contains("skipped"), "{shown}");
+    assert_eq!(ran(), 0);
+    // Granted by now, and asked about again: it was not done.
+    let shown = at_a_terminal(&["do it now?", "y", "waiting for a change", "^C"]);
+    assert!(shown.contains("moin"), "{shown}");
+    assert_eq!(ran(), 1);
+    // What is left open is waited for, and not done.
+    let touch = "sh:printf '\\n' >> src/lib.rs";
+    at_a_terminal(&["do it now?", "", touch, "do it now?", "^C"]);
+    assert_eq!(ran(), 1);
+}

@@ -52,13 +52,12 @@ fn j5_a_line_is_known_by_the_outcomes_consumed_before_it_and_its_place_since() {
 #[test]
 fn j5_a_full_log_says_so_once_and_at_the_end_how_much_was_left_out_and_so_does_a_replay() {
     let story = "guest says a, says b, says c, says d, says e, says f, says gg, says hh, act => \
-         line 0.0 a, line 0.1 b, line 0.2 c, line 0.3 d, line 0.4 e, line 0.5 f, line 0.6 this log is full: what the skill says from here on is counted, \
-         and not kept; `limits.log_lines` (6) and `limits.log_mib` (64) in the configuration keep more, called 0
+         line 0.0 a, line 0.1 b, line 0.2 c, line 0.3 d, line 0.4 e, line 0.5 f, warn this log is full, called 0
          commit => perform 0
          ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000";
     check(&format!(
         "{story}
-         guest says ii, finishes => line 1.1 3 lines of the skill, with 6 bytes, were left out of this log, finished done spent 0, post the end"
+         guest says ii, finishes => warn 3 lines of the skill, with 6 bytes, were left out of this log, finished done spent 0, post the end"
     ));
 }
 
