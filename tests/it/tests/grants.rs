@@ -276,6 +276,6 @@ fn d4_at_a_terminal_dev_asks_for_what_is_not_granted_and_then_before_what_must_n
     assert_eq!(ran(), 1);
     // What is left open is waited for, and not done.
     let touch = "sh:printf '\\n' >> src/lib.rs";
-    at_a_terminal(&["do it now?", "", touch, "do it now?", "^C"]);
+    at_a_terminal(&["do it now?", "", "waiting for a change", touch, "do it now?", "^C"]);
     assert_eq!(ran(), 1);
 }
