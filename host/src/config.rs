@@ -330,6 +330,7 @@ mod tests {
         assert!(sentence("[budget.ladder]\n50 = 'gpt'\n").contains("it may be `haiku`, `sonnet` or `opus`"));
         assert!(sentence("[budget.ladder]\n500 = 'opus'\n").contains("it may be 1 to 100"));
         assert!(sentence("[budget.skill.\"../x\"]\ncalls = 1\n").contains("names no skill"));
+        assert!(sentence("[budget.skill.a.skill.b]\ncalls = 1\n").contains("`budget.skill.a.skill` is nothing"));
         assert!(sentence("[prices.m]\ninput = nan\noutput = 1\n").contains("`prices.m.input`"));
     }
 

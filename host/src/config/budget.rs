@@ -37,32 +37,8 @@ pub struct BudgetConfig {
     pub day: DayConfig,
     /// At how many percent of a run's budget which tier answers at most.
     pub ladder: Option<BTreeMap<String, String>>,
-    /// What is different for a skill.
-    pub skill: BTreeMap<String, SkillConfig>,
-}
-
-/// What is different for a skill.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SkillConfig {
-    /// Model calls of a run.
-    pub calls: Option<u64>,
-    /// Tokens of a run.
-    pub tokens: Option<u64>,
-    /// Money of a run.
-    pub dollars: Option<f64>,
-    /// How long after its launch a run may start calls.
-    pub seconds: Option<u64>,
-    /// How long a run may compute in all.
-    pub computing_seconds: Option<u64>,
-    /// What a run may write to files.
-    pub written_mib: Option<u64>,
-    /// What a run's journal may come to.
-    pub journal_mib: Option<u64>,
-    /// What it may spend in a day.
-    pub day: DayConfig,
-    /// At how many percent of a run's budget which tier answers at most.
-    pub ladder: Option<BTreeMap<String, String>>,
+    /// What is different for a skill; of one that is said here nothing further is.
+    pub skill: BTreeMap<String, BudgetConfig>,
 }
 
 /// What a skill may spend in a day. Without any member, as much as it likes.
@@ -170,23 +146,12 @@ impl BudgetConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
-        let skills = self
-            .skill
-            .iter()
-            .map(|(name, skill)| (format!("budget.skill.{name}"), skill));
-        let general = SkillConfig {
-            calls: self.calls,
-            tokens: self.tokens,
-            dollars: self.dollars,
-            seconds: self.seconds,
-            computing_seconds: self.computing_seconds,
-            written_mib: self.written_mib,
-            journal_mib: self.journal_mib,
-            day: self.day,
-            ladder: self.ladder.clone(),
-        };
-        check_one("budget", &general)?;
-        for (place, skill) in skills {
+        check_one("budget", self)?;
+        for (name, skill) in &self.skill {
+            let place = format!("budget.skill.{name}");
+            if !skill.skill.is_empty() {
+                return Err(format!("`{place}.skill` is nothing that can be said of one skill"));
+            }
             check_one(&place, skill)?;
         }
         match self.skill.keys().find(|skill| SkillName::parse(skill).is_err()) {
@@ -196,7 +161,7 @@ impl BudgetConfig {
     }
 }
 
-fn check_one(place: &str, of: &SkillConfig) -> Result<(), String> {
+fn check_one(place: &str, of: &BudgetConfig) -> Result<(), String> {
     for (member, dollars) in [("dollars", of.dollars), ("day.dollars", of.day.dollars)] {
         check_dollars(&format!("{place}.{member}"), dollars)?;
     }
