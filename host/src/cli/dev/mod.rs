@@ -196,8 +196,10 @@ impl Bench<'_> {
                 // The next save may mend it.
                 (Err(error), _) => terminal::note(&Report::of_error(&error).notes),
             }
-            // Whoever waits for what the change came to is not kept waiting for this.
-            self.workshop().tidy()?;
+            // Whoever waits for what the change came to is not kept waiting for this, and goes on without it.
+            if let Err(error) = self.workshop().tidy() {
+                terminal::note(&Report::of_error(&error).notes);
+            }
             let next = match next {
                 Some(next) => next,
                 None => {
