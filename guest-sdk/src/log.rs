@@ -1,4 +1,4 @@
-//! Tells whoever watches the run, and from where in the source. What a skill prints (without a place) and what it panics with (with one) go to the same log.
+//! Tells whoever watches the run, and from where in the source. What a skill prints and what it panics with go to the same log, with their places.
 //!
 //! ```
 //! # use skillhost_sdk::prelude::*;

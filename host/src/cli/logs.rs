@@ -60,16 +60,11 @@ pub(super) fn last_lines(journal: &dyn Journal, row: &RunRow, most: usize) -> Re
 fn for_people(row: &LineRow, run: &RunRow) -> String {
     let at = duration(row.at.since(run.created_at));
     let (kind, text) = match &row.line {
-        Line::Message { level, message, place } => {
-            let place = place.as_ref().map(|place| format!("  ({})", plain_line(place)));
-            let message = plain(message);
-            (
-                level_word(*level),
-                format!("{}{}", message.trim_end(), place.unwrap_or_default()),
-            )
+        Line::Message { level, message, place } => (level_word(*level), with_place(message, place.as_deref())),
+        Line::Printed { stderr, text, place } => {
+            let kind = if *stderr { "stderr" } else { "stdout" };
+            (kind, with_place(text, place.as_deref()))
         }
-        Line::Printed { stderr: true, text } => ("stderr", plain(text)),
-        Line::Printed { stderr: false, text } => ("stdout", plain(text)),
         Line::Progress { label, done, total } => {
             let total = total.map_or_else(String::new, |total| format!(" of {total}"));
             ("progress", format!("{}: {done}{total}", plain_line(label)))
@@ -80,6 +75,12 @@ fn for_people(row: &LineRow, run: &RunRow) -> String {
         format!("+{at}"),
         text.trim_end().replace('\n', "\n                     ")
     )
+}
+
+/// Returns what was said, and from where in the source if that is known.
+fn with_place(text: &str, place: Option<&str>) -> String {
+    let place = place.map(|place| format!("  ({})", plain_line(place)));
+    format!("{}{}", plain(text).trim_end(), place.unwrap_or_default())
 }
 
 fn level_word(level: Level) -> &'static str {

@@ -326,7 +326,7 @@ impl Worker {
         let journal = Arc::clone(&self.0.journal);
         start.component = Some(match drive.development {
             Some(development) => development.component,
-            None => Reread::by(move || journal.blob(&pin.component).ok().flatten()),
+            None => component.reread(move || journal.blob(&pin.component).ok().flatten()),
         });
         let guest = component.guest(start);
         match shell.run(guest).await? {

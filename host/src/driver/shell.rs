@@ -315,7 +315,11 @@ impl<'a> Shell<'a> {
     /// Takes in how a performance goes on. What is printed becomes a line of the run's log, everything else is for whoever watches.
     fn progressed(&mut self, number: Number, progress: Progress) -> Result<Step, DriveError> {
         match progress {
-            Progress::Printed { stderr, text } => self.tell(Event::Said(Line::Printed { stderr, text })),
+            Progress::Printed { stderr, text } => self.tell(Event::Said(Line::Printed {
+                stderr,
+                text,
+                place: None,
+            })),
             progress => {
                 self.parts.observer.on(Seen::Performing(number, progress));
                 Ok(Step::Wait)

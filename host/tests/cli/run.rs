@@ -243,6 +243,7 @@ pub(crate) fn done(machine: &Machine) {
         Line::Printed {
             stderr: true,
             text: "odd \u{1b}[31mcolours".to_owned(),
+            place: Some("src/lib.rs:131".to_owned()),
         },
     );
     author.asked(0, "plan");

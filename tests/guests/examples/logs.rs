@@ -13,6 +13,9 @@ struct Input {
     /// How many rounds; there is a model call between two.
     #[serde(default = "three")]
     rounds: u32,
+    /// Whether lines are printed in pieces at last, and in a closure that the library calls.
+    #[serde(default)]
+    pieces: bool,
 }
 
 fn three() -> u32 {
@@ -35,6 +38,12 @@ async fn run(input: Input) -> Result<()> {
         }
         progress("rounds", round.into(), None);
         model::haiku(format!("round {round}")).text().await?;
+    }
+    if input.pieces {
+        print!("one");
+        print!(" two");
+        println!(" three\nfour");
+        Some(()).iter().for_each(|()| println!("five"));
     }
     Ok(())
 }

@@ -98,26 +98,60 @@ async fn r5_killed_again_and_again_at_random_a_run_ends_as_if_undisturbed() {
 }
 
 #[test]
-fn what_a_skill_logs_is_told_with_its_place_in_the_source() {
+fn what_a_skill_logs_and_prints_is_told_with_its_place_in_the_source() {
     let place = Place::new(PROGRAM, &["logs"]);
     place.run(&["launch", "--here", "logs", "--id", "it", "--await"]);
     let logs = place.json(&["logs", "it", "--limit", "1000"]);
-    let source: Vec<&str> = include_str!("../../guests/examples/logs.rs").lines().collect();
+    let mut lines = logs["lines"].as_array().unwrap().iter().map(|line| &line["line"]);
     for (level, word) in [
         ("debug", "debug!"),
         ("info", "info!"),
         ("warn", "warn!"),
         ("error", "error!"),
     ] {
-        let messages = logs["lines"].as_array().unwrap().iter();
-        let mut messages = messages.map(|line| &line["line"]["message"]);
-        let message = messages.find(|message| message["level"] == level).unwrap();
-        let (file, line) = message["place"].as_str().unwrap().rsplit_once(':').unwrap();
-        assert!(file.ends_with("examples/logs.rs"), "{message}");
-        assert!(source[line.parse::<usize>().unwrap() - 1].contains(word), "{message}");
+        let message = lines.clone().find(|line| line["message"]["level"] == level).unwrap();
+        assert!(source_at(&message["message"]["place"]).contains(word), "{message}");
+    }
+    for (stderr, word) in [(false, "println!"), (true, "eprintln!")] {
+        let printed = lines.find(|line| line["printed"]["stderr"] == stderr).unwrap();
+        assert!(source_at(&printed["printed"]["place"]).starts_with(word), "{printed}");
     }
     let shown = String::from_utf8(place.run(&["logs", "it"]).stdout).unwrap();
     assert!(shown.contains("examples/logs.rs:"), "{shown}");
+}
+
+#[test]
+fn what_is_printed_in_pieces_is_a_line_with_the_place_of_its_end() {
+    let place = Place::new(PROGRAM, &["logs"]);
+    let input = r#"{"rounds": 0, "pieces": true}"#;
+    place.run(&["launch", "--here", "logs", "--id", "it", "--input", input, "--await"]);
+    let logs = place.json(&["logs", "it"]);
+    let lines = logs["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| &line["line"]["printed"]);
+    let told: Vec<_> = lines
+        .map(|line| (line["text"].as_str().unwrap(), source_at(&line["place"])))
+        .collect();
+    let pieces = r#"println!(" three\nfour");"#;
+    let called_by_the_library = r#"Some(()).iter().for_each(|()| println!("five"));"#;
+    assert_eq!(
+        told,
+        [
+            ("one two three", pieces),
+            ("four", pieces),
+            ("five", called_by_the_library)
+        ]
+    );
+}
+
+/// Returns the line of the skill `logs` that something was said at.
+fn source_at(place: &serde_json::Value) -> &'static str {
+    let (file, line) = place.as_str().unwrap().rsplit_once(':').unwrap();
+    assert!(file.ends_with("examples/logs.rs"), "{place}");
+    let mut source = include_str!("../../guests/examples/logs.rs").lines();
+    source.nth(line.parse::<usize>().unwrap() - 1).unwrap().trim()
 }
 
 #[test]

@@ -118,6 +118,9 @@ pub enum Line {
         stderr: bool,
         /// One line, without its end.
         text: String,
+        /// Where in the skill's source, as `file:line`, if it was told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<String>,
     },
     /// How far something is.
     Progress {

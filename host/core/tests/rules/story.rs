@@ -153,6 +153,7 @@ impl Story {
             "prints" => self.handle(Event::Said(Line::Printed {
                 stderr: false,
                 text: rest.to_owned(),
+                place: None,
             })),
             "drain" => self.handle(Event::Drain),
             "rings" => self.handle(Event::Alarm),

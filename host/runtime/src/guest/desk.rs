@@ -60,6 +60,8 @@ pub(crate) struct Desk {
     holds: Holdings,
     pub(crate) time: Time,
     pub(crate) lines: Lines,
+    /// Where in the source that is which is printed next.
+    pub(crate) prints_at: Option<String>,
     acts: Vec<Act>,
     act_bytes: usize,
     started: u32,
@@ -99,6 +101,7 @@ impl Desk {
             holds,
             time: Time::new(started_at),
             lines: Lines::default(),
+            prints_at: None,
             acts: Vec::new(),
             act_bytes: 0,
             started: 0,
@@ -286,17 +289,21 @@ impl Desk {
             return Ok(());
         }
         self.act_bytes += match &line {
-            Line::Message { message, place, .. } => message.len() + place.as_ref().map_or(0, String::len),
-            Line::Printed { text, .. } => text.len(),
+            Line::Message {
+                message: text, place, ..
+            }
+            | Line::Printed { text, place, .. } => text.len() + place.as_ref().map_or(0, String::len),
             Line::Progress { label, .. } => label.len(),
         };
         self.act(Act::Log(line))
     }
 
-    /// Takes what was printed, and adds the lines that are whole to the log.
+    /// Takes what was printed, and adds the lines that are whole to the log, with the place that ended them if that is known.
     pub(crate) fn print(&mut self, stderr: bool, bytes: &[u8]) -> Result<(), Misuse> {
+        let place = self.prints_at.take();
         for text in self.lines.push(stderr, bytes) {
-            self.log(Line::Printed { stderr, text })?;
+            let place = place.clone();
+            self.log(Line::Printed { stderr, text, place })?;
         }
         Ok(())
     }
@@ -305,7 +312,11 @@ impl Desk {
     pub(crate) fn end_lines(&mut self) {
         for (stderr, text) in self.lines.end() {
             // The guest is over, so a bound can no longer stop it; the few bytes of its last lines are let through.
-            self.acts.push(Act::Log(Line::Printed { stderr, text }));
+            self.acts.push(Act::Log(Line::Printed {
+                stderr,
+                text,
+                place: None,
+            }));
         }
     }
 

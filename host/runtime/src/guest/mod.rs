@@ -7,6 +7,7 @@ pub(crate) mod bundle;
 pub(crate) mod desk;
 pub(crate) mod limits;
 pub(crate) mod lines;
+pub(crate) mod printing;
 pub(crate) mod source;
 pub(crate) mod state;
 pub(crate) mod stop;
@@ -38,6 +39,7 @@ use crate::wasi::random::Randomness;
 use desk::{Desk, Purpose, SharedDesk};
 use limits::{Computing, LABEL_BYTES_MAX, LINE_BYTES_MAX, Limiter, REQUEST_BYTES_MAX, Whose};
 use lines::cut_to;
+use printing::Printing;
 pub(crate) use source::shortened;
 pub use source::{Reread, without_lines};
 use state::{Facts, State};
@@ -66,7 +68,7 @@ pub struct GuestStart {
     pub provider_acts: bool,
     /// What `skill/` holds.
     pub bundle: Arc<BundleFiles>,
-    /// Reads the component again if it traps, to tell where in its source. Without it the names of functions tell where.
+    /// Reads the component again if it traps or prints, to tell where in its source. Without it only the names of functions tell where it trapped.
     pub component: Option<Reread>,
     /// What the user lets it do.
     pub grants: Grants,
@@ -156,7 +158,8 @@ impl Guest {
         let random = Randomness::new(&start.seed);
         let limiter = Limiter::new(Whose::Run, start.memory_bytes_max, start.holds);
         let memory_bytes = limiter.memory_bytes();
-        let state = State::new(desk.clone(), facts, random, limiter);
+        let mut state = State::new(desk.clone(), facts, random, limiter);
+        state.printing = Printing::of(start.component.clone());
         let computing = Arc::new(Computing::new(Whose::Run, start.computing_max));
         let body = Box::pin(run(
             engine.clone(),

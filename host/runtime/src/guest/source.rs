@@ -1,27 +1,69 @@
-//! Finds the lines of the source that a guest was at when it trapped.
+//! Finds the lines of the source that a guest was at when it trapped or printed something.
 //!
-//! The engine could look them up itself, and would for every guest that is let go of while it waits; so it is not told to. Here the component is read once more, and its line tables, for the one run
-//! that failed. What a component says of its lines is believed as far as it goes: whatever is damaged leaves the frame with the name of its function.
+//! The engine could look them up itself, and would for every guest that is let go of while it waits; so it is not told to. Here the component is read once more, and its line tables, when somebody
+//! wants to know. What a component says of its lines is believed as far as it goes: whatever is damaged leaves the frame with the name of its function.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use addr2line::Context;
 use gimli::{Dwarf, EndianSlice, LittleEndian};
+use self_cell::self_cell;
 
-/// Reads a component again.
+/// Reads a component again, for its line tables, at most once. Cheap to clone.
 #[derive(Clone)]
-pub struct Reread(Arc<dyn Fn() -> Option<Vec<u8>> + Send + Sync>);
+pub struct Reread {
+    read: Arc<dyn Fn() -> Option<Vec<u8>> + Send + Sync>,
+    kept: KeptLines,
+}
+
+/// The line tables of a component, once somebody wanted them.
+#[derive(Clone, Default)]
+pub(crate) struct KeptLines(Arc<Mutex<Wanted>>);
+
+#[derive(Default)]
+enum Wanted {
+    #[default]
+    NotYet,
+    Read(Tables),
+    /// The component is gone, or has none that can be read.
+    None,
+}
 
 impl Reread {
     /// Reads it by this function, which returns `None` if the component is gone.
     pub fn by(read: impl Fn() -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
+        Self::shared(&KeptLines::default(), read)
     }
 
-    pub(crate) fn read(&self) -> Option<Vec<u8>> {
-        (self.0)()
+    /// Does the same, unless whoever shares what is kept was faster.
+    pub(crate) fn shared(kept: &KeptLines, read: impl Fn() -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+        Self {
+            read: Arc::new(read),
+            kept: kept.clone(),
+        }
+    }
+
+    /// Returns the places of addresses, the innermost first; none for an address that no table tells of. Addresses count from the beginning of the component.
+    pub(crate) fn places(&self, addresses: &[Option<usize>]) -> Vec<Vec<Place>> {
+        // Whatever was going on when it was poisoned only read.
+        let mut wanted = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whatever a damaged table has the reader do concerns only what is told of lines.
+        let found = catch_unwind(AssertUnwindSafe(|| {
+            if let Wanted::NotYet = *wanted {
+                let tables = (self.read)().and_then(Tables::of);
+                *wanted = tables.map_or(Wanted::None, Wanted::Read);
+            }
+            let Wanted::Read(tables) = &*wanted else { return None };
+            let places = |address: &Option<usize>| address.map(|address| tables.places(address)).unwrap_or_default();
+            Some(addresses.iter().map(places).collect())
+        }));
+        if found.is_err() {
+            *wanted = Wanted::None;
+        }
+        let found = found.ok().flatten();
+        found.unwrap_or_else(|| vec![Vec::new(); addresses.len()])
     }
 }
 
@@ -36,20 +78,36 @@ impl fmt::Debug for Reread {
 pub(crate) struct Place {
     /// The function, mangled.
     pub(crate) function: Option<String>,
-    /// File, line and column.
-    pub(crate) place: Option<String>,
+    /// Where in the source.
+    pub(crate) line: Option<Line>,
 }
 
-/// Returns the places of addresses, the innermost first; none for an address that no table tells of. Addresses count from the beginning of the component.
-pub(crate) fn places(component: &[u8], addresses: &[Option<usize>]) -> Vec<Vec<Place>> {
-    // Whatever a damaged table has the reader do concerns this message only.
-    let found = catch_unwind(AssertUnwindSafe(|| {
-        let tables = Tables::of(component)?;
-        let places = |address: &Option<usize>| address.map(|address| tables.places(address)).unwrap_or_default();
-        Some(addresses.iter().map(places).collect())
-    }));
-    let found = found.ok().flatten();
-    found.unwrap_or_else(|| vec![Vec::new(); addresses.len()])
+/// A line of the source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// The file, shortened.
+    file: String,
+    line: u32,
+    column: Option<u32>,
+    /// Whether it is of the standard library.
+    pub(crate) is_of_library: bool,
+}
+
+impl Line {
+    /// Returns it without its column.
+    pub(crate) fn file_and_line(&self) -> String {
+        format!("{}:{}", self.file, self.line)
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file_and_line())?;
+        match self.column {
+            Some(column) => write!(f, ":{column}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Returns the component without its debugging information, which a guest does not need to run: nine tenths of what is kept, hashed and compressed of one that was just
@@ -98,26 +156,32 @@ fn skill_module(component: &[u8]) -> Option<Section<'_>> {
         .max_by_key(|section| section.bytes.len())
 }
 
-type Slice<'a> = EndianSlice<'a, LittleEndian>;
+type Parsed<'a> = Context<EndianSlice<'a, LittleEndian>>;
+
+self_cell! {
+    /// Line tables, and the bytes that they are read from when they are needed.
+    struct Parts {
+        owner: Vec<u8>,
+        #[not_covariant]
+        dependent: Parsed,
+    }
+}
 
 /// The line tables of the module that holds the skill.
-struct Tables<'a> {
-    context: Context<Slice<'a>>,
+struct Tables {
+    parts: Parts,
     /// Where the code begins, from which the tables count.
     code: usize,
 }
 
-impl<'a> Tables<'a> {
-    fn of(component: &'a [u8]) -> Option<Self> {
-        let module = skill_module(component)?;
-        let sections = sections(module.bytes, module.begins)?;
-        let code = sections.iter().find(|section| section.id == CODE)?.begins;
-        let dwarf = Dwarf::load(|id| {
-            let named = sections.iter().find_map(|section| section.named(id.name()));
-            Ok::<_, gimli::Error>(EndianSlice::new(named.unwrap_or_default(), LittleEndian))
-        });
-        let context = Context::from_dwarf(dwarf.ok()?).ok()?;
-        Some(Self { context, code })
+impl Tables {
+    fn of(component: Vec<u8>) -> Option<Self> {
+        let code = code(&component)?;
+        let parts = Parts::try_new(component, |component| parsed(component).ok_or(()));
+        Some(Self {
+            parts: parts.ok()?,
+            code,
+        })
     }
 
     fn places(&self, address: usize) -> Vec<Place> {
@@ -127,26 +191,53 @@ impl<'a> Tables<'a> {
         else {
             return Vec::new();
         };
-        let unit = self.context.find_dwarf_and_unit(address).skip_all_loads();
-        let folder = unit.and_then(|unit| unit.comp_dir.map(|folder| folder.to_string_lossy().into_owned()));
-        let Ok(mut frames) = self.context.find_frames(address).skip_all_loads() else {
-            return Vec::new();
-        };
-        let mut places = Vec::new();
-        while let Ok(Some(frame)) = frames.next() {
-            let function = frame
-                .function
-                .and_then(|function| Some(function.raw_name().ok()?.into_owned()));
-            let place = frame.location.and_then(|location| {
-                let file = shortened(location.file?, folder.as_deref());
-                let column = location.column.map_or_else(String::new, |column| format!(":{column}"));
-                Some(format!("{file}:{}{column}", location.line?))
-            });
-            places.push(Place { function, place });
-        }
-        places
+        self.parts.with_dependent(|_, parsed| places(parsed, address))
     }
 }
+
+fn code(component: &[u8]) -> Option<usize> {
+    let module = skill_module(component)?;
+    let sections = sections(module.bytes, module.begins)?;
+    Some(sections.iter().find(|section| section.id == CODE)?.begins)
+}
+
+fn parsed(component: &[u8]) -> Option<Parsed<'_>> {
+    let module = skill_module(component)?;
+    let sections = sections(module.bytes, module.begins)?;
+    let dwarf = Dwarf::load(|id| {
+        let named = sections.iter().find_map(|section| section.named(id.name()));
+        Ok::<_, gimli::Error>(EndianSlice::new(named.unwrap_or_default(), LittleEndian))
+    });
+    Context::from_dwarf(dwarf.ok()?).ok()
+}
+
+fn places(parsed: &Parsed<'_>, address: u64) -> Vec<Place> {
+    let unit = parsed.find_dwarf_and_unit(address).skip_all_loads();
+    let folder = unit.and_then(|unit| unit.comp_dir.map(|folder| folder.to_string_lossy().into_owned()));
+    let Ok(mut frames) = parsed.find_frames(address).skip_all_loads() else {
+        return Vec::new();
+    };
+    let mut places = Vec::new();
+    while let Ok(Some(frame)) = frames.next() {
+        let function = frame
+            .function
+            .and_then(|function| Some(function.raw_name().ok()?.into_owned()));
+        let line = frame.location.and_then(|location| {
+            let file = location.file?;
+            Some(Line {
+                file: shortened(file, folder.as_deref()).to_owned(),
+                line: location.line?,
+                column: location.column,
+                is_of_library: file.contains(LIBRARY),
+            })
+        });
+        places.push(Place { function, line });
+    }
+    places
+}
+
+/// What the paths of the standard library have in them.
+const LIBRARY: &str = "/library/";
 
 /// Shortens a path to what says something elsewhere, too: without the folder of the crate, that of all crates, that of the compiler.
 pub(crate) fn shortened<'a>(path: &'a str, folder: Option<&str>) -> &'a str {
@@ -156,7 +247,7 @@ pub(crate) fn shortened<'a>(path: &'a str, folder: Option<&str>) -> &'a str {
         rest.splitn(parts + 1, '/').nth(parts)
     };
     within("/registry/src/", 1)
-        .or_else(|| within("/library/", 0))
+        .or_else(|| within(LIBRARY, 0))
         .or_else(|| folder.and_then(below))
         .unwrap_or(path)
 }
@@ -251,7 +342,8 @@ mod tests {
     fn what_has_no_tables_or_is_damaged_tells_no_lines() {
         let component = b"\0asm\x0d\0\x01\0\x01\x0c\0asm\x01\0\0\0\x0a\x02\x01\xff";
         for end in 0..=component.len() {
-            assert_eq!(places(&component[..end], &[Some(20), None]), [vec![], vec![]]);
+            let reread = Reread::by(move || Some(component[..end].to_vec()));
+            assert_eq!(reread.places(&[Some(20), None]), [vec![], vec![]]);
         }
         assert_eq!(number(&[0x80, 0x80, 0x80, 0x80, 0x80, 1]), None);
         assert_eq!(number(&[0xe5, 0x8e, 0x26, 7]), Some((624_485, &[7][..])));

@@ -11,6 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::desk::{SharedDesk, Waiting};
 use super::limits::Limiter;
+use super::printing::Printing;
 use super::{BundleFiles, RunInfo};
 use crate::wasi::poll::Timers;
 use crate::wasi::random::Randomness;
@@ -23,6 +24,7 @@ pub(crate) struct State {
     pub(crate) limiter: Limiter,
     pub(crate) timers: Timers,
     pub(crate) table: ResourceTable,
+    pub(crate) printing: Printing,
     /// For the interfaces that deny everything: files and sockets.
     wasi: WasiCtx,
 }
@@ -55,6 +57,7 @@ impl State {
             limiter,
             timers: Timers::default(),
             table,
+            printing: Printing::default(),
             wasi: WasiCtx::default(),
         }
     }

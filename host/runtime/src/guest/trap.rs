@@ -4,7 +4,7 @@ use skillhost_core::entry::Failure;
 use skillhost_core::machine::{Continued, End};
 use wasmtime::{FrameInfo, Module, Store, Trap, WasmBacktrace};
 
-use super::source::{self, Place, Reread};
+use super::source::{Place, Reread};
 use super::state::State;
 use super::stop::{Broken, Exhausted, GoesOn, Misuse};
 use crate::engine::Engine;
@@ -159,12 +159,8 @@ fn cause(error: &wasmtime::Error) -> String {
 /// Writes one frame a line: the function, and where in it the guest was, as far as the component has line tables. What was inlined has lines of its own.
 fn backtrace(trace: &WasmBacktrace, component: Option<&Reread>) -> Option<String> {
     let frames = trace.frames();
-    // The outermost is the skill; what passes its calls on is of other modules.
-    let skill = frames.last()?.module();
-    let address = |frame: &FrameInfo| frame.module_offset().filter(|_| Module::same(frame.module(), skill));
-    let addresses: Vec<_> = frames.iter().map(address).collect();
-    let places = match component.and_then(Reread::read) {
-        Some(component) => source::places(&component, &addresses),
+    let places = match component {
+        Some(component) => component.places(&addresses(frames)),
         None => vec![Vec::new(); frames.len()],
     };
     let mut lines = Vec::new();
@@ -177,17 +173,25 @@ fn backtrace(trace: &WasmBacktrace, component: Option<&Reread>) -> Option<String
             lines.push(name.clone());
         }
         let count = places.len();
-        for (index, Place { function, place }) in places.into_iter().enumerate() {
+        for (index, Place { function, line }) in places.into_iter().enumerate() {
             let function = match function {
                 // The function itself is named by the component, as without tables.
                 Some(function) if index + 1 < count => demangled(&function),
                 _ => name.clone(),
             };
-            lines.push(place.map_or(function.clone(), |place| format!("{function} ({place})")));
+            lines.push(line.map_or(function.clone(), |line| format!("{function} ({line})")));
         }
     }
     let own = without_panic_machinery(&lines);
     (!own.is_empty()).then(|| own.join("\n"))
+}
+
+/// Returns where in the skill its frames are; `None` for those that are not of it: the outermost is, and what passes its calls on is of other modules.
+pub(crate) fn addresses(frames: &[FrameInfo]) -> Vec<Option<usize>> {
+    let skill = frames.last().map(FrameInfo::module);
+    let is_of_skill = |frame: &FrameInfo| skill.is_some_and(|skill| Module::same(frame.module(), skill));
+    let address = |frame: &FrameInfo| frame.module_offset().filter(|_| is_of_skill(frame));
+    frames.iter().map(address).collect()
 }
 
 /// Leaves out how Rust panics, which precedes the place that matters.

@@ -21,8 +21,9 @@ use wasmtime::component::{Component, HasSelf, Linker};
 use crate::bindings::{Skill, SkillPre};
 use crate::describe::{self, DescribeError, DescribeLimits, Description};
 use crate::engine::Engine;
+use crate::guest::source::KeptLines;
 use crate::guest::state::State;
-use crate::guest::{Guest, GuestStart};
+use crate::guest::{Guest, GuestStart, Reread};
 use cache::Cache;
 pub use compiler::{CompilerProgram, main as compile_main};
 pub use error::{LoadError, Misfit};
@@ -235,6 +236,7 @@ impl Inner {
             origin,
             describe: Arc::clone(&self.describe),
             description: OnceCell::new(),
+            lines: KeptLines::default(),
         }))
     }
 }
@@ -248,6 +250,7 @@ pub struct Loaded {
     origin: Origin,
     describe: Arc<DescribeLimits>,
     description: OnceCell<Description>,
+    lines: KeptLines,
 }
 
 /// Where compiled code came from, and how long that took.
@@ -284,6 +287,11 @@ impl Loaded {
     /// Returns the interfaces that the component imports, as it names them; those of types alone are not among them.
     pub fn imports(&self) -> Vec<String> {
         check::imports(&self.engine, &self.component)
+    }
+
+    /// Returns what reads the component again, by this function, for the line tables. All runs of it share them.
+    pub fn reread(&self, read: impl Fn() -> Option<Vec<u8>> + Send + Sync + 'static) -> Reread {
+        Reread::shared(&self.lines, read)
     }
 
     /// Makes a guest, which has not run yet.

@@ -55,6 +55,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     io::poll::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     io::error::add_to_linker::<State, HasTable>(l, |state| &mut state.table)?;
     io::streams::add_to_linker::<State, HasTable>(l, |state| &mut state.table)?;
+    stdio::add_to_linker(l)?;
 
     wasi::random::random::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     wasi::random::insecure::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;

@@ -1,18 +1,70 @@
 //! Standard streams, the environment and the exit: what is printed becomes lines of the run's log, and nothing can be read.
+//!
+//! A stream is not told who writes to it. So the two functions by which guests print are linked here once more: they look at the guest's stack first, for the line of the source.
 
 use bytes::Bytes;
-use wasmtime::component::Resource;
+use wasmtime::component::{Linker, Resource, ResourceTable};
+use wasmtime::{AsContext, StoreContextMut, WasmBacktrace};
 use wasmtime_wasi::p2::bindings::cli::{environment, exit, stderr, stdin, stdout};
 use wasmtime_wasi::p2::pipe::ClosedInputStream;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi_io::async_trait;
+use wasmtime_wasi_io::bindings::wasi::io::streams::{self, Host as _, HostOutputStream as _};
 
 use crate::guest::desk::SharedDesk;
 use crate::guest::state::State;
 use crate::guest::stop::Misuse;
 
+/// The interface of streams, as those name it who linked it first.
+const STREAMS: &str = "wasi:io/streams@0.2.12";
+
 /// How much may be printed at once.
 const WRITE_BYTES_MAX: usize = 64 << 10;
+
+/// Links what prints so that it is known where, in the place of what [`streams`] has linked.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut streams = linker.instance(STREAMS)?;
+    streams.func_wrap_async(
+        "[method]output-stream.blocking-write-and-flush",
+        |mut store, (stream, bytes): (Resource<DynOutputStream>, Vec<u8>)| {
+            Box::new(async move {
+                look(&mut store, &bytes);
+                let table = &mut store.data_mut().table;
+                let written = table.blocking_write_and_flush(stream, bytes).await;
+                Ok((answer(table, written)?,))
+            })
+        },
+    )?;
+    streams.func_wrap(
+        "[method]output-stream.write",
+        |mut store, (stream, bytes): (Resource<DynOutputStream>, Vec<u8>)| {
+            look(&mut store, &bytes);
+            let table = &mut store.data_mut().table;
+            let written = table.write(stream, bytes);
+            Ok((answer(table, written)?,))
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Looks who prints, if it ends a line.
+fn look(store: &mut StoreContextMut<'_, State>, bytes: &[u8]) {
+    if !bytes.contains(&b'\n') || !store.data().printing.knows_lines() {
+        return;
+    }
+    let stack = WasmBacktrace::force_capture(store.as_context());
+    let state = store.data_mut();
+    state.desk.lock().prints_at = state.printing.place(&stack);
+}
+
+fn answer(table: &mut ResourceTable, written: StreamResult<()>) -> wasmtime::Result<Result<(), streams::StreamError>> {
+    match written {
+        Ok(()) => Ok(Ok(())),
+        Err(error) => Ok(Err(table.convert_stream_error(error)?)),
+    }
+}
 
 struct Printer {
     desk: SharedDesk,

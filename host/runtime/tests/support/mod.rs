@@ -184,8 +184,10 @@ fn words(act: &Act) -> String {
         Act::Start(call) => format!("start {} {} {}", call.number, call.function, call.request),
         Act::Drop(number) => format!("drop {number}"),
         Act::Log(Line::Message { level, message, .. }) => format!("{level:?} {message}"),
-        Act::Log(Line::Printed { stderr: false, text }) => format!("out {text}"),
-        Act::Log(Line::Printed { stderr: true, text }) => format!("err {text}"),
+        Act::Log(Line::Printed {
+            stderr: false, text, ..
+        }) => format!("out {text}"),
+        Act::Log(Line::Printed { stderr: true, text, .. }) => format!("err {text}"),
         Act::Log(Line::Progress { label, done, total }) => format!("{label} {done}/{total:?}"),
     }
 }
