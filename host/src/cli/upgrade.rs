@@ -146,7 +146,7 @@ impl Upgrade<'_> {
                 && !lender.lends(row).await?
             {
                 // What it drove is nobody's, as soon as all of it is gone.
-                self.worker.wait_until_gone(&lender.worker)?;
+                self.worker.wait_until_gone(&lender.worker).await?;
                 *daemon = None;
             }
             let fate = self.repin(row).await;

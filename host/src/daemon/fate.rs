@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use skillhost_core::id::{RunId, WorkerId};
 use skillhost_core::retry::{RetryPolicy, chance};
+use skillhost_core::time::Timestamp;
 use skillhost_journal::{AppendError, JournalError, Trouble};
 
-use crate::driver::{self, DriveError};
+use crate::driver::DriveError;
 use crate::error::CliError;
 use crate::fault;
 
@@ -33,7 +34,7 @@ pub(super) enum Fate {
 }
 
 /// Decides about a run after so many attempts that failed, one after the other.
-pub(super) fn of(error: DriveError, run: &RunId, failures: u32) -> Fate {
+pub(super) fn of(error: DriveError, run: &RunId, failures: u32, now: Timestamp) -> Fate {
     let pause = RetryPolicy::default().pause(failures, None, None, chance(run.as_str(), failures));
     let attempts = failures;
     let may_pass = match &error {
@@ -60,14 +61,14 @@ pub(super) fn of(error: DriveError, run: &RunId, failures: u32) -> Fate {
             code: error.code.to_owned(),
             message: error.sentence(),
             hint: error.hint,
-            at: driver::now(),
+            at: now,
             attempts,
         }),
     }
 }
 
 /// Decides about a run whose attempt panicked: a fault of ours, which another attempt would meet again. A person says when to try.
-pub(super) fn of_panic(panic: &(dyn Any + Send), run: &RunId, attempts: u32) -> Fate {
+pub(super) fn of_panic(panic: &(dyn Any + Send), run: &RunId, attempts: u32, now: Timestamp) -> Fate {
     let CliError {
         code, message, hint, ..
     } = fault::of_panic(panic);
@@ -76,7 +77,7 @@ pub(super) fn of_panic(panic: &(dyn Any + Send), run: &RunId, attempts: u32) -> 
         code: code.to_owned(),
         message,
         hint: Some(hint.map_or_else(|| again.clone(), |hint| format!("{hint}; {again}"))),
-        at: driver::now(),
+        at: now,
         attempts,
     })
 }
@@ -103,9 +104,12 @@ mod tests {
     #[test]
     fn what_may_pass_is_tried_again_and_parks_with_its_reason_after_the_last_attempt() {
         for failures in 1..5 {
-            assert!(matches!(of(broken(), &run(), failures), Fate::Again { .. }));
+            assert!(matches!(
+                of(broken(), &run(), failures, Timestamp(0)),
+                Fate::Again { .. }
+            ));
         }
-        let Fate::Park(trouble) = of(broken(), &run(), 5) else {
+        let Fate::Park(trouble) = of(broken(), &run(), 5, Timestamp(0)) else {
             panic!("it was the last attempt");
         };
         assert_eq!((trouble.code.as_str(), trouble.attempts), ("attempt_failed", 5));
@@ -119,7 +123,7 @@ mod tests {
             run: run(),
             what: "the bundle".to_owned(),
         };
-        assert!(matches!(of(gone, &run(), 1), Fate::Park(trouble) if trouble.code == "bundle_gone"));
+        assert!(matches!(of(gone, &run(), 1, Timestamp(0)), Fate::Park(trouble) if trouble.code == "bundle_gone"));
     }
 
     #[test]
@@ -129,12 +133,12 @@ mod tests {
             run: run(),
             holder: holder.clone(),
         };
-        assert!(matches!(of(held, &run(), 1), Fate::Elsewhere(worker) if worker == holder));
+        assert!(matches!(of(held, &run(), 1, Timestamp(0)), Fate::Elsewhere(worker) if worker == holder));
         let fenced = DriveError::Append(AppendError::Fenced {
             run: run(),
             held: Epoch(1),
             found: Epoch(2),
         });
-        assert!(matches!(of(fenced, &run(), 1), Fate::Again { .. }));
+        assert!(matches!(of(fenced, &run(), 1, Timestamp(0)), Fate::Again { .. }));
     }
 }

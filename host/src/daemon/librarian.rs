@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use skillhost_core::id::{Digest, SkillName};
-use skillhost_journal::Problem;
+use skillhost_journal::{Journal, Problem};
+use skillhost_runtime::Loader;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::lock;
 use crate::bundle::takes_folder;
 use crate::describe;
-use crate::driver::Worker;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::installed::{self, Bytes, Instead, Settled, Shelf};
@@ -72,7 +72,8 @@ pub type SkillStates = BTreeMap<String, SkillState>;
 
 /// What the daemon's tasks share of it.
 pub(super) struct Librarian {
-    worker: Worker,
+    journal: Arc<dyn Journal>,
+    loader: Loader,
     requests: mpsc::Sender<Ask>,
     /// The daemon's own folder of skills first.
     followed: Mutex<Vec<Followed>>,
@@ -116,10 +117,11 @@ impl Followed {
 
 impl Librarian {
     /// Makes one, and the task that does its work ([`Tending::tend`]).
-    pub(super) fn new(worker: Worker, own: &Library) -> (Arc<Self>, Tending) {
+    pub(super) fn new(journal: Arc<dyn Journal>, loader: Loader, own: &Library) -> (Arc<Self>, Tending) {
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
         let librarian = Arc::new(Self {
-            worker,
+            journal,
+            loader,
             requests: sender,
             followed: Mutex::new(vec![Followed::new(own)]),
             polls: Mutex::default(),
@@ -341,15 +343,15 @@ impl Tending {
         library: &Library,
         work: impl FnOnce(&Shelf<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (worker, library) = (self.librarian.worker.clone(), library.clone());
+        let (librarian, library) = (Arc::clone(&self.librarian), library.clone());
         let (tokio, ending) = (tokio::runtime::Handle::current(), Arc::clone(&self.ending));
         let working = tokio::task::spawn_blocking(move || {
             let describe = |skill: &SkillName, component: Digest, bytes: Bytes| {
-                let journal = worker.journal().as_ref();
+                let journal = librarian.journal.as_ref();
                 if let Some(description) = describe::kept(journal, &component)? {
                     return Ok(description);
                 }
-                let asked = tokio.block_on(describe::ask(journal, worker.loader(), component, bytes));
+                let asked = tokio.block_on(describe::ask(journal, &librarian.loader, component, bytes));
                 match ending.load(Ordering::SeqCst) {
                     // What fails while everything ends is nothing to be remembered.
                     true => Err(broken_off("the daemon is ending")),
@@ -357,7 +359,7 @@ impl Tending {
                 }
             };
             work(&Shelf {
-                journal: worker.journal(),
+                journal: &librarian.journal,
                 skills: &library,
                 describe: &describe,
             })

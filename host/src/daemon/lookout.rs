@@ -7,11 +7,9 @@ use skillhost_core::id::{Epoch, MailId, RunId};
 use skillhost_core::machine::Status as Standing;
 use skillhost_core::time::Timestamp;
 use skillhost_journal::{JournalError, RunningRun};
-use tokio::time::{Instant, MissedTickBehavior};
 
 use super::FOUND_AT_ONCE;
 use super::roster::{Offered, Roster};
-use crate::driver::now;
 
 /// How often the database is asked whether anything was written.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -33,22 +31,23 @@ pub(super) async fn keep_time(roster: Arc<Roster>) {
     loop {
         let pause = match wake_due(&roster) {
             Ok(None) => LOOK_AT_CLOCK_EVERY,
-            Ok(Some(next)) => next.since(now()).min(LOOK_AT_CLOCK_EVERY),
+            Ok(Some(next)) => next.since(roster.now()).min(LOOK_AT_CLOCK_EVERY),
             Err(error) => {
                 tracing::error!("could not look for times that are due: {error}");
                 AFTER_ERROR
             }
         };
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            biased;
             () = roster.waits_changed() => {}
+            () = roster.worker().outside().sleep(pause) => {}
         }
     }
 }
 
 /// Wakes what is due, and returns when something is due next.
 fn wake_due(roster: &Arc<Roster>) -> Result<Option<Timestamp>, JournalError> {
-    let now = now();
+    let now = roster.now();
     // If there is none, some have to end first, and then it is asked again.
     if roster.has_room() {
         for due in roster.journal().due(now)? {
@@ -63,14 +62,15 @@ fn wake_due(roster: &Arc<Roster>) -> Result<Option<Timestamp>, JournalError> {
 
 /// Wakes runs that have mail or that nobody drives, for ever.
 pub(super) async fn look_around(roster: Arc<Roster>, mut seen: Seen) {
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
-        if let Err(error) = seen.look(&roster) {
-            tracing::error!("could not look into the journal: {error}");
-            tokio::time::sleep(AFTER_ERROR).await;
-        }
+        let pause = match seen.look(&roster) {
+            Ok(()) => LOOK_EVERY,
+            Err(error) => {
+                tracing::error!("could not look into the journal: {error}");
+                AFTER_ERROR
+            }
+        };
+        roster.worker().outside().sleep(pause).await;
     }
 }
 
@@ -80,7 +80,8 @@ pub(super) struct Seen {
     /// The database as it was when everything in it was seen.
     version: Option<u64>,
     mail: MailId,
-    searched: Option<Instant>,
+    /// When it was last searched, by how long the process had been there.
+    searched: Option<Duration>,
     search: Option<Search>,
 }
 
@@ -115,7 +116,9 @@ impl Seen {
         }
         let is_time = match self.search {
             Some(_) => roster.has_room(),
-            None => self.searched.is_none_or(|at| at.elapsed() >= SEARCH_EVERY),
+            None => self
+                .searched
+                .is_none_or(|at| roster.worker().outside().uptime() >= at + SEARCH_EVERY),
         };
         if is_time {
             self.search(roster, version, TOLD_WITHIN)?;
@@ -141,7 +144,7 @@ impl Seen {
             after: None,
             left_out: false,
         });
-        self.searched = Some(Instant::now());
+        self.searched = Some(roster.worker().outside().uptime());
         loop {
             let found = roster.journal().running(search.after.as_ref(), FOUND_AT_ONCE)?;
             let is_last = found.len() < FOUND_AT_ONCE;
@@ -154,7 +157,7 @@ impl Seen {
             } in found
             {
                 // One of a time to come is not young: the clock was set back since.
-                let now = now();
+                let now = roster.now();
                 let is_young = epoch == Epoch(0) && created_at <= now && now.since(created_at) < told_within;
                 match is_young {
                     true => search.left_out = true,

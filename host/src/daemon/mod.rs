@@ -107,13 +107,21 @@ pub fn serve(
         idle: config.worker.idle(),
     };
     let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&home.journal())?);
-    let worker = Worker::open(home, journal, loader(home, config)?)?;
+    let loader = loader(home, config)?;
+    let worker = Worker::open(home, journal, loader.clone())?;
     tokio.block_on(async {
         let (notifier, telling) = Notifier::new(config, environment.search_path.as_deref());
         let herald = Herald::new(home, notifier);
         let own = environment.model.clone();
-        let roster = Roster::new(worker, room(&config.worker), herald, config.model.clone(), own);
-        live(home, library, roster, tenure).await?;
+        let roster = Roster::new(
+            worker,
+            room(&config.worker),
+            herald,
+            config.model.clone(),
+            home.keys(),
+            own,
+        );
+        live(home, library, roster, loader, tenure).await?;
         telling.finish(NOTICES_WAIT).await;
         Ok::<_, CliError>(())
     })?;
@@ -139,10 +147,10 @@ fn loader(home: &Home, config: &Config) -> Result<Loader> {
     Loader::new(&engine, &config).map_err(|e| CliError::of(Exit::Internal, "internal", &e).hint(REPORT))
 }
 
-async fn live(home: &Home, library: &Library, roster: Arc<Roster>, tenure: Tenure) -> Result<()> {
+async fn live(home: &Home, library: &Library, roster: Arc<Roster>, loader: Loader, tenure: Tenure) -> Result<()> {
     let listener = server::listen(home).map_err(|e| unusable(home, &e))?;
     let (ends, mut ended) = watch::channel(false);
-    let (librarian, tending) = Librarian::new(roster.worker().clone(), library);
+    let (librarian, tending) = Librarian::new(Arc::clone(roster.journal()), loader, library);
     let server = Arc::new(Server {
         roster: Arc::clone(&roster),
         librarian,

@@ -5,8 +5,9 @@
 
 mod lending;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use skillhost_core::entry::{Finished, How};
 use skillhost_core::id::{Digest, Number, RunId, SkillName, WorkerId};
 use skillhost_core::machine::{Command, Status as Standing};
 use skillhost_core::payload::Payload;
+use skillhost_core::time::Timestamp;
 use skillhost_effects::model::{self, Environment, Settings};
 use skillhost_journal::{Journal, JournalError, RunRow, Taken, Trouble};
 use tokio::sync::{Notify, broadcast, watch};
@@ -24,10 +26,7 @@ use super::fate::{self, Fate};
 use super::herald::{Herald, Sight};
 use super::lock;
 use super::protocol::Reply;
-use crate::describe;
-use crate::driver::{
-    self, Bell, Drive, DriveError, Driven, Observer, Residency, Ring, Room, Seen, Stay, Until, Worker,
-};
+use crate::driver::{Bell, Drive, DriveError, Driven, Observer, Residency, Ring, Room, Seen, Stay, Until, Worker};
 use crate::schema::{self, Schema};
 use lending::Lending;
 
@@ -45,6 +44,8 @@ pub(super) struct Roster {
     worker: Worker,
     residency: Arc<Residency>,
     model: model::Config,
+    /// The file of the keys that the user stored.
+    keys: PathBuf,
     own: Arc<Environment>,
     tasks: Mutex<Tasks>,
     /// The most tasks that there may be.
@@ -63,7 +64,7 @@ pub(super) struct Roster {
 
 /// The runs in memory or on their way there.
 struct Tasks {
-    begun: HashMap<RunId, Task>,
+    begun: BTreeMap<RunId, Task>,
     backlog: Backlog,
     lending: Lending,
     /// Nothing is begun any more.
@@ -89,16 +90,24 @@ pub(super) enum Offered {
 }
 
 impl Roster {
-    /// Makes an empty roster. `own` is what the daemon's own environment says of providers.
-    pub(super) fn new(worker: Worker, room: Room, herald: Herald, model: model::Config, own: Environment) -> Arc<Self> {
+    /// Makes an empty roster. `keys` is the file of the keys that the user stored, `own` what the daemon's own environment says of providers.
+    pub(super) fn new(
+        worker: Worker,
+        room: Room,
+        herald: Herald,
+        model: model::Config,
+        keys: PathBuf,
+        own: Environment,
+    ) -> Arc<Self> {
         let tasks_max = room.guests_max() + PAUSING_MAX;
         Arc::new(Self {
             worker,
             residency: Residency::new(&room),
             model,
+            keys,
             own: Arc::new(own),
             tasks: Mutex::new(Tasks {
-                begun: HashMap::new(),
+                begun: BTreeMap::new(),
                 backlog: Backlog::new(room),
                 lending: Lending::default(),
                 draining: false,
@@ -120,6 +129,11 @@ impl Roster {
 
     pub(super) fn journal(&self) -> &Arc<dyn Journal> {
         self.worker.journal()
+    }
+
+    /// Returns what the wall clock shows.
+    pub(super) fn now(&self) -> Timestamp {
+        self.worker.outside().now()
     }
 
     /// Returns how many runs are in memory or on their way there.
@@ -262,14 +276,14 @@ impl Roster {
             };
             tasks.begun.insert(run.clone(), task);
             let roster = Arc::clone(self);
-            tokio::spawn(async move {
+            self.worker.outside().spawn(Box::pin(async move {
                 let going = AssertUnwindSafe(roster.go(&run, &ring)).catch_unwind();
                 if going.await.is_err() {
                     // A fault of ours, and of this run alone; whoever looks for runs that nobody drives finds it again.
                     tracing::error!(%run, "the daemon panicked while it drove this run");
                     roster.forget(&mut lock(&roster.tasks), &run);
                 }
-            });
+            }));
         }
         self.count.send_replace(tasks.begun.len());
     }
@@ -348,10 +362,10 @@ impl Roster {
                 Ok(Ok(Some(Driven::Waiting(_)) | None)) => Fate::Rest,
                 Ok(Err(error)) => {
                     failures += 1;
-                    fate::of(error, run, failures)
+                    fate::of(error, run, failures, self.now())
                 }
                 Err(panic) => {
-                    let fate = fate::of_panic(panic.as_ref(), run, failures + 1);
+                    let fate = fate::of_panic(panic.as_ref(), run, failures + 1, self.now());
                     self.let_go(run);
                     fate
                 }
@@ -412,8 +426,9 @@ impl Roster {
     /// Waits before another attempt, or until somebody rings.
     async fn pause(&self, ring: &Ring, pause: Duration) {
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            biased;
             () = ring.heard() => {}
+            () = self.worker.outside().sleep(pause) => {}
         }
     }
 
@@ -447,7 +462,7 @@ impl Roster {
         self.herald.attend(run, self.told_of(row)?);
         let schema = self.output_schema(row).await?;
         let settings = Settings::new(self.model.clone(), (*self.environment(run)).clone());
-        let settings = settings.with_keys(self.worker.home().keys());
+        let settings = settings.with_keys(self.keys.clone());
         let mut observer = Broadcasting { roster: self, run };
         let drive = Drive {
             settings: &settings,
@@ -490,7 +505,7 @@ impl Roster {
         if let Some(schema) = lock(&self.schemas).get(&row.component) {
             return Ok(Arc::clone(schema));
         }
-        let schema = describe::result_schema(self.journal(), self.worker.loader(), row).await?;
+        let schema = self.worker.outside().result_schema(row).await?;
         let schema = Arc::new(schema);
         lock(&self.schemas).insert(row.component, Arc::clone(&schema));
         Ok(schema)
@@ -511,7 +526,7 @@ impl Roster {
             // It could not be given back when the attempt failed.
             Some(holder) if holder == self.worker.id() => Some(lease.epoch),
             // Somebody else goes on with it.
-            Some(holder) if driver::is_alive(self.worker.home(), holder) => return Ok(()),
+            Some(holder) if self.worker.is_alive(holder) => return Ok(()),
             // The attempt failed before it could take the lease of one that died.
             Some(_) => match self.journal().claim(run, self.worker.id(), &lease)? {
                 Taken::At(epoch) => Some(epoch),
@@ -539,21 +554,18 @@ impl Roster {
         }
         drop(foreign);
         let roster = Arc::downgrade(self);
-        let workers = self.worker.clone();
-        let tokio = tokio::runtime::Handle::current();
-        // A thread of its own, as nothing else waits for a lock; it ends with the process.
-        std::thread::spawn(move || {
-            let waited = workers.wait_until_gone(&holder);
+        let gone = self.worker.outside().gone(&holder);
+        self.worker.outside().spawn(Box::pin(async move {
+            let waited = gone.await;
             let Some(roster) = roster.upgrade() else { return };
             if let Err(error) = waited {
                 tracing::error!(%holder, "could not wait for a worker's lock: {error}");
             }
-            let _inside = tokio.enter();
             let runs = lock(&roster.foreign).remove(&holder).unwrap_or_default();
             for run in runs {
                 roster.wake(&run);
             }
-        });
+        }));
     }
 }
 

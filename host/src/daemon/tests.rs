@@ -50,6 +50,7 @@ impl Stage {
             room,
             Herald::new(&home, notifier),
             model::Config::default(),
+            home.keys(),
             model::Environment::of(|_| None),
         );
         Self {

@@ -6,8 +6,10 @@ use futures::future::{AbortHandle, Abortable, BoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use skillhost_core::id::{Number, Seq};
 use skillhost_core::machine::{Ended, Event, Ticket};
-use skillhost_effects::{Effects, Watch};
+use skillhost_effects::Watch;
 use skillhost_journal::{AppendError, RunWriter, failpoint};
+
+use super::outside::Performer;
 
 /// Everything under way.
 #[derive(Default)]
@@ -37,21 +39,19 @@ impl Flying {
             .push(Box::pin(async move { durable.await.map(|()| Event::Durable(seq)) }));
     }
 
-    pub(super) fn measure(&mut self, effects: &Effects, ticket: Ticket) {
-        let effects = effects.clone();
-        self.under_way.push(Box::pin(async move {
-            let measured = effects.measure(&ticket).await;
-            Ok(Event::Measured(ticket.number(), measured))
-        }));
+    pub(super) fn measure(&mut self, effects: &dyn Performer, ticket: Ticket) {
+        let number = ticket.number();
+        let measured = effects.measure(ticket);
+        self.under_way
+            .push(Box::pin(async move { Ok(Event::Measured(number, measured.await)) }));
     }
 
-    pub(super) fn perform(&mut self, effects: &Effects, watch: &Watch, ticket: Ticket) {
+    pub(super) fn perform(&mut self, effects: &dyn Performer, watch: &Watch, ticket: Ticket) {
         failpoint::hit("driver.before-perform");
         let number = ticket.number();
-        let (effects, watch) = (effects.clone(), watch.clone());
         let (handle, registration) = AbortHandle::new_pair();
         self.abort.insert(number, handle);
-        let performance = Abortable::new(async move { effects.perform(ticket, &watch).await }, registration);
+        let performance = Abortable::new(effects.perform(ticket, watch.clone()), registration);
         self.under_way.push(Box::pin(async move {
             let ended = performance.await.unwrap_or(Ended::Aborted);
             Ok(Event::Ended(number, ended))

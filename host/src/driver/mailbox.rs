@@ -8,7 +8,8 @@ use skillhost_core::id::RunId;
 use skillhost_core::machine::Mail;
 use skillhost_journal::{Journal, JournalError};
 use tokio::sync::Notify;
-use tokio::time::{Interval, MissedTickBehavior};
+
+use super::outside::Outside;
 
 /// How often the database is asked whether anything was written, where nobody says so.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -70,53 +71,62 @@ impl Ring {
 /// A run's mailbox.
 pub(super) struct Mailbox {
     journal: Arc<dyn Journal>,
+    outside: Arc<dyn Outside>,
     run: RunId,
     when: When,
-    /// The last look failed.
-    again: bool,
+    /// The last look failed; it is time for the next when the process has been there for so long.
+    again: Option<Duration>,
 }
 
 enum When {
     Rung(Arc<Ring>),
-    Looking { seen: Option<u64>, ticks: Interval },
+    Looking { seen: Option<u64>, next: Duration },
 }
 
 impl Mailbox {
-    pub(super) fn new(journal: Arc<dyn Journal>, run: RunId, bell: Bell) -> Self {
+    pub(super) fn new(journal: Arc<dyn Journal>, outside: Arc<dyn Outside>, run: RunId, bell: Bell) -> Self {
         let when = match bell {
             Bell::Rung(ring) => When::Rung(ring),
-            Bell::Absent => {
-                let mut ticks = tokio::time::interval(LOOK_EVERY);
-                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                When::Looking { seen: None, ticks }
-            }
+            Bell::Absent => When::Looking {
+                seen: None,
+                next: outside.uptime(),
+            },
         };
         Self {
             journal,
+            outside,
             run,
             when,
-            again: false,
+            again: None,
         }
     }
 
     /// Waits until it is time to look again. May be dropped and asked again.
     pub(super) async fn due(&mut self) {
-        if self.again {
-            tokio::time::sleep(AFTER_ERROR).await;
-            self.again = false;
+        if let Some(again) = self.again {
+            self.up_for(again).await;
+            self.again = None;
             return;
         }
-        match &mut self.when {
+        match &self.when {
             When::Rung(ring) => ring.heard().await,
-            When::Looking { ticks, .. } => {
-                ticks.tick().await;
+            When::Looking { next, .. } => {
+                self.up_for(*next).await;
+                if let When::Looking { next, .. } = &mut self.when {
+                    *next = self.outside.uptime() + LOOK_EVERY;
+                }
             }
         }
     }
 
+    /// Waits until the process has been there for so long.
+    async fn up_for(&self, uptime: Duration) {
+        self.outside.sleep(uptime.saturating_sub(self.outside.uptime())).await;
+    }
+
     /// Has it looked into again soon, because it could not be.
     pub(super) fn look_again(&mut self) {
-        self.again = true;
+        self.again = Some(self.outside.uptime() + AFTER_ERROR);
     }
 
     /// Returns whether nothing more is to be begun.

@@ -2,14 +2,16 @@
 //!
 //! A [`Worker`] is one process that drives; it holds a lock for as long as it lives, by which others see that it does (rule L1). [`Worker::drive`] takes the
 //! lease of a run, loads its journal and its component, and goes through attempts: the guest runs until it blocks, the machine says what follows, and the
-//! effects, the journal and the clock answer. Nothing is decided here.
+//! effects, the journal and the clock answer. Nothing is decided here. What a worker touches that is not the journal, it finds [`Outside`].
 
 mod clock;
+mod computer;
 mod flying;
 mod ground;
 mod lock;
 mod mailbox;
 mod observe;
+mod outside;
 mod pinned;
 mod repin;
 mod replay;
@@ -18,28 +20,23 @@ mod shell;
 
 use std::sync::Arc;
 
-use skillhost_core::budget::Cost;
-use skillhost_core::entry::{Finished, Giving, Record, Source, Started};
-use skillhost_core::id::{Epoch, RunId, Seq, SkillName, WorkerId};
+use skillhost_core::entry::{Finished, Record};
+use skillhost_core::id::{Epoch, RunId, Seq, WorkerId};
 use skillhost_core::lease::{self, Claim};
 use skillhost_core::machine::{Idle, LoadError as HistoryError, Machine, Mismatch, Status};
 use skillhost_core::payload::Payload;
 use skillhost_core::recording::Recording;
-use skillhost_effects::files::{self, Mounts};
-use skillhost_effects::http::{Sites, Web};
-use skillhost_effects::model::{self, Hub, Settings};
-use skillhost_effects::process::{Ground, Programs, end_survivors};
-use skillhost_effects::{Effects, Granted};
+use skillhost_effects::model::{self, Settings};
 use skillhost_journal::{AppendError, Journal, JournalError, Taken, failpoint};
-use skillhost_runtime::{BundleFiles, GuestStart, LoadError, Loader, Reread};
+use skillhost_runtime::{LoadError, Loader, Reread};
 
-use crate::config::Config;
-use crate::grants::{self, Grantee};
 use crate::home::Home;
 pub use clock::now;
+pub use computer::Computer;
 pub use ground::held;
 pub use mailbox::{Bell, Ring};
 pub use observe::{Observer, Seen, Silent};
+pub use outside::{Attempt, Equipment, Outside, Performer, Player};
 pub use pinned::Pinned;
 pub use repin::Repinned;
 pub(crate) use replay::same_end;
@@ -69,13 +66,8 @@ pub struct Worker(Arc<Parts>);
 
 struct Parts {
     id: WorkerId,
-    _lock: lock::Lock,
-    home: Home,
     journal: Arc<dyn Journal>,
-    loader: Loader,
-    hub: Hub,
-    web: Web,
-    ground: Ground,
+    outside: Arc<dyn Outside>,
 }
 
 /// How long to stay with a run that only waits.
@@ -216,22 +208,13 @@ impl Worker {
     pub fn open(home: &Home, journal: Arc<dyn Journal>, loader: Loader) -> Result<Self, DriveError> {
         let id = WorkerId::parse(&format!("w{}", ulid::Ulid::generate().to_string().to_ascii_lowercase()))
             .expect("a ULID is a worker id");
-        let lock = lock::Lock::take(&home.workers(), &id).map_err(DriveError::Lock)?;
-        Ok(Self(Arc::new(Parts {
-            id,
-            _lock: lock,
-            home: home.clone(),
-            journal,
-            loader,
-            hub: Hub::new(),
-            web: Web::new(),
-            ground: ground::ground(),
-        })))
+        let computer = Computer::new(&id, home, &journal, loader)?;
+        Ok(Self::with(id, journal, Arc::new(computer)))
     }
 
-    /// Returns the state folder.
-    pub fn home(&self) -> &Home {
-        &self.0.home
+    /// Returns the worker that is seen to live in these surroundings.
+    pub fn with(id: WorkerId, journal: Arc<dyn Journal>, outside: Arc<dyn Outside>) -> Self {
+        Self(Arc::new(Parts { id, journal, outside }))
     }
 
     /// Returns the journal.
@@ -239,19 +222,19 @@ impl Worker {
         &self.0.journal
     }
 
-    /// Returns the loader.
-    pub fn loader(&self) -> &Loader {
-        &self.0.loader
-    }
-
-    /// Returns what model providers share.
-    pub fn hub(&self) -> &Hub {
-        &self.0.hub
+    /// Returns what this worker finds around it.
+    pub fn outside(&self) -> &Arc<dyn Outside> {
+        &self.0.outside
     }
 
     /// Waits until another worker is gone, however long that takes.
-    pub fn wait_until_gone(&self, worker: &WorkerId) -> Result<(), DriveError> {
-        lock::wait_until_gone(&self.0.home.workers(), worker).map_err(DriveError::Lock)
+    pub async fn wait_until_gone(&self, worker: &WorkerId) -> Result<(), DriveError> {
+        self.0.outside.gone(worker).await.map_err(DriveError::Lock)
+    }
+
+    /// Returns whether a worker lives. One whose lock cannot be looked at is taken for alive, as whoever drives is not to be doubted.
+    pub fn is_alive(&self, worker: &WorkerId) -> bool {
+        !matches!(self.0.outside.holder(worker), Ok(lease::Holder::Gone))
     }
 
     /// Returns the worker that this is.
@@ -301,20 +284,28 @@ impl Worker {
         let paused = self.0.journal.run(run)?.status == Status::Paused;
         let pin = Machine::pin(&records).map_err(history)?;
         let changed = pin.component != started.component;
-        let Pinned { component, files } = Pinned::load(&self.0.journal, &self.0.loader, run, pin).await?;
-        let effects = self.effects(run, &started, drive.settings, &files)?;
-        note_calls(&effects, &records);
+        let equipment = self.0.outside.equip(Attempt {
+            run,
+            epoch,
+            started: &started,
+            started_at,
+            pin,
+            settings: drive.settings,
+            development: drive.development.as_ref(),
+        });
+        let Equipment { guest, effects, day } = equipment.await?;
+        note_calls(effects.as_ref(), &records);
         failpoint::hit("driver.loaded");
         let next = Seq(records.len() as u64);
-        let day = self.day_budget(run, &started.skill)?;
         let machine = Machine::new(records).map_err(history)?.paused(paused).with_day(day);
         let shell = Shell::new(shell::Parts {
-            machine: match &drive.development {
-                Some(development) => machine.reusing(Arc::clone(&development.recording)),
+            machine: match drive.development {
+                Some(development) => machine.reusing(development.recording),
                 None => machine,
             },
             writer: self.0.journal.writer(run, epoch, next),
             journal: Arc::clone(&self.0.journal),
+            outside: Arc::clone(&self.0.outside),
             effects,
             zone: started.zone.clone(),
             until: drive.until,
@@ -322,13 +313,6 @@ impl Worker {
             observer: drive.observer,
             check_result: drive.check_result,
         })?;
-        let mut start = GuestStart::of(&started, started_at, files);
-        let journal = Arc::clone(&self.0.journal);
-        start.component = Some(match drive.development {
-            Some(development) => development.component,
-            None => component.reread(move || journal.blob(&pin.component).ok().flatten()),
-        });
-        let guest = component.guest(start);
         match shell.run(guest).await? {
             Stopped::Driven(driven) => Ok(driven),
             Stopped::Broken(reason) => Err(DriveError::Broken {
@@ -345,9 +329,8 @@ impl Worker {
 
     /// Ends what an earlier process left running for a run, before anything is done again.
     async fn end_survivors(&self, run: &RunId) -> Result<(), DriveError> {
-        let folder = self.0.home.programs(run);
-        let ended = tokio::task::spawn_blocking(move || end_survivors(&folder)).await;
-        let ended = ended.expect("it does not panic").map_err(|error| DriveError::Broken {
+        let ended = self.0.outside.end_survivors(run).await;
+        let ended = ended.map_err(|error| DriveError::Broken {
             run: run.clone(),
             reason: format!("what an earlier attempt left running could not be ended: {error}"),
         })?;
@@ -382,98 +365,15 @@ impl Worker {
     fn decide(&self, run: &RunId) -> Result<(Claim, lease::Lease), DriveError> {
         let lease = self.0.journal.lease(run)?;
         let holder = match &lease.holder {
-            Some(holder) if *holder != self.0.id => {
-                lock::holder(&self.0.home.workers(), holder).map_err(DriveError::Lock)?
-            }
+            Some(holder) if *holder != self.0.id => self.0.outside.holder(holder).map_err(DriveError::Lock)?,
             _ => lease::Holder::Gone,
         };
         Ok((lease::claim(&lease, &self.0.id, holder), lease))
     }
-
-    fn effects(
-        &self,
-        run: &RunId,
-        started: &Started,
-        settings: &Settings,
-        files: &Arc<BundleFiles>,
-    ) -> Result<Effects, DriveError> {
-        let script = files.get(SCRIPT).map(|bytes| String::from_utf8_lossy(bytes));
-        let provider = self.0.hub.reopen(&started.provider, settings, script.as_deref());
-        let provider = provider.map(|provider| provider.priced(started.limits.prices.clone()));
-        let provider = provider.map_err(|source| DriveError::Provider {
-            run: run.clone(),
-            source,
-        })?;
-        let granted = self.granted(started);
-        let mounts = self.mounts(run, started, files, &granted)?;
-        let programs = Programs::new(self.0.ground.clone(), granted.clone(), self.0.home.programs(run));
-        let sites = Sites::new(self.0.web.clone(), granted);
-        Ok(Effects::new(provider, mounts, programs, sites))
-    }
-}
-
-impl Worker {
-    /// Returns the folders that a run may use, as it was launched with them.
-    fn mounts(
-        &self,
-        run: &RunId,
-        started: &Started,
-        files: &Arc<BundleFiles>,
-        granted: &Granted,
-    ) -> Result<Mounts, DriveError> {
-        let mut mounts = Mounts::new(self.0.home.run(run), Arc::clone(files) as Arc<_>);
-        for mount in &started.mounts {
-            let made = match &mount.source {
-                None if mount.name == files::DATA => Ok(mounts.with_data(self.0.home.data(&started.skill))),
-                None => continue,
-                Some(Source {
-                    folder,
-                    given: Giving::Grant,
-                    ..
-                }) => mounts.grant_while(&mount.name, folder.into(), mount.writable, granted.clone()),
-                Some(Source { folder, file: None, .. }) => mounts.grant(&mount.name, folder.into(), mount.writable),
-                Some(Source {
-                    folder,
-                    file: Some(file),
-                    ..
-                }) => mounts.grant_file(&mount.name, folder.into(), file),
-            };
-            mounts = made.map_err(|error| DriveError::Broken {
-                run: run.clone(),
-                reason: format!("its journal holds a mount that cannot be made: {error}"),
-            })?;
-        }
-        Ok(mounts)
-    }
-
-    /// Returns what a skill may spend in a day, as the configuration has it now: so a change counts for runs that were launched before, too, from their next attempt on.
-    fn day_budget(&self, run: &RunId, skill: &SkillName) -> Result<Option<Cost>, DriveError> {
-        let config = Config::load(&self.0.home.config()).map_err(|error| DriveError::Broken {
-            run: run.clone(),
-            reason: error.sentence(),
-        })?;
-        Ok(config.budget.day_of(skill))
-    }
-
-    /// Returns what a run was granted at its launch, as far as it still is.
-    fn granted(&self, started: &Started) -> Granted {
-        let home = self.0.home.clone();
-        let grantee = Grantee::of(&home, &started.skill);
-        // No guest is told where a crate lies.
-        let word = match &grantee {
-            Grantee::Skill(skill) => skill.to_string(),
-            Grantee::Crate(_) => ".".to_owned(),
-        };
-        let today = move || match grants::Granted::load(&home) {
-            Ok(granted) => Ok(granted.of(&grantee)),
-            Err(error) => Err(error.sentence()),
-        };
-        Granted::new(started.skill.clone(), started.grants.clone(), today).known_as(&word)
-    }
 }
 
 /// Tells the effects of every call that the journal holds, in order, as a script counts them.
-fn note_calls(effects: &Effects, records: &[Record]) {
+fn note_calls(effects: &dyn Performer, records: &[Record]) {
     for record in records {
         if let skillhost_core::entry::Entry::Called(called) = &record.entry {
             effects.note(called);

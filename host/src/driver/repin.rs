@@ -5,7 +5,7 @@ use skillhost_core::id::{Epoch, RunId, Seq};
 use skillhost_core::machine::{Machine, Write};
 use skillhost_core::payload::Payload;
 
-use super::{DriveError, Pinned, Replayed, Worker, now, replay};
+use super::{DriveError, Pinned, Replayed, Worker, replay};
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +68,7 @@ impl Worker {
         let mut writer = self.journal().writer(run, epoch, seq);
         writer.append(vec![Write::Entry(Record {
             seq,
-            at: now(),
+            at: self.outside().now(),
             entry: Entry::Repinned {
                 bundle: pin.bundle,
                 component: pin.component,

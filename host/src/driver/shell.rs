@@ -12,16 +12,14 @@ use skillhost_core::machine::{Action, Delivery, End, Event, Idle, Line, Machine,
 use skillhost_core::outcome::Outcome;
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
-use skillhost_effects::{Effects, Progress, Watch};
+use skillhost_effects::{Progress, Watch};
 use skillhost_journal::{Health, Journal, RunWriter, failpoint};
-use skillhost_runtime::Guest;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 
-use super::clock::now;
 use super::flying::Flying;
 use super::mailbox::{Bell, Mailbox};
 use super::observe::{Observer, Seen};
+use super::outside::{Outside, Performer, Player};
 use super::{DriveError, Driven, Until};
 use crate::zone;
 
@@ -33,7 +31,8 @@ pub(super) struct Parts<'a> {
     pub(super) machine: Machine,
     pub(super) writer: RunWriter,
     pub(super) journal: Arc<dyn Journal>,
-    pub(super) effects: Effects,
+    pub(super) outside: Arc<dyn Outside>,
+    pub(super) effects: Arc<dyn Performer>,
     /// The user's zone, by name.
     pub(super) zone: String,
     pub(super) until: Until,
@@ -55,8 +54,8 @@ pub(super) struct Shell<'a> {
     flying: Flying,
     mailbox: Mailbox,
     alarm: Option<Timestamp>,
-    /// When the time is over that a cancelled run has, by a clock that stands still while the computer sleeps (rule C3).
-    grace: Option<Instant>,
+    /// When the time is over that a cancelled run has, by [`Outside::uptime`] (rule C3).
+    grace: Option<Duration>,
     watch: Watch,
     progress: mpsc::UnboundedReceiver<(Number, Progress)>,
     health: watch::Receiver<Health>,
@@ -100,7 +99,7 @@ impl<'a> Shell<'a> {
             sender.send((number, progress)).ok();
         });
         let (journal, run) = (Arc::clone(&parts.journal), parts.writer.run().clone());
-        let mailbox = Mailbox::new(journal, run, parts.bell.clone());
+        let mailbox = Mailbox::new(journal, Arc::clone(&parts.outside), run, parts.bell.clone());
         let health = parts.journal.health();
         Ok(Self {
             parts,
@@ -118,7 +117,7 @@ impl<'a> Shell<'a> {
     }
 
     /// Runs the guest from the beginning, as far as it goes.
-    pub(super) async fn run(mut self, mut guest: Guest) -> Result<Stopped, DriveError> {
+    pub(super) async fn run(mut self, mut guest: Box<dyn Player>) -> Result<Stopped, DriveError> {
         // Before anything is parked, what people decided is known (rule R4).
         let mail = self.mailbox.look()?;
         self.tell(Event::Mail(mail))?;
@@ -152,7 +151,7 @@ impl<'a> Shell<'a> {
         check_result(self.parts.check_result, &mut slice);
         if let End::Continued(next) = &mut slice.end {
             // Zones may have been changed since the run was launched, which may be years ago.
-            next.zone_offsets = zone::offsets_of(&self.parts.zone, now());
+            next.zone_offsets = zone::offsets_of(&self.parts.zone, self.parts.outside.now());
         }
         let mut step = self.tell(Event::Guest(slice))?;
         loop {
@@ -191,7 +190,8 @@ impl<'a> Shell<'a> {
             Until::Finished => true,
             Until::Waiting { patience } => {
                 let timers_only = idle.waits.iter().all(|(_, wait)| *wait == Wait::Timer);
-                timers_only && idle.deadline.is_some_and(|deadline| deadline.since(now()) <= *patience)
+                let now = self.parts.outside.now();
+                timers_only && idle.deadline.is_some_and(|deadline| deadline.since(now) <= *patience)
             }
             Until::Evicted(stay) => {
                 stay.rest(idle.deadline, self.memory_bytes);
@@ -230,15 +230,15 @@ impl<'a> Shell<'a> {
 
     /// Waits for whatever happens next. May be dropped and asked again.
     async fn next(&mut self) -> Result<Beside, DriveError> {
-        let (alarm, grace) = (self.alarm, self.grace);
+        let (alarm, grace, outside) = (self.alarm, self.grace, self.parts.outside.as_ref());
         tokio::select! {
             biased;
             Some(ended) = self.flying.next(), if !self.flying.is_empty() => Ok(Beside::Event(ended?)),
-            () = sleep_until(alarm), if alarm.is_some() => {
+            () = until_clock_shows(outside, alarm), if alarm.is_some() => {
                 self.alarm = None;
                 Ok(Beside::Event(Event::Alarm))
             }
-            () = tokio::time::sleep_until(grace.unwrap_or_else(Instant::now)), if grace.is_some() => {
+            () = until_up_for(outside, grace), if grace.is_some() => {
                 self.grace = None;
                 Ok(Beside::Event(Event::GraceOver))
             }
@@ -331,15 +331,15 @@ impl<'a> Shell<'a> {
     fn tell(&mut self, event: Event) -> Result<Step, DriveError> {
         let mut step = Step::Wait;
         self.parts.machine.computed(self.computed_ms);
-        for action in self.parts.machine.handle(now(), event) {
+        for action in self.parts.machine.handle(self.parts.outside.now(), event) {
             match action {
                 Action::Write(writes) => self.write(writes)?,
                 Action::Barrier(seq) => self.flying.barrier(&self.parts.writer, seq),
-                Action::Measure(ticket) => self.flying.measure(&self.parts.effects, ticket),
-                Action::Perform(ticket) => self.flying.perform(&self.parts.effects, &self.watch, ticket),
+                Action::Measure(ticket) => self.flying.measure(self.parts.effects.as_ref(), ticket),
+                Action::Perform(ticket) => self.flying.perform(self.parts.effects.as_ref(), &self.watch, ticket),
                 Action::Abort(number) => self.flying.abort(number),
                 Action::Alarm(at) => self.alarm = Some(at),
-                Action::Grace(time) => self.grace = Some(Instant::now() + time),
+                Action::Grace(time) => self.grace = Some(self.parts.outside.uptime() + time),
                 Action::Deliver(delivery) => {
                     if !self.parts.machine.is_live() {
                         self.parts.observer.on(Seen::Replayed(delivery.number));
@@ -410,15 +410,21 @@ async fn asked_to_leave(until: &Until) {
 }
 
 /// Waits until the wall clock shows this time, though it may be set meanwhile.
-async fn sleep_until(at: Option<Timestamp>) {
+async fn until_clock_shows(outside: &dyn Outside, at: Option<Timestamp>) {
     let Some(at) = at else { return };
     loop {
-        let left = at.since(now());
+        let left = at.since(outside.now());
         if left.is_zero() {
             return;
         }
-        tokio::time::sleep(left.min(LOOK_AT_CLOCK_EVERY)).await;
+        outside.sleep(left.min(LOOK_AT_CLOCK_EVERY)).await;
     }
+}
+
+/// Waits until the process has been there for so long.
+async fn until_up_for(outside: &dyn Outside, uptime: Option<Duration>) {
+    let left = uptime.unwrap_or_default().saturating_sub(outside.uptime());
+    outside.sleep(left).await;
 }
 
 /// Makes a result that does not fit the skill's own schema a failure of the run.
