@@ -2,6 +2,9 @@
 //!
 //! It is for simulations and tests, so it has no thread and no clock: what is appended stays queued until a barrier, a flush, a change of another kind, or
 //! [`MemoryJournal::commit`]. [`MemoryJournal::crash`] loses what is queued, as a power cut would, and [`MemoryJournal::set_failing`] makes commits fail.
+//!
+//! Several processes share one by [`MemoryJournal::beside`]. A simulation says itself when the disk is done ([`MemoryJournal::set_slow`],
+//! [`MemoryJournal::commit_next`]), and may ask what is queued and at which epoch each entry was appended, which no product has a use for.
 
 mod state;
 
@@ -12,7 +15,7 @@ use skillhost_core::budget::{DayAccount, DaySpent};
 use skillhost_core::entry::Record;
 use skillhost_core::id::{Digest, Epoch, MailId, RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::Lease;
-use skillhost_core::machine::{Command, Mail, Status};
+use skillhost_core::machine::{Command, Mail, Status, Write};
 use skillhost_core::time::Timestamp;
 use tokio::sync::watch;
 
@@ -35,17 +38,22 @@ pub struct MemoryJournal {
     shared: Arc<Shared>,
 }
 
+/// What one process has of it.
 struct Shared {
+    /// What is durable, for all processes. Locked after `inner`.
+    state: Arc<Mutex<State>>,
     inner: Mutex<Inner>,
     health: watch::Sender<Health>,
 }
 
 #[derive(Default)]
 struct Inner {
-    state: State,
     queue: Vec<Append>,
     queued_writes: usize,
+    /// A barrier or a flush waits for what is queued.
+    is_wanted: bool,
     failing: bool,
+    slow: bool,
 }
 
 impl Default for MemoryJournal {
@@ -57,7 +65,18 @@ impl Default for MemoryJournal {
 impl MemoryJournal {
     /// Makes an empty one.
     pub fn new() -> Self {
+        Self::of(Arc::default())
+    }
+
+    /// Returns what another process has of the same journal: what it appends is queued apart, and its disk fails apart.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self::of(Arc::clone(&self.shared.state))
+    }
+
+    fn of(state: Arc<Mutex<State>>) -> Self {
         let shared = Shared {
+            state,
             inner: Mutex::default(),
             health: watch::Sender::new(Health::Good),
         };
@@ -75,6 +94,7 @@ impl MemoryJournal {
     pub fn crash(&self) {
         let mut inner = self.shared.lock();
         inner.queued_writes = 0;
+        inner.is_wanted = false;
         for append in std::mem::take(&mut inner.queue) {
             let run = append.lane.run.clone();
             append.receipt().failed(AppendError::Closed { run });
@@ -85,8 +105,74 @@ impl MemoryJournal {
     pub fn set_failing(&self, failing: bool) {
         let mut inner = self.shared.lock();
         inner.failing = failing;
-        self.shared.commit(&mut inner);
+        if !inner.slow {
+            self.shared.commit(&mut inner);
+        }
     }
+
+    /// Returns whether commits fail.
+    pub fn is_failing(&self) -> bool {
+        self.shared.lock().failing
+    }
+
+    /// Has barriers wait until [`MemoryJournal::commit_next`] is called, or no longer.
+    pub fn set_slow(&self, slow: bool) {
+        self.shared.lock().slow = slow;
+    }
+
+    /// Returns how many appends are queued.
+    pub fn queued(&self) -> usize {
+        self.shared.lock().queue.len()
+    }
+
+    /// Returns whether somebody waits for what is queued.
+    pub fn is_wanted(&self) -> bool {
+        let inner = self.shared.lock();
+        inner.is_wanted && !inner.queue.is_empty()
+    }
+
+    /// Commits the first so many of the appends that are queued.
+    pub fn commit_next(&self, appends: usize) {
+        self.shared.commit_next(&mut self.shared.lock(), appends);
+    }
+
+    /// Returns the entries of a run that are queued.
+    pub fn queued_records(&self, run: &RunId) -> Vec<Record> {
+        let inner = self.shared.lock();
+        let of_run = inner.queue.iter().filter(|append| append.lane.run == *run);
+        let writes = of_run.flat_map(|append| &append.writes);
+        let records = writes.filter_map(|write| match write {
+            Write::Entry(record) => Some(record.clone()),
+            Write::Line { .. } | Write::Local(_) => None,
+        });
+        records.collect()
+    }
+
+    /// Returns of each entry of a run that was appended the epoch of who appended it, and the one at which the run was held then.
+    pub fn epochs(&self, run: &RunId) -> Vec<Appended> {
+        self.read(|state| state.run(run).map_or_else(|_| Vec::new(), |run| run.appended.clone()))
+    }
+
+    /// Returns what is said of a storage that cannot be read (`read`) or written (`write to`).
+    pub fn storage_error(doing: &'static str) -> JournalError {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+        JournalError::Storage {
+            doing,
+            path: "memory".into(),
+            source: Arc::new(rusqlite::Error::SqliteFailure(code, None)),
+        }
+    }
+}
+
+/// Which epochs met in an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The position of the entry.
+    pub seq: Seq,
+    /// The epoch of whoever appended it.
+    pub by: Epoch,
+    /// The epoch of the lease.
+    pub at: Epoch,
 }
 
 impl Shared {
@@ -95,7 +181,15 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn commit(&self, inner: &mut Inner) {
+        self.commit_next(inner, usize::MAX);
+    }
+
+    fn commit_next(&self, inner: &mut Inner, appends: usize) {
         if inner.failing {
             self.health.send_modify(|health| {
                 let failures = match health {
@@ -109,13 +203,17 @@ impl Shared {
         }
         self.health
             .send_if_modified(|health| std::mem::take(health) != Health::Good);
-        inner.queued_writes = 0;
-        for append in std::mem::take(&mut inner.queue) {
+        let appends = appends.min(inner.queue.len());
+        let committed: Vec<Append> = inner.queue.drain(..appends).collect();
+        inner.queued_writes -= committed.iter().map(|append| append.writes.len()).sum::<usize>();
+        inner.is_wanted &= !inner.queue.is_empty();
+        for append in committed {
             let receipt = append.receipt();
             if append.lane.failure().is_some() {
                 continue;
             }
-            match inner.state.append(append) {
+            let appended = self.state().append(append);
+            match appended {
                 Ok(news) => receipt.committed(news),
                 Err(error) => receipt.failed(error),
             }
@@ -134,19 +232,22 @@ impl Sink for Shared {
     }
 
     fn wake(&self) {
-        self.commit(&mut self.lock());
+        let mut inner = self.lock();
+        match inner.slow {
+            true => inner.is_wanted = true,
+            false => self.commit(&mut inner),
+        }
     }
 }
 
 impl MemoryJournal {
     fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
-        read(&self.shared.lock().state)
+        read(&self.shared.state())
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let mut inner = self.shared.lock();
-        self.shared.commit(&mut inner);
-        change(&mut inner.state)
+        self.shared.commit(&mut self.shared.lock());
+        change(&mut self.shared.state())
     }
 }
 

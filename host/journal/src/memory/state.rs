@@ -10,6 +10,7 @@ use skillhost_core::lease::Lease;
 use skillhost_core::machine::{Command, Local, Mail, Source, Status, Successor, Write};
 use skillhost_core::time::Timestamp;
 
+use super::Appended;
 use crate::bundle::Bundle;
 use crate::error::{AppendError, JournalError};
 use crate::installed::{InstalledRow, Place};
@@ -47,6 +48,7 @@ pub(super) struct Run {
     pub(super) lease: Lease,
     pub(super) held_from: Seq,
     pub(super) records: Vec<Record>,
+    pub(super) appended: Vec<Appended>,
     pub(super) lines: BTreeMap<LineKey, LineRow>,
     pub(super) waits: BTreeMap<Number, WaitRow>,
     pub(super) mail: BTreeMap<MailId, Mail>,
@@ -73,6 +75,7 @@ impl Run {
             },
             held_from: Seq(0),
             records: vec![first],
+            appended: Vec::new(),
             lines: BTreeMap::new(),
             waits: BTreeMap::new(),
             mail: BTreeMap::new(),
@@ -413,9 +416,9 @@ impl State {
                 }
                 (Write::Entry(mut record), Some(over)) => {
                     refuse(&mut record.entry, &over);
-                    self.apply(&lane.run, Write::Entry(record));
+                    self.apply(&lane.run, lane.epoch, Write::Entry(record));
                 }
-                (write, _) => self.apply(&lane.run, write),
+                (write, _) => self.apply(&lane.run, lane.epoch, write),
             }
         }
         Ok(news)
@@ -463,7 +466,7 @@ impl State {
         }
     }
 
-    fn apply(&mut self, id: &RunId, write: Write) {
+    fn apply(&mut self, id: &RunId, epoch: Epoch, write: Write) {
         let run = self.runs.get_mut(id).expect("looked up by `append`");
         match write {
             Write::Entry(record) => {
@@ -472,6 +475,11 @@ impl State {
                     Entry::Finished(finished) => (run.status, run.trouble) = (status_of(&finished.how), None),
                     _ => {}
                 }
+                run.appended.push(Appended {
+                    seq: record.seq,
+                    by: epoch,
+                    at: run.lease.epoch,
+                });
                 run.records.push(record);
                 if run.status.is_final() {
                     self.close_all(id);
