@@ -1,12 +1,15 @@
-//! A scripted guest: what it does depends on nothing but what it was given.
+//! A scripted guest: what it does depends on nothing but what it was given. The exhaustive tests try every small program; the simulation (`tests/sim`), which includes this
+//! file, draws larger ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::time::Duration;
 
 use skillhost_core::calls::CallOptions;
 use skillhost_core::effect::Function;
+use skillhost_core::entry::Failure;
 use skillhost_core::id::{Number, SignalName};
-use skillhost_core::machine::{self, Act, Delivery, End, Level, Line, Slice};
+use skillhost_core::machine::{self, Act, Continued, Delivery, End, Level, Line, Slice};
 use skillhost_core::outcome::Outcome;
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
@@ -23,9 +26,13 @@ pub(crate) enum Call {
     Sleep,
     Wait,
     Notes,
+    /// An event, for a while.
+    WaitAWhile,
+    Question,
 }
 
 impl Call {
+    /// Those that differ for the machine alone; the others differ in what the driver and people do.
     pub(crate) const ALL: [Self; 9] = [
         Self::Read,
         Self::Ask,
@@ -47,8 +54,9 @@ impl Call {
             Self::Append => Function::FILES_APPEND,
             Self::Post => Function::INBOX_POST,
             Self::Sleep => Function::CLOCK_SLEEP,
-            Self::Wait => Function::SIGNALS_WAIT,
+            Self::Wait | Self::WaitAWhile => Function::SIGNALS_WAIT,
             Self::Notes => Function::RUN_NOTES,
+            Self::Question => Function::SIGNALS_ASK,
         }
     }
 }
@@ -70,18 +78,32 @@ impl Shape {
     pub(crate) const ALL: [Self; 4] = [Self::Sequence, Self::Together, Self::Race, Self::DropFirst];
 }
 
+/// One thing that a guest does.
 #[derive(Clone, Debug)]
-enum Step {
+pub(crate) enum Step {
     Start(Call),
+    /// Waits for the call of this number; goes on at once if it has been looked at or dropped.
     Finish(u64),
+    /// Waits for whichever of the first so many calls comes first, and drops the others.
     First(u64),
     Drop(u64),
+    /// Goes on so many steps further if what was seen so far is odd.
+    SkipIfOdd(usize),
+    /// Starts a call that a cancelled run may still make, and waits for it, if it saw that it was cancelled.
+    CleanUp(Call),
+    /// Lets a run go on in its place that does the rest.
+    Continue,
+    Fail,
 }
 
 /// What a guest does.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
-    steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
+    /// How long timers last, and what is waited for a while, by the number of the call; the last counts for all further ones.
+    pub(crate) lasts: Vec<Duration>,
+    /// The names of signals, the same way.
+    pub(crate) signals: Vec<SignalName>,
 }
 
 impl Program {
@@ -103,16 +125,25 @@ impl Program {
                 .chain((1..count).rev().map(Step::Finish))
                 .collect(),
         };
-        Self { steps }
+        Self {
+            steps,
+            lasts: vec![Duration::from_millis(5)],
+            signals: vec![SignalName::parse("go").unwrap()],
+        }
     }
 }
 
 /// A guest in the middle of its program.
 #[derive(Clone, Debug)]
-pub(crate) struct Guest<'a> {
-    program: &'a Program,
+pub(crate) struct Guest<P> {
+    program: P,
     at: usize,
     started: u64,
+    /// The calls that it will not look at again.
+    done: BTreeSet<u64>,
+    /// The cleanup call that it waits for.
+    cleaning: Option<u64>,
+    is_cancelled: bool,
     delivered: BTreeMap<u64, Outcome>,
     order: Vec<u64>,
     time: Timestamp,
@@ -120,17 +151,25 @@ pub(crate) struct Guest<'a> {
     pub(crate) transcript: String,
 }
 
-impl<'a> Guest<'a> {
-    pub(crate) fn new(program: &'a Program) -> Self {
+impl<P: Deref<Target = Program>> Guest<P> {
+    /// Makes one that begins at a step of its program.
+    pub(crate) fn at(program: P, step: usize) -> Self {
         Self {
             program,
-            at: 0,
+            at: step,
             started: 0,
+            done: BTreeSet::new(),
+            cleaning: None,
+            is_cancelled: false,
             delivered: BTreeMap::new(),
             order: Vec::new(),
             time: Timestamp(0),
             transcript: String::new(),
         }
+    }
+
+    pub(crate) fn new(program: P) -> Self {
+        Self::at(program, 0)
     }
 
     pub(crate) fn deliver(&mut self, delivery: Delivery) -> Slice {
@@ -143,70 +182,125 @@ impl<'a> Guest<'a> {
 
     pub(crate) fn run(&mut self) -> Slice {
         let mut acts = Vec::new();
-        while let Some(step) = self.program.steps.get(self.at).cloned() {
-            match step {
-                Step::Start(call) => {
-                    acts.push(Act::Log(Line::Message {
-                        level: Level::Info,
-                        message: format!("starts {call:?}"),
-                        place: None,
-                    }));
-                    acts.push(Act::Start(Box::new(self.call(call))));
-                }
-                Step::Drop(number) => acts.push(Act::Drop(Number(number))),
-                Step::Finish(number) => match self.delivered.remove(&number) {
-                    None => {
-                        return Slice {
-                            acts,
-                            end: End::Blocked,
-                        };
-                    }
-                    Some(outcome) => self.observe(number, &outcome),
-                },
-                Step::First(count) => {
-                    let Some(first) = self.order.first().copied() else {
-                        return Slice {
-                            acts,
-                            end: End::Blocked,
-                        };
+        loop {
+            let step = self.program.steps.get(self.at).cloned();
+            let Some(step) = step else {
+                let end = End::Finished(Ok(Payload::of(&self.transcript)));
+                return Slice { acts, end };
+            };
+            if let Some(end) = self.step(step, &mut acts) {
+                return Slice { acts, end };
+            }
+        }
+    }
+
+    /// Takes one step, unless it is blocked there or over.
+    fn step(&mut self, step: Step, acts: &mut Vec<Act>) -> Option<End> {
+        match step {
+            Step::Start(call) => {
+                acts.push(Act::Log(Line::Message {
+                    level: Level::Info,
+                    message: format!("starts {call:?}"),
+                    place: None,
+                }));
+                acts.push(Act::Start(Box::new(self.call(call, false))));
+            }
+            Step::Drop(number) => self.drop_call(number, acts),
+            Step::Finish(number) if self.done.contains(&number) || number >= self.started => {}
+            Step::Finish(number) => match self.delivered.remove(&number) {
+                None => return Some(End::Blocked),
+                Some(outcome) => self.observe(number, &outcome),
+            },
+            Step::First(count) => {
+                let open = |number: &u64| *number < count.min(self.started) && !self.done.contains(number);
+                if (0..count).any(|number| open(&number)) {
+                    let first = self.order.iter().copied().find(open);
+                    let Some(first) = first else {
+                        return Some(End::Blocked);
                     };
                     let outcome = self.delivered.remove(&first).unwrap();
                     self.observe(first, &outcome);
-                    acts.extend((0..count).filter(|n| *n != first).map(|n| Act::Drop(Number(n))));
+                    (0..count.min(self.started)).for_each(|number| self.drop_call(number, acts));
                 }
             }
-            self.at += 1;
+            Step::SkipIfOdd(steps) if self.transcript.bytes().map(u64::from).sum::<u64>() % 2 == 1 => self.at += steps,
+            Step::SkipIfOdd(_) => {}
+            Step::CleanUp(_) if !self.is_cancelled => {}
+            Step::CleanUp(call) => match self.cleaning {
+                None => {
+                    self.cleaning = Some(self.started);
+                    acts.push(Act::Start(Box::new(self.call(call, true))));
+                    return None;
+                }
+                Some(number) => {
+                    let Some(outcome) = self.delivered.remove(&number) else {
+                        return Some(End::Blocked);
+                    };
+                    self.observe(number, &outcome);
+                    self.cleaning = None;
+                }
+            },
+            Step::Continue => {
+                return Some(End::Continued(Box::new(Continued {
+                    input: Payload::of(&(self.at + 1)),
+                    zone_offsets: Vec::new(),
+                })));
+            }
+            Step::Fail => {
+                return Some(End::Finished(Err(Failure {
+                    code: "scripted".to_owned(),
+                    message: self.transcript.clone(),
+                    details: None,
+                    backtrace: None,
+                })));
+            }
         }
-        Slice {
-            acts,
-            end: End::Finished(Ok(Payload::of(&self.transcript))),
+        self.at += 1;
+        None
+    }
+
+    fn drop_call(&mut self, number: u64, acts: &mut Vec<Act>) {
+        if number < self.started && self.done.insert(number) {
+            acts.push(Act::Drop(Number(number)));
         }
     }
 
     fn observe(&mut self, number: u64, outcome: &Outcome) {
+        self.done.insert(number);
+        self.is_cancelled |= outcome.code() == Some("cancelled");
         self.transcript
             .push_str(&format!("[{number} {outcome:?} at {}]", self.time));
     }
 
-    fn call(&mut self, call: Call) -> machine::Call {
+    fn call(&mut self, call: Call, cleanup: bool) -> machine::Call {
         let number = self.started;
         self.started += 1;
+        let of = |places: usize| (number as usize).min(places - 1);
+        let signal = self.program.signals[of(self.program.signals.len())].clone();
+        let lasts = self.program.lasts[of(self.program.lasts.len())];
         let function = call.function();
         // What is asked depends on all that was seen, so that a replay which saw something else asks for something else.
         let request = match call {
             Call::Post => format!(r#"{{"title":"post {number}","body":{:?}}}"#, self.transcript),
+            Call::Question => format!(
+                r#"{{"name":"{signal}","prompt":{:?},"audience":"user"}}"#,
+                self.transcript
+            ),
             _ => Payload::of(&(number, &self.transcript)).as_str().to_owned(),
         };
         machine::Call {
             number: Number(number),
             function,
             request: Payload::parse(&request).unwrap(),
-            options: CallOptions::default(),
+            options: CallOptions {
+                cleanup,
+                ..CallOptions::default()
+            },
             class: function.spec().class,
             bound: None,
             asks: None,
-            lasts: (call == Call::Sleep).then_some(Duration::from_millis(5)),
-            signal: (call == Call::Wait).then(|| SignalName::parse("go").unwrap()),
+            lasts: matches!(call, Call::Sleep | Call::WaitAWhile).then_some(lasts),
+            signal: matches!(call, Call::Wait | Call::WaitAWhile | Call::Question).then_some(signal),
             guest_time: self.time,
             refused: None,
         }

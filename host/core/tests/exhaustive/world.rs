@@ -55,7 +55,7 @@ pub(crate) struct Lasting {
 /// One attempt.
 struct Attempt<'a> {
     machine: Machine,
-    guest: Guest<'a>,
+    guest: Guest<&'a Program>,
     /// Queued and not durable yet; each append is all or nothing.
     queue: Vec<Vec<Write>>,
     barrier: Option<Seq>,
