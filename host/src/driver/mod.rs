@@ -40,7 +40,7 @@ pub use outside::{Attempt, Equipment, Outside, Performer, Player};
 pub use pinned::Pinned;
 pub use repin::Repinned;
 pub(crate) use replay::same_end;
-pub use replay::{Replayed, next_input, replay};
+pub use replay::{Replayed, next_input, replay, replay_with};
 pub use residency::{Residency, Room, Stay};
 pub(crate) use shell::check_result;
 use shell::{Shell, Stopped};

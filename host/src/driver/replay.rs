@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use skillhost_core::entry::{Called, Entry, How, Record};
 use skillhost_core::id::Seq;
 use skillhost_core::machine::{Action, Delivery, End, Event, LoadError, Machine, Mismatch, Slice, Stop, Write};
@@ -14,6 +15,7 @@ use skillhost_journal::Journal;
 use skillhost_runtime::GuestStart;
 
 use super::clock::now;
+use super::outside::Player;
 use super::pinned::Pinned;
 use super::shell::check_result;
 
@@ -54,6 +56,24 @@ pub async fn replay(
     next: Option<&Payload>,
     check: &(dyn Fn(&Payload) -> Result<(), String> + Sync),
 ) -> Result<Replayed, LoadError> {
+    let started = Machine::started(records)?;
+    let start = GuestStart::of(started, records[0].at, Arc::clone(&pinned.files));
+    let mut guest = pinned.component.guest(start);
+    let sleep = |time| -> BoxFuture<'static, ()> { Box::pin(tokio::time::sleep(time)) };
+    replay_with(records, &mut guest, next, check, &sleep).await
+}
+
+/// Replays a run with this guest, which was not started. `sleep` is how long a guest is waited for that may never block again.
+///
+/// # Errors
+/// If its journal is not sound.
+pub async fn replay_with(
+    records: &[Record],
+    guest: &mut dyn Player,
+    next: Option<&Payload>,
+    check: &(dyn Fn(&Payload) -> Result<(), String> + Sync),
+    sleep: &(dyn Fn(Duration) -> BoxFuture<'static, ()> + Sync),
+) -> Result<Replayed, LoadError> {
     let finished = Machine::finished(records).map(|finished| &finished.how);
     let body = match finished {
         Some(_) => &records[..records.len() - 1],
@@ -61,12 +81,11 @@ pub async fn replay(
     };
     let started = Machine::started(records)?;
     let mut machine = Machine::new(body.to_vec())?;
-    let start = GuestStart::of(started, records[0].at, Arc::clone(&pinned.files));
-    let mut guest = pinned.component.guest(start);
     // A guest that was cancelled and did not block was ended by the host; nothing recorded says when.
     let may_hang = matches!(finished, Some(How::Cancelled(None)));
     let patience = may_hang.then(|| started.limits.grace());
-    let Some(mut slice) = within(patience, guest.start()).await else {
+    let patience = || patience.map(sleep);
+    let Some(mut slice) = within(patience(), guest.start()).await else {
         return Ok(Replayed::Identical);
     };
     loop {
@@ -79,7 +98,7 @@ pub async fn replay(
             Heard::Verdict(verdict) => return Ok(verdict),
             Heard::Nothing => return Ok(rests(end, finished)),
         };
-        match within(patience, guest.deliver(delivery)).await {
+        match within(patience(), guest.deliver(delivery)).await {
             Some(next) => slice = next,
             None => return Ok(Replayed::Identical),
         }
@@ -106,10 +125,14 @@ fn continues_otherwise(end: &End, next: Option<&Payload>) -> Option<Replayed> {
     })
 }
 
-async fn within(patience: Option<Duration>, guest: impl Future<Output = Slice>) -> Option<Slice> {
+async fn within(patience: Option<BoxFuture<'static, ()>>, guest: impl Future<Output = Slice>) -> Option<Slice> {
     match patience {
         None => Some(guest.await),
-        Some(patience) => tokio::time::timeout(patience, guest).await.ok(),
+        Some(patience) => tokio::select! {
+            biased;
+            slice = guest => Some(slice),
+            () = patience => None,
+        },
     }
 }
 
