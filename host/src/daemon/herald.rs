@@ -55,8 +55,16 @@ pub(super) enum Sight {
 impl Herald {
     pub(super) fn new(home: &Home, notifier: Notifier) -> Self {
         Self {
-            home: home.clone(),
             notifier: Mutex::new(Some(notifier)),
+            ..Self::silent(home)
+        }
+    }
+
+    /// Makes one that passes no notice on.
+    pub(super) fn silent(home: &Home) -> Self {
+        Self {
+            home: home.clone(),
+            notifier: Mutex::default(),
             seen: Mutex::default(),
             noted: Notify::new(),
             told: Mutex::default(),

@@ -14,6 +14,8 @@ mod lookout;
 mod protocol;
 mod roster;
 mod server;
+#[cfg(feature = "simulation")]
+mod simulated;
 mod start;
 
 use std::collections::HashSet;
@@ -33,6 +35,8 @@ use tokio::task::JoinSet;
 pub use client::{Client, Sight};
 pub use librarian::{SkillSight, SkillState, SkillStates};
 pub use protocol::{Following, Reply, Request, Status};
+#[cfg(feature = "simulation")]
+pub use simulated::Simulated;
 
 use crate::config::{Config, WorkerConfig};
 use crate::driver::{self, Room, Worker};

@@ -33,6 +33,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("code-review", &["skillhost-sdk"]),
     ("skillhost-test-guests", &["skillhost-sdk"]),
     ("skillhost-loopback", &[]),
+    (
+        "skillhost-sim",
+        &["skillhost", "skillhost-core", "skillhost-journal", "skillhost-effects"],
+    ),
     ("xtask", &["skillhost-toolchain"]),
 ];
 

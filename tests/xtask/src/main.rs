@@ -1,6 +1,6 @@
 //! What cargo cannot do alone: `cargo xtask demo` shows a run that survives its process, `cargo xtask test` does all that CI does, and
 //! `cargo xtask guests` builds the skills that ship and the fixtures,
-//! and `cargo xtask fuzz` gives whatever reads what others write inputs that nobody thought of.
+//! and `cargo xtask fuzz` gives whatever reads what others write inputs that nobody thought of, `cargo xtask sim` lets everything go wrong that may.
 
 #![allow(
     clippy::print_stdout,
@@ -49,6 +49,18 @@ enum Command {
     },
     /// Build the skills that ship and the fixtures into `guests/` and `skills/` of the target folder
     Guests,
+    /// Simulate processes, disks, clocks and people around the real driver, and let them fail
+    Sim {
+        /// How long, in seconds; without it, as long as in the tests
+        #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+        seconds: Option<u64>,
+        /// The seed to begin with; each further simulation has the next one
+        #[arg(long)]
+        seed: Option<u64>,
+        /// One case alone, with all that happens in it, as a simulation that failed printed it
+        #[arg(long, conflicts_with_all = ["seconds", "seed"])]
+        case: Option<String>,
+    },
     /// Run everything that CI runs: format, lints, guests, tests
     Test {
         /// Run only the tests whose names contain one of these, and no checks
@@ -63,6 +75,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::show_all(cli.guest_toolchain),
         Command::Fuzz { target, seconds, seed } => test::fuzz(target.as_deref(), *seconds, *seed),
         Command::Guests => guests(cli.guest_toolchain).map(|guests| println!("{}", guests.skills().display())),
+        Command::Sim { seconds, seed, case } => test::simulate(*seconds, *seed, case.as_deref()),
         Command::Test { filters } => test::run_all(cli.guest_toolchain, filters),
     };
     match done {

@@ -121,6 +121,29 @@ pub(crate) fn fuzz(target: Option<&str>, seconds: u64, seed: Option<u64>) -> Res
     run("fuzz", &mut command)
 }
 
+/// Simulates for so long, beginning with a seed; or shows one case.
+pub(crate) fn simulate(seconds: Option<u64>, seed: Option<u64>, case: Option<&str>) -> Result<(), String> {
+    let filter = match case {
+        Some(_) => "one_case_is_shown",
+        None => "every_promise_holds_in_every_simulation",
+    };
+    let not_here = guest_packages(workspace()).map_err(|error| error.to_string())?;
+    let packages = not_here.iter().flat_map(|package| ["--exclude", package]);
+    let arguments: Vec<&str> = ["test", "--workspace"]
+        .into_iter()
+        .chain(packages)
+        .chain(["--test", "sim", "--", filter, "--nocapture"])
+        .collect();
+    let mut command = cargo(arguments);
+    let variables = [
+        ("SKILLHOST_SIM_SECONDS", seconds.map(|seconds| seconds.to_string())),
+        ("SKILLHOST_SIM_SEED", seed.map(|seed| seed.to_string())),
+        ("SKILLHOST_SIM_CASE", case.map(str::to_owned)),
+    ];
+    command.envs(variables.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    run("simulation", &mut command)
+}
+
 fn has_nextest() -> bool {
     cargo(["nextest", "--version"])
         .output()

@@ -1,0 +1,264 @@
+//! Holds what is recorded to the promises: after every step what was added, and at the end everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::FutureExt as _;
+use skillhost::driver::{Player, Replayed, next_input, replay_with};
+use skillhost_core::effect::Kind;
+use skillhost_core::entry::{By, Entry, How, Record};
+use skillhost_core::id::{Epoch, Number, RunId};
+use skillhost_core::machine::{Delivery, Slice, Source};
+use skillhost_core::outcome::Outcome;
+use skillhost_journal::{InboxFilter, Journal as _, RunRow};
+
+use crate::outside::{UNREADY, guest};
+use crate::people::People;
+use crate::program::{Guest, Program};
+use crate::sim::Sim;
+
+/// What was seen of every journal so far.
+#[derive(Default)]
+pub(crate) struct Checker {
+    version: Option<u64>,
+    seen: BTreeMap<RunId, Vec<Record>>,
+    epochs: BTreeMap<RunId, Epoch>,
+}
+
+impl Checker {
+    /// Looks at what was added since the last look; `false` if nothing was.
+    pub(crate) fn look(&mut self, sim: &Sim, people: &People) -> bool {
+        let version = sim.store().data_version().ok();
+        if self.version == version {
+            return false;
+        }
+        self.version = version;
+        for row in people.rows() {
+            if let Err(broken) = self.look_at(sim, &row) {
+                sim.violate(format!("run {}: {broken}", row.run));
+            }
+        }
+        true
+    }
+
+    fn look_at(&mut self, sim: &Sim, row: &RunRow) -> Result<(), String> {
+        let highest = self.epochs.entry(row.run.clone()).or_default();
+        if row.epoch < *highest {
+            return Err(format!("l1: epoch {} after epoch {highest}", row.epoch));
+        }
+        *highest = row.epoch;
+        if let Some(trouble) = &row.trouble {
+            let is_expected = match trouble.code.as_str() {
+                "attempt_failed" => trouble.message.contains(UNREADY),
+                code => EXPECTED.contains(&code),
+            };
+            if !is_expected {
+                return Err(format!("it is parked: {} {}", trouble.code, trouble.message));
+            }
+        }
+        let seen = self.seen.entry(row.run.clone()).or_default();
+        if row.entries < seen.len() as u64 {
+            return Err(format!("it had {} entries and has {}", seen.len(), row.entries));
+        }
+        if row.entries == seen.len() as u64 {
+            return Ok(());
+        }
+        let records = sim.store().all_records(&row.run).map_err(|error| error.to_string())?;
+        if records[..seen.len()] != seen[..] {
+            return Err("an entry was changed".to_owned());
+        }
+        for record in &records[seen.len()..] {
+            sim.note(|| format!("run {} {} {:?}", row.run, record.seq, record.entry));
+        }
+        for (place, record) in records.iter().enumerate().skip(seen.len()) {
+            if record.seq.0 != place as u64 {
+                return Err(format!("entry {} is at place {place}", record.seq));
+            }
+            may_follow(&records[..place], &record.entry)?;
+        }
+        for appended in sim.store().epochs(&row.run) {
+            if appended.seq.0 >= seen.len() as u64 && appended.by != appended.at {
+                return Err(format!(
+                    "l1: entry {} is of epoch {}, and the run was held at {}",
+                    appended.seq, appended.by, appended.at
+                ));
+            }
+        }
+        *seen = records;
+        Ok(())
+    }
+}
+
+/// What attempts may fail with when what they touch does: storage, and the locks of others.
+const EXPECTED: &[&str] = &["no_lock", "storage"];
+
+/// Checks that an entry may follow those before it.
+fn may_follow(before: &[Record], entry: &Entry) -> Result<(), String> {
+    let entries = || before.iter().map(|record| &record.entry);
+    if let Some(Entry::Finished(_)) = before.last().map(|record| &record.entry) {
+        return Err("something follows its end".to_owned());
+    }
+    match entry {
+        Entry::Called(called) => {
+            let calls = entries().filter(|entry| matches!(entry, Entry::Called(_))).count();
+            if called.number.0 != calls as u64 {
+                return Err(format!("g1: call {} after {calls} calls", called.number));
+            }
+        }
+        Entry::Returned(returned) => {
+            let number = returned.number;
+            if !entries().any(|entry| matches!(entry, Entry::Called(called) if called.number == number)) {
+                return Err(format!("call {number} is answered and was not made"));
+            }
+            if entries().any(|entry| matches!(entry, Entry::Returned(other) if other.number == number)) {
+                return Err(format!("call {number} is answered twice"));
+            }
+        }
+        Entry::Cancelled { .. } if entries().any(|entry| matches!(entry, Entry::Cancelled { .. })) => {
+            return Err("it is cancelled twice".to_owned());
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Checks everything when all runs are over.
+pub(crate) fn check_end(sim: &Sim, people: &People) {
+    let mut events = BTreeSet::new();
+    for row in people.rows() {
+        if let Err(broken) = check_run(sim, people, &row, &mut events) {
+            sim.violate(format!("at the end, run {}: {broken}", row.run));
+        }
+    }
+}
+
+fn check_run(sim: &Sim, people: &People, row: &RunRow, events: &mut BTreeSet<String>) -> Result<(), String> {
+    let records = sim.store().all_records(&row.run).map_err(|error| error.to_string())?;
+    replays(sim, row, &records)?;
+    let mut answers = BTreeMap::new();
+    for record in &records {
+        if let Entry::Returned(returned) = &record.entry {
+            answers.insert(returned.number, returned);
+        }
+    }
+    let inbox = InboxFilter {
+        run: Some(row.run.clone()),
+        dismissed: true,
+        ..InboxFilter::default()
+    };
+    let inbox = sim.store().inbox(&inbox).map_err(|error| error.to_string())?;
+    let mut world = sim.world();
+    let done = world.of(&row.run);
+    for record in &records {
+        let Entry::Called(called) = &record.entry else { continue };
+        let number = called.number;
+        let answer = answers.get(&number);
+        let by_effect = answer
+            .filter(|returned| returned.by == By::Effect)
+            .map(|returned| &returned.outcome);
+        let has_answered = |outcome: &Outcome| done.answers.get(&number).is_some_and(|all| all.contains(outcome));
+        match called.function.kind() {
+            Kind::Effect | Kind::FileChange { .. } => {
+                if let Some(outcome) = by_effect
+                    && !has_answered(outcome)
+                {
+                    return Err(format!("call {number} is answered by nobody: {outcome:?}"));
+                }
+                let appended = done.file.iter().filter(|other| **other == number.0).count();
+                let is_append = matches!(called.function.kind(), Kind::FileChange { measured: true });
+                if is_append && matches!(by_effect, Some(Outcome::Ok(_))) && appended != 1 {
+                    // A person who has an append in doubt done again may have it twice.
+                    let decided = done.decided.get(&number).copied().unwrap_or(0);
+                    if appended == 0 || appended > 1 + decided as usize {
+                        return Err(format!("r3: append {number} is there {appended} times"));
+                    }
+                }
+            }
+            Kind::Post => {
+                let posts = inbox
+                    .iter()
+                    .filter(|post| post.source == Source::Message(number))
+                    .count();
+                if posts != usize::from(matches!(by_effect, Some(Outcome::Ok(_)))) {
+                    return Err(format!(
+                        "post {number} is in the inbox {posts} times, and was answered {answer:?}"
+                    ));
+                }
+            }
+            Kind::Event => {
+                if let Some(Outcome::Ok(value)) = by_effect
+                    && !events.insert(value.as_str().to_owned())
+                {
+                    return Err(format!("an event is taken twice: {value:?}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    drop(world);
+    check_settled(people, row, &records, &answers.keys().copied().collect())
+}
+
+/// P3: what was accepted of somebody was taken, unless the run was cancelled or had dropped the call.
+fn check_settled(people: &People, row: &RunRow, records: &[Record], answered: &BTreeSet<Number>) -> Result<(), String> {
+    let is_cancelled = records
+        .iter()
+        .any(|record| matches!(record.entry, Entry::Cancelled { .. }));
+    let is_waited_for = |_: &Number| !is_cancelled && row.status == skillhost_core::machine::Status::Done;
+    let said = people.said();
+    let of_run = said.settled.iter().filter(|(run, _)| *run == row.run);
+    for (_, number) in of_run {
+        if is_waited_for(number) && !answered.contains(number) && !was_dropped(records, *number) {
+            return Err(format!("p3: what was said to call {number} is lost"));
+        }
+    }
+    Ok(())
+}
+
+/// A call without an outcome in a run that is done was dropped, or never looked at.
+fn was_dropped(records: &[Record], number: Number) -> bool {
+    // What was accepted last may not have been taken before the guest ended by itself.
+    records
+        .iter()
+        .all(|record| !matches!(&record.entry, Entry::Returned(returned) if returned.number == number))
+}
+
+/// Has a run replayed from its journal by the product's own replay: it has to be identical.
+fn replays(sim: &Sim, row: &RunRow, records: &[Record]) -> Result<(), String> {
+    let Some(Entry::Started(started)) = records.first().map(|record| &record.entry) else {
+        return Err("its first entry is not its start".to_owned());
+    };
+    let guest = guest(sim, &row.component, &started.input).ok_or("it is pinned to no component")?;
+    let mut player = Replaying(guest);
+    let next = next_input(sim.store(), records);
+    let sleep = |_| futures::FutureExt::boxed(std::future::ready(()));
+    let replayed = replay_with(records, &mut player, next.as_ref(), &|_| Ok(()), &sleep);
+    let replayed = replayed.now_or_never().ok_or("its replay waits for something")?;
+    match replayed.map_err(|error| error.to_string())? {
+        Replayed::Identical => Ok(()),
+        // The host ended it: nothing recorded says when.
+        _ if matches!(records.last().map(|record| &record.entry), Some(Entry::Finished(finished)) if finished.how == How::Cancelled(None)) => {
+            Ok(())
+        }
+        differs => Err(format!("its replay differs: {differs:?}")),
+    }
+}
+
+struct Replaying(Guest<std::sync::Arc<Program>>);
+
+impl Player for Replaying {
+    fn start(&mut self) -> futures::future::BoxFuture<'_, Slice> {
+        Box::pin(async { self.0.run() })
+    }
+
+    fn deliver(&mut self, delivery: Delivery) -> futures::future::BoxFuture<'_, Slice> {
+        Box::pin(async { self.0.deliver(delivery) })
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        1
+    }
+
+    fn computed_ms(&self) -> u64 {
+        0
+    }
+}
