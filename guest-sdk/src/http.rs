@@ -19,7 +19,19 @@
 //! A status that says that something is wrong is an answer, not a failure; [`checked`](Response::checked) makes it one. `GET` and `HEAD` are sent again if the host
 //! crashed meanwhile; about others the user is asked then, unless the skill says that twice is as once ([`idempotent`](Request::idempotent)).
 //!
-//! What is sent and received is in the run's journal, headers included: a secret does not belong there.
+//! What is sent and received is in the run's journal, headers included. A header may name a secret of the user's, which the host fills in, and which the skill never sees:
+//!
+//! ```
+//! # use skillhost_sdk::prelude::*;
+//! # async fn example() -> Result<()> {
+//! # skillhost_sdk::example::server_says(200, "{}");
+//! // #[skill(http("api.example.org", read, secret("example-token"), reason = ".."))]
+//! let token = secret("example-token");
+//! let response = http::get("https://api.example.org/me").header("authorization", format!("Bearer {token}")).await?;
+//! # Ok(())
+//! # }
+//! # skillhost_sdk::example::run(example());
+//! ```
 
 use std::borrow::Cow;
 use std::future::{Future, IntoFuture};
@@ -88,7 +100,7 @@ pub struct Response {
 }
 
 impl Request {
-    /// Adds a header.
+    /// Adds a header. What [`secret`](crate::secret) names in it is filled in by the host.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.request.headers.push(host::http::Header {
             name: name.into(),

@@ -110,6 +110,19 @@ pub fn json(value: &(impl serde::Serialize + ?Sized)) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("(no JSON: {error})"))
 }
 
+/// Names a secret of the user's, for the value of a header or of a program's variable: the host fills it in, and the skill never sees it.
+///
+/// It is asked for with the host or program that is to be told it: `#[skill(http("api.example.org", read, secret("example-token"), reason = ".."))]`. The user stores it
+/// with `skillhost secret set example-token`, and grants it. Anywhere else, in a body, a URL or an argument, nothing is filled in.
+///
+/// ```
+/// # use skillhost_sdk::prelude::*;
+/// assert_eq!(format!("Bearer {}", secret("example-token")), "Bearer {{secret:example-token}}");
+/// ```
+pub fn secret(name: impl AsRef<str>) -> String {
+    format!("{{{{secret:{}}}}}", name.as_ref())
+}
+
 /// What a skill usually needs: `use skillhost_sdk::prelude::*;`.
 pub mod prelude {
     pub use crate::agent::OnLimit::{Fail, Summarise};
@@ -120,7 +133,7 @@ pub mod prelude {
     pub use crate::{
         Agent, Approval, Either, Failure, Missed, Never, Outcomes, Past, Prompt, Result, Tasks, Undo, agent, cleanup,
         clock, code, continue_as, data, either, files, first, http, inbox, join, join_all, json, log, map, model,
-        process, prompt, random, run, saga, signals, skill, task, timeout, tool,
+        process, prompt, random, run, saga, secret, signals, skill, task, timeout, tool,
     };
 }
 

@@ -16,6 +16,9 @@
 //! # skillhost_sdk::example::run(example());
 //! ```
 //!
+//! A variable may name a secret of the user's, which the host fills in, and which the skill never sees: `process("gh", env("GH_TOKEN"), secret("github-token"), reason = "..")`
+//! and then `.env("GH_TOKEN", secret("github-token"))`.
+//!
 //! How a program ended is an answer, not a failure; [`checked`](Ended::checked) makes it one. What was running when the host crashed is not run again: the user is
 //! asked, unless the skill says that twice is as once ([`idempotent`](Run::idempotent)).
 //!
@@ -100,7 +103,7 @@ impl Run {
         self
     }
 
-    /// Gives a variable that was granted another value than the user's.
+    /// Gives a variable that was granted another value than the user's. What [`secret`](crate::secret) names in it is filled in by the host.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.command.environment.push(host::process::Variable {
             name: name.into(),

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::fmt;
 
 use skillhost_effects::model;
+use skillhost_effects::stored::Unusable;
 use skillhost_journal::{BundleError, FindError, JournalError, OpenError};
 
 use crate::exit::Exit;
@@ -181,6 +182,12 @@ impl From<BundleError> for CliError {
             BundleError::Changed { .. } => Self::of(Exit::Host, "skill_changed", &error),
             other => Self::of(Exit::Invalid, "bad_skill", &other),
         }
+    }
+}
+
+impl From<Unusable> for CliError {
+    fn from(error: Unusable) -> Self {
+        model::OpenError::from(error).into()
     }
 }
 

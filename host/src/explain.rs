@@ -26,6 +26,7 @@ const PAGES: &[Page] = &[
     page("folders", include_str!("../pages/folders.md")),
     page("limits", include_str!("../pages/limits.md")),
     page("models", include_str!("../pages/models.md")),
+    page("secrets", include_str!("../pages/secrets.md")),
     page("offline", include_str!("../pages/offline.md")),
     page("skills", include_str!("../pages/skills.md")),
     page("writing", include_str!("../pages/writing.md")),

@@ -89,6 +89,11 @@ impl Home {
         self.user.join("keys.toml")
     }
 
+    /// Returns the file of stored secrets.
+    pub fn secrets(&self) -> PathBuf {
+        self.user.join("secrets.toml")
+    }
+
     /// Returns the file of what skills are granted.
     pub fn grants(&self) -> PathBuf {
         self.user.join("grants.toml")

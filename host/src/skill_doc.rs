@@ -4,6 +4,7 @@
 //! Start with [`written`]; [`state`] says whether that would change anything. [`command`] is the line that launches it, for people.
 
 use serde_json::Value;
+use skillhost_core::grants::SecretName;
 use skillhost_core::id::SkillName;
 use skillhost_runtime::Description;
 
@@ -170,6 +171,12 @@ fn asks(skill: Skill<'_>) -> String {
                 .iter()
                 .map(|request| format!("  - {}: {}\n", request.words, request.reason)),
         );
+        let mut secrets: Vec<&SecretName> = asked.iter().flat_map(|request| request.grants.secrets()).collect();
+        secrets.sort();
+        secrets.dedup();
+        text.extend(secrets.into_iter().map(|name| {
+            format!("  - The user stores the secret {name} in a terminal, where nobody else sees it: `skillhost secret set {name}`\n")
+        }));
     }
     text
 }

@@ -262,11 +262,11 @@ fn request(input: ParseStream<'_>, word: &Ident, capability: &'static str) -> Re
         ),
         "http" => (
             "http(\"api.example.org\", read, reason = \"..\")",
-            "`read`, `read_write`, `private`, `reason = \"..\"`",
+            "`read`, `read_write`, `private`, `secret(\"NAME\", ..)`, `reason = \"..\"`",
         ),
         _ => (
             "process(\"cargo\", reason = \"..\")",
-            "`env(\"NAME\", ..)`, `reason = \"..\"`",
+            "`env(\"NAME\", ..)`, `secret(\"NAME\", ..)`, `reason = \"..\"`",
         ),
     };
     let content = in_parentheses(input, example)?;
@@ -286,6 +286,7 @@ fn request(input: ParseStream<'_>, word: &Ident, capability: &'static str) -> Re
             ("read_write", "files" | "http") => access.push("read-write".to_owned()),
             ("private", "http") => access.push("private".to_owned()),
             ("env", "process") => access.extend(variables(&content)?),
+            ("secret", "process" | "http") => access.extend(secrets(&content)?),
             _ => {
                 return Err(Error::new(
                     member.span(),
@@ -321,6 +322,26 @@ fn request(input: ParseStream<'_>, word: &Ident, capability: &'static str) -> Re
         access: (!access.is_empty()).then(|| access.join(" ")),
         reason,
     })
+}
+
+/// `("github-token")`
+fn secrets(input: ParseStream<'_>) -> Result<Vec<String>> {
+    let content = in_parentheses(input, "secret(\"github-token\")")?;
+    let names: Punctuated<LitStr, Token![,]> = content.parse_terminated(|input| input.parse(), Token![,])?;
+    let checked = names.into_iter().map(|name| {
+        let text = name.value();
+        let is_part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        match (1..=64).contains(&text.len()) && !text.starts_with('.') && text.bytes().all(is_part) {
+            true => Ok(format!("secret:{text}")),
+            false => Err(Error::new(
+                name.span(),
+                format!(
+                    "`{text}` cannot name a secret: 1 to 64 letters, digits, `-`, `_` and `.`, not beginning with a dot"
+                ),
+            )),
+        }
+    });
+    checked.collect()
 }
 
 /// `("HOME", "CARGO_HOME")`
@@ -422,11 +443,11 @@ mod tests {
         );
         assert_eq!(
             of_arguments(quote!(process("cargo", read))),
-            "`process` knows no `read`; it knows `env(\"NAME\", ..)`, `reason = \"..\"`"
+            "`process` knows no `read`; it knows `env(\"NAME\", ..)`, `secret(\"NAME\", ..)`, `reason = \"..\"`"
         );
         assert_eq!(
             of_arguments(quote!(http("a.org", post, reason = "x"))),
-            "`http` knows no `post`; it knows `read`, `read_write`, `private`, `reason = \"..\"`"
+            "`http` knows no `post`; it knows `read`, `read_write`, `private`, `secret(\"NAME\", ..)`, `reason = \"..\"`"
         );
     }
 
@@ -466,6 +487,10 @@ mod tests {
         assert_eq!(
             of_arguments(quote!(process("cargo", env("PATH"), reason = "x"))),
             "`PATH` names no variable that a program can be given; `PATH` it is given anyway"
+        );
+        assert_eq!(
+            of_arguments(quote!(http("a.org", read, secret("a b"), reason = "x"))),
+            "`a b` cannot name a secret: 1 to 64 letters, digits, `-`, `_` and `.`, not beginning with a dot"
         );
         assert_eq!(
             of_arguments(quote!(process("cargo"))),

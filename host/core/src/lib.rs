@@ -21,4 +21,5 @@ pub mod payload;
 pub mod price;
 pub mod recording;
 pub mod retry;
+pub mod secret;
 pub mod time;

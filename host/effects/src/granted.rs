@@ -3,11 +3,15 @@
 //! A run may do what its `started` entry says, as long as the user has not taken it back since: what is granted today is read anew for each performance.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use skillhost_core::grants::{Denied, Grants, Place, Program, Site};
+use skillhost_core::grants::{Denied, Grants, Place, Program, SecretName, Site};
 use skillhost_core::id::SkillName;
 use skillhost_core::outcome::Fault;
+
+use crate::redact::Redactor;
+use crate::secrets::{Values, Vault};
 
 /// What a run was granted. Cheap to clone.
 #[derive(Clone)]
@@ -17,6 +21,7 @@ pub struct Granted {
     word: String,
     at_launch: Arc<Grants>,
     today: Arc<Today>,
+    vault: Vault,
 }
 
 type Today = dyn Fn() -> Result<Grants, String> + Send + Sync;
@@ -33,7 +38,15 @@ impl Granted {
             skill,
             at_launch: Arc::new(at_launch),
             today: Arc::new(today),
+            vault: Vault::default(),
         }
+    }
+
+    /// Returns the same, with secrets from the file that the user's are in; without one, there are none.
+    #[must_use]
+    pub fn with_secrets(self, file: PathBuf) -> Self {
+        let vault = Vault::at(file);
+        Self { vault, ..self }
     }
 
     /// Returns the same, of a skill that `skillhost grant` knows by another word.
@@ -45,14 +58,24 @@ impl Granted {
         }
     }
 
-    /// Finds the grant by which a program may be run now.
-    pub(crate) fn program(&self, program: &str, variables: &[&str]) -> Result<Program, Fault> {
-        self.check(|grants| grants.program(program, variables.iter().copied()).cloned())
+    /// Finds the grant by which a program may be run now, and be told these secrets.
+    pub(crate) fn program(&self, program: &str, variables: &[&str], secrets: &[SecretName]) -> Result<Program, Fault> {
+        self.check(|grants| grants.program(program, variables.iter().copied(), secrets).cloned())
     }
 
-    /// Finds the grant by which a place may be spoken with now.
-    pub(crate) fn site(&self, method: &str, place: &Place) -> Result<Site, Fault> {
-        self.check(|grants| grants.site(method, place).cloned())
+    /// Finds the grant by which a place may be spoken with now, and be told these secrets.
+    pub(crate) fn site(&self, method: &str, place: &Place, secrets: &[SecretName]) -> Result<Site, Fault> {
+        self.check(|grants| grants.site(method, place, secrets).cloned())
+    }
+
+    /// Looks up secrets, of which it was checked that they may be told.
+    pub(crate) async fn secrets(&self, names: &[SecretName]) -> Result<Values, Fault> {
+        self.vault.find(names.to_vec()).await
+    }
+
+    /// Returns what finds the run's secrets in what a server or a program says.
+    pub(crate) async fn redactor(&self) -> Redactor {
+        self.vault.redactor(self.at_launch.secrets().cloned().collect()).await
     }
 
     /// Checks that a folder may be used now.
@@ -110,8 +133,8 @@ mod tests {
     fn what_was_revoked_since_the_launch_is_denied_and_what_was_granted_since_is_too() {
         let skill = SkillName::parse("fixer").unwrap();
         let granted = Granted::new(skill, grants(&["cargo", "git"]), || Ok(grants(&["cargo", "sh"])));
-        assert!(granted.program("cargo", &[]).is_ok());
-        let said = |program: &str| granted.program(program, &[]).unwrap_err().message;
+        assert!(granted.program("cargo", &[], &[]).is_ok());
+        let said = |program: &str| granted.program(program, &[], &[]).unwrap_err().message;
         assert!(said("git").contains("was revoked since"), "{}", said("git"));
         assert!(said("sh").contains("`skillhost grant fixer` shows"), "{}", said("sh"));
     }
@@ -120,7 +143,7 @@ mod tests {
     fn if_nobody_can_say_what_is_granted_nothing_is() {
         let skill = SkillName::parse("fixer").unwrap();
         let granted = Granted::new(skill, grants(&["cargo"]), || Err("the file is damaged".to_owned()));
-        let fault = granted.program("cargo", &[]).unwrap_err();
+        let fault = granted.program("cargo", &[], &[]).unwrap_err();
         assert_eq!(fault.code, Fault::DENIED);
         assert!(fault.message.contains("the file is damaged"), "{}", fault.message);
     }

@@ -13,6 +13,9 @@ mod granted;
 pub mod http;
 pub mod model;
 pub mod process;
+mod redact;
+pub mod secrets;
+pub mod stored;
 #[cfg(test)]
 mod tests;
 mod watch;

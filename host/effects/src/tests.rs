@@ -119,6 +119,19 @@ pub(crate) fn granted(asked: &[(&str, &str, &str)]) -> Granted {
     Granted::new(SkillName::parse("asker").unwrap(), grants, move || Ok(today.clone()))
 }
 
+/// Stores secrets as the user would, and returns the file that they are in.
+pub(crate) fn stored(folder: &std::path::Path, secrets: &[(&str, &str)]) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let path = folder.join("secrets.toml");
+    let sections = secrets
+        .iter()
+        .map(|(name, value)| format!("[\"{name}\"]\nkey = \"{value}\"\n"));
+    std::fs::write(&path, sections.collect::<String>()).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
 fn start(server: &Loopback) -> (Effects, model::Provider) {
     let url = server.url();
     let variables = BTreeMap::from([("ANTHROPIC_API_KEY", "key"), ("ANTHROPIC_BASE_URL", url.as_str())]);

@@ -23,6 +23,7 @@ use super::prune::{DiscardArgs, PruneArgs};
 use super::replay::ReplayArgs;
 use super::result::ResultArgs;
 use super::retry::RetryArgs;
+use super::secret::SecretArgs;
 use super::setup::SetupArgs;
 use super::skills::SkillsArgs;
 use super::test::TestArgs;
@@ -127,6 +128,8 @@ pub enum Command {
     Setup(SetupArgs),
     /// Store the key of a model provider
     Auth(AuthArgs),
+    /// Store what skills may name and never see
+    Secret(SecretArgs),
     /// Let a skill do what it asks for
     Grant(GrantArgs),
     /// Show what skills may do, or take it back
@@ -192,6 +195,7 @@ impl Command {
             Self::Hook(_) => "hook",
             Self::Setup(_) => "setup",
             Self::Auth(_) => "auth",
+            Self::Secret(_) => "secret",
             Self::Grant(_) => "grant",
             Self::Grants(_) => "grants",
             Self::Cost(_) => "cost",

@@ -1,18 +1,16 @@
 //! `auth`: stores the keys of model providers for when the environment has none. A key is read without being shown, and never shown again.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
-
 use clap::{Args, Subcommand};
 use serde_json::json;
 use skillhost_effects::model::Name;
-use skillhost_effects::model::keys::{KEY_BYTES_MAX, Keys, PROVIDERS, Stored};
+use skillhost_effects::model::keys::{Keys, PROVIDERS};
+use skillhost_effects::stored::{Stored, StoredBy as _};
 
 use super::context::Context;
 use super::report::{Envelope, Report, Rows};
+use super::stored;
 use crate::error::{CliError, Result};
-use crate::exit::Exit;
-use crate::home;
-use crate::terminal::{self, Table, plain_line};
+use crate::terminal::Table;
 
 /// `auth`.
 #[derive(Debug, Args)]
@@ -57,7 +55,7 @@ pub(super) fn run(args: &AuthArgs, context: &Context) -> Result<Report> {
         AuthCommand::Set { provider, command } => {
             let provider = named(provider)?;
             let stored = match &command[..] {
-                [] => Stored::key(&read_key(provider)?).ok_or_else(|| {
+                [] => Name::value(&stored::read(&provider)?).ok_or_else(|| {
                     CliError::invalid("bad_key", "what was given cannot be a key").hint(format!(
                         "it is one word; `skillhost auth set {provider} < FILE` reads it from a file"
                     ))
@@ -106,41 +104,14 @@ pub(super) fn store(provider: Name, stored: Stored, context: &Context) -> Result
 /// Forgets what is stored for a provider, and says whether there was something.
 pub(super) fn remove(provider: Name, context: &Context) -> Result<bool> {
     match context.home.keys().exists() {
-        true => change(context, |keys| keys.remove(provider)),
+        true => change(context, |keys| keys.remove(&provider)),
         false => Ok(false),
     }
 }
 
-/// Changes what is stored, and nobody else does meanwhile. A file of no keys is removed.
+/// Changes what is stored, and nobody else does meanwhile.
 pub(super) fn change<T>(context: &Context, change: impl FnOnce(&mut Keys) -> T) -> Result<T> {
-    let path = context.home.keys();
-    let unwritable = |e: io::Error| {
-        let message = format!("could not write `{}`", context.path(&path));
-        CliError::new(Exit::Storage, "not_written", message).caused_by(&e)
-    };
-    let _alone = home::lock(&path).map_err(unwritable)?;
-    let before = Keys::load(&path)?;
-    let mut keys = before.clone();
-    let changed = change(&mut keys);
-    match keys.is_empty() {
-        _ if keys == before => {}
-        true => std::fs::remove_file(&path).map_err(unwritable)?,
-        false => home::write_whole(&path, keys.reveal().as_bytes()).map_err(unwritable)?,
-    }
-    Ok(changed)
-}
-
-/// Asks for a key on a terminal, without showing it, or reads it from standard input.
-pub(super) fn read_key(provider: Name) -> Result<String> {
-    let failed = |e: io::Error| CliError::new(Exit::Host, "no_input", "could not read the key").caused_by(&e);
-    if io::stdin().is_terminal() {
-        terminal::note(&format!("the key of {provider}, which is not shown:"));
-        return console::Term::stderr().read_secure_line().map_err(failed);
-    }
-    let mut line = String::new();
-    let mut input = io::stdin().lock().take(KEY_BYTES_MAX as u64 + 2);
-    input.read_line(&mut line).map_err(failed)?;
-    Ok(line)
+    stored::change(&context.home.keys(), context, change)
 }
 
 fn list(context: &Context) -> Result<Report> {
@@ -148,15 +119,7 @@ fn list(context: &Context) -> Result<Report> {
     let mut table = Table::new(["PROVIDER", "STORED"]);
     let mut values = Vec::new();
     for (provider, stored) in keys.iter() {
-        let mut value = json!({"provider": provider, "stored": "key"});
-        let shown = match stored {
-            Stored::Key(_) => "a key".to_owned(),
-            Stored::Command(words) => {
-                value["stored"] = json!("command");
-                value["command"] = json!(words);
-                format!("the command `{}`", plain_line(&words.join(" ")))
-            }
-        };
+        let (shown, value) = stored::told(stored, "key", json!({"provider": provider}));
         table.row([provider.to_string(), shown]);
         values.push(value);
     }
@@ -198,7 +161,7 @@ mod tests {
         };
         let context = Context::new(&global, environment, Terminal::current()).unwrap();
         let other = || File::open(folder.path().join("keys.toml.lock")).unwrap();
-        let key = |text: &str| Stored::key(text).unwrap();
+        let key = |text: &str| Name::value(text).unwrap();
         change(&context, |keys| {
             assert!(matches!(other().try_lock(), Err(TryLockError::WouldBlock)));
             keys.set(Name::Anthropic, key("k-1"));

@@ -5,6 +5,7 @@ use std::io;
 use clap::Args;
 use rustix::process::{Resource, getrlimit};
 use serde_json::json;
+use skillhost_core::grants::{Grants, SecretName};
 use skillhost_core::time::Timestamp;
 use skillhost_effects::model::Name;
 use skillhost_journal::{Journal as _, RunFilter, SqliteJournal};
@@ -13,12 +14,14 @@ use super::context::Context;
 use super::hook::{command, settings_path};
 use super::online;
 use super::report::{Envelope, Report, Rows};
+use super::secret;
 use super::skills::examine;
 use crate::agent::settings;
 use crate::config::Config;
 use crate::daemon::{Client, Following, Status};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
+use crate::grants::Granted;
 use crate::home::{open_to_others, read_regular, write_whole};
 use crate::terminal::{Table, plain_line};
 use crate::timeline::{count, duration};
@@ -121,6 +124,7 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> Result<Report> {
         checks.extend(left_behind(journal, context));
         checks.extend(skills(context));
     }
+    checks.extend(secrets(context));
     checks.push(clock(journal.as_ref().ok(), context));
     checks.push(daemon(context));
     checks.push(hook(context));
@@ -372,6 +376,24 @@ fn skills(context: &Context) -> Vec<Check> {
             checks
         }
     }
+}
+
+/// Looks whether all secrets that may be told to somebody are there.
+fn secrets(context: &Context) -> Vec<Check> {
+    const NAME: &str = "secrets";
+    let unstored = || -> Result<Vec<Check>> {
+        let mut granted = Grants::default();
+        for (_, more) in Granted::load(&context.home)?.iter() {
+            granted.add(more);
+        }
+        let names = secret::unstored(&granted, context)?;
+        let warn = |name: SecretName| {
+            let what = format!("`{name}` was granted to a skill and is not stored");
+            Check::warn(NAME, what, format!("`skillhost secret set {name}`"))
+        };
+        Ok(names.into_iter().map(warn).collect())
+    };
+    unstored().unwrap_or_else(|error| vec![Check::fail(NAME, &error)])
 }
 
 fn clock(journal: Option<&SqliteJournal>, context: &Context) -> Check {

@@ -15,6 +15,7 @@ use skillhost_runtime::Description;
 use super::build;
 use super::context::{Context, Session};
 use super::report::{Envelope, Report, Rows};
+use super::secret;
 use crate::author::build::Purpose;
 use crate::author::project::Project;
 use crate::error::{CliError, Result};
@@ -330,7 +331,8 @@ fn store(context: &Context, grantee: &Grantee, missing: &[Request]) -> Result<()
     for request in missing {
         more.add(&request.grants);
     }
-    grants::grant(&context.home, grantee, &more)
+    grants::grant(&context.home, grantee, &more)?;
+    secret::note_unstored(&more, context)
 }
 
 fn refused(skill: &str) -> CliError {
@@ -354,11 +356,11 @@ fn values(grantee: &Grantee, granted: &Grants) -> Vec<Value> {
         json!({"capability": "files", "mount": folder.mount, "path": folder.path, "writable": folder.writable})
     });
     let programs = granted.process.iter().map(
-        |program| json!({"capability": "process", "program": program.program, "environment": program.environment}),
+        |program| json!({"capability": "process", "program": program.program, "environment": program.environment, "secrets": program.secrets}),
     );
     let sites = granted.http.iter().map(|site| {
         json!({
-            "capability": "http", "host": site.host, "methods": site.methods, "private": site.private,
+            "capability": "http", "host": site.host, "methods": site.methods, "private": site.private, "secrets": site.secrets,
         })
     });
     programs.chain(sites).chain(folders).map(of).collect()

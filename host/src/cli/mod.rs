@@ -40,12 +40,14 @@ mod report;
 mod result;
 mod resume;
 mod retry;
+mod secret;
 mod setup;
 mod show;
 mod signal;
 mod since;
 mod skills;
 mod status;
+mod stored;
 mod test;
 mod upgrade;
 mod wait;
@@ -215,6 +217,7 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Hook(args) => hook::run(&args, context),
         Command::Setup(args) => setup::run(&args, context),
         Command::Auth(args) => auth::run(&args, context),
+        Command::Secret(args) => secret::run(&args, context),
         Command::Grant(args) => grant::grant(&args, context),
         Command::Cost(args) => cost::run(&args, context),
         Command::Grants(args) => grant::grants(&args, context),

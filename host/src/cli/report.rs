@@ -172,6 +172,8 @@ pub enum Rows {
     Cases(Vec<Value>),
     /// `auth list`.
     Keys(Vec<Value>),
+    /// `secret list`.
+    Secrets(Vec<Value>),
     /// `grant` and `grants`.
     Grants(Vec<Value>),
     /// `cost`.
@@ -202,6 +204,7 @@ impl Rows {
             | Self::Problems(rows)
             | Self::Cases(rows)
             | Self::Keys(rows)
+            | Self::Secrets(rows)
             | Self::Grants(rows)
             | Self::Costs(rows)
             | Self::Forgotten(rows)

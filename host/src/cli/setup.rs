@@ -11,11 +11,12 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use skillhost_core::id::Digest;
 use skillhost_effects::model::Name;
-use skillhost_effects::model::keys::{Keys, Stored};
+use skillhost_effects::model::keys::Keys;
+use skillhost_effects::stored::{Stored, StoredBy as _};
 
 use super::context::Context;
 use super::report::{Envelope, Report};
-use super::{auth, hook};
+use super::{auth, hook, stored};
 use crate::agent::settings;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
@@ -178,9 +179,9 @@ fn read_line(input: &mut dyn BufRead) -> Result<String> {
 
 /// Asks for the key of a provider that has none yet.
 fn key(provider: Name, context: &Context) -> Result<Stored> {
-    let stored = Stored::key(&auth::read_key(provider)?)
+    let stored = Name::value(&stored::read(&provider)?)
         .ok_or_else(|| CliError::invalid("bad_key", "what was given cannot be a key").hint("it is one word"))?;
-    match Keys::load(&context.home.keys())?.get(provider) {
+    match Keys::load(&context.home.keys())?.get(&provider) {
         // What is replaced could not be put back.
         Some(known) if *known != stored => {
             let message = format!("something else is stored for `{provider}` already");
@@ -206,7 +207,7 @@ fn make_skills_folder(note: &mut Note, context: &Context) -> Result<String> {
 }
 
 fn store(provider: Name, stored: Stored, note: &mut Note, context: &Context) -> Result<String> {
-    if Keys::load(&context.home.keys())?.get(provider).is_some() {
+    if Keys::load(&context.home.keys())?.get(&provider).is_some() {
         return Ok(format!("the key of {provider} was stored before\n"));
     }
     let digest = stored.digest();
@@ -265,9 +266,9 @@ fn remove(context: &Context) -> Result<Report> {
 fn undo(step: &Step, context: &Context) -> Result<String> {
     match step {
         Step::Folder { path } => remove_folder(path, context),
-        Step::Key { provider, digest } => auth::change(context, |keys| match keys.get(*provider).map(Stored::digest) {
+        Step::Key { provider, digest } => auth::change(context, |keys| match keys.get(provider).map(Stored::digest) {
             Some(stored) if stored == *digest => {
-                keys.remove(*provider);
+                keys.remove(provider);
                 format!("the key of {provider} is forgotten\n")
             }
             Some(_) => format!("the key of {provider} is kept: it is another by now\n"),

@@ -133,7 +133,9 @@ impl Computer {
             Ok(granted) => Ok(granted.of(&grantee)),
             Err(error) => Err(error.sentence()),
         };
-        Granted::new(started.skill.clone(), started.grants.clone(), today).known_as(&word)
+        Granted::new(started.skill.clone(), started.grants.clone(), today)
+            .known_as(&word)
+            .with_secrets(self.home.secrets())
     }
 }
 

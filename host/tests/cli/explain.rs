@@ -124,7 +124,9 @@ fn every_command_on_a_page_is_one() {
 /// Says whether a line names a command of ours, or a topic, and only flags that the command has.
 fn check_command(mut command: clap::Command, words: &str) -> Result<(), String> {
     command.build();
-    let mut words = words.split_whitespace().take_while(|word| !word.starts_with('<'));
+    let mut words = words
+        .split_whitespace()
+        .take_while(|word| !word.starts_with('<') && *word != "--");
     let first = words.next().unwrap_or("--help");
     let mut command = match first {
         "--help" => return Ok(()),

@@ -16,5 +16,6 @@ mod hook;
 mod machine;
 mod run;
 mod runs;
+mod secret;
 mod setup;
 mod steering;

@@ -3,6 +3,7 @@
 //! Each is built as `examples/<file>.wasm`. Their inputs are JSON objects whose members have defaults, so that a test says only what matters to it.
 
 pub mod acts;
+pub mod deeds;
 
 /// Adds to a digest of what a fixture saw, so that its output depends on every answer and on their order (FNV-1a).
 pub fn mix(digest: u64, seen: &str) -> u64 {

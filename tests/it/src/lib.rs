@@ -49,6 +49,7 @@ pub struct Left {
 
 pub mod author;
 mod replay;
+pub mod site;
 
 pub use replay::{replay, replay_on};
 

@@ -279,3 +279,60 @@ fn d4_at_a_terminal_dev_asks_for_what_is_not_granted_and_then_before_what_must_n
     at_a_terminal(&["do it now?", "", "waiting for a change", touch, "do it now?", "^C"]);
     assert_eq!(ran(), 1);
 }
+
+/// Grants the fixture `reaches` what it asks for, as its user would.
+fn grant_reaches(place: &Place) {
+    let_agents_grant(place, true);
+    let granted = place.run(&["grant", "reaches"]);
+    assert!(granted.status.success(), "{}", told(&granted));
+    let_agents_grant(place, false);
+}
+
+fn launch_reaches(place: &Place, id: &str, deeds: &Value) -> Output {
+    let input = json!({ "deeds": deeds }).to_string();
+    let words = ["launch", "reaches", "--here", "--id", id, "--json", "--input", &input];
+    place.command(&words).env("PATH", "/usr/bin:/bin").output().unwrap()
+}
+
+/// Gives the run the event that it waits for, and drives it to its end.
+fn go_on(place: &Place) -> Output {
+    let run = |words: &[&str]| place.command(words).env("PATH", "/usr/bin:/bin").output().unwrap();
+    let signalled = run(&["signal", "run", "go", "--input", "\"on\"", "--here", "--json"]);
+    assert!(signalled.status.success(), "{}", told(&signalled));
+    run(&["resume", "run", "--here", "--json"])
+}
+
+#[test]
+fn a_run_that_is_upgraded_in_the_middle_to_a_version_that_asks_for_more_may_do_no_more_and_a_new_one_is_asked_about() {
+    let place = Place::new(PROGRAM, &["reaches"]);
+    grant_reaches(&place);
+    let deeds = json!([
+        {"shell": ["echo one", ""]}, {"run": ["sleep", "0"]}, {"wait": "go"},
+        {"shell": ["echo two", ""]}, {"run": ["sleep", "0"]},
+    ]);
+    let waiting = launch_reaches(&place, "run", &deeds);
+    assert_eq!(waiting.status.code(), Some(WAITING), "{}", told(&waiting));
+
+    place.install("reaches", &guests().component("reaches_more"));
+    let upgraded = place.run(&["upgrade", "run"]);
+    assert!(upgraded.status.success(), "{}", told(&upgraded));
+    let told_so = refused(&launch_reaches(&place, "new", &deeds), NEEDS_A_PERSON, "not_granted");
+    assert!(
+        told_so.contains("run the program sleep") && !told_so.contains("program sh"),
+        "{told_so}"
+    );
+    // Also what is granted meanwhile is for later runs.
+    grant_reaches(&place);
+    let came = came(&go_on(&place));
+    assert_eq!(
+        (came[0].as_str(), came[3].as_str()),
+        ("Some(0) one\n ", "Some(0) two\n ")
+    );
+    for denied in [&came[1], &came[4]] {
+        assert!(
+            denied.starts_with("denied: the program `sleep` was not granted"),
+            "{denied}"
+        );
+    }
+    assert_eq!(launch_reaches(&place, "new", &deeds).status.code(), Some(WAITING));
+}

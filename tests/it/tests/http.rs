@@ -2,12 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::process::Output;
-use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use skillhost_it::site::{Site, answer};
 use skillhost_it::{Place, result_of, told, was_killed};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_skillhost-under-test");
@@ -18,53 +16,15 @@ const ALL: &str = r#"
 http = [{ host = "http://127.0.0.1:*", methods = ["*"], private = true }]
 "#;
 
-/// A server that says what it was asked, and notes it.
-struct Server {
-    port: u16,
-    seen: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
-        let noted = Arc::clone(&seen);
-        std::thread::spawn(move || {
-            while let Ok((mut socket, _)) = listener.accept() {
-                let mut request = Vec::new();
-                let mut chunk = [0; 4_096];
-                // The bodies of these tests are empty.
-                while !request.ends_with(b"\r\n\r\n") {
-                    match socket.read(&mut chunk) {
-                        Ok(length @ 1..) => request.extend_from_slice(&chunk[..length]),
-                        _ => break,
-                    }
-                }
-                let request = String::from_utf8_lossy(&request).into_owned();
-                let line = request.lines().next().unwrap_or_default().to_owned();
-                let answer = match line.contains("/away") {
-                    true => "HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/latest\r\ncontent-length: 0\r\n"
-                        .to_owned(),
-                    false => format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n", line.len()),
-                };
-                let body = if answer.contains(" 302 ") { "" } else { &line };
-                noted.lock().unwrap().push(request);
-                socket
-                    .write_all(format!("{answer}connection: close\r\n\r\n{body}").as_bytes())
-                    .ok();
-            }
-        });
-        Self { port, seen }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
-    }
-
-    fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
-    }
+/// A server that says what it was asked.
+fn server() -> Site {
+    Site::start(|request| {
+        let line = request.lines().next().unwrap_or_default();
+        match line.contains("/away") {
+            true => answer("302 Found", "location: http://169.254.169.254/latest\r\n", ""),
+            false => answer("200 OK", "", line),
+        }
+    })
 }
 
 fn place() -> Place {
@@ -88,7 +48,7 @@ fn answers(output: &Output) -> Vec<String> {
 
 #[test]
 fn a_request_goes_to_what_was_granted_and_nowhere_else() {
-    let (place, server) = (place(), Server::start());
+    let (place, server) = (place(), server());
     let input = json!({"requests": [
         {"method": "GET", "url": server.url("/here?x=1"), "headers": [["x-one", "1"]]},
         {"method": "POST", "url": server.url("/there")},
@@ -138,7 +98,7 @@ fn r4_what_only_reads_is_sent_again_after_a_crash_and_about_the_rest_a_person_is
         ("POST", false, 1),
         ("PUT", true, 2),
     ] {
-        let (place, server) = (place(), Server::start());
+        let (place, server) = (place(), server());
         let input = json!({"requests": [{"method": method, "url": server.url("/"), "idempotent": idempotent}]});
         let output = launch(&place, &input)
             .env("SKILLHOST_FAILPOINT", "driver.effect-ended:1")

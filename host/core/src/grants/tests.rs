@@ -44,7 +44,11 @@ fn a_host_is_granted_with_its_scheme_and_its_port() {
         ("127.0.0.1", "127.0.0.1", true),
     ] {
         let grants = granted("http", pattern, "read");
-        assert_eq!(grants.site("GET", &place(url)).is_ok(), expected, "{pattern} {url}");
+        assert_eq!(
+            grants.site("GET", &place(url), &[]).is_ok(),
+            expected,
+            "{pattern} {url}"
+        );
     }
 }
 
@@ -85,21 +89,21 @@ fn what_names_no_host_cannot_be_granted() {
 #[test]
 fn to_read_is_not_to_write_and_what_is_denied_says_what() {
     let grants = granted("http", "example.org", "read");
-    let said = |method: &str, url: &str| grants.site(method, &place(url)).unwrap_err().to_string();
-    assert!(grants.site("HEAD", &place("example.org")).is_ok());
+    let said = |method: &str, url: &str| grants.site(method, &place(url), &[]).unwrap_err().to_string();
+    assert!(grants.site("HEAD", &place("example.org"), &[]).is_ok());
     assert_eq!(
         said("POST", "example.org"),
         "the method POST was not granted for https://example.org"
     );
     assert_eq!(said("GET", "other.org"), "https://other.org was not granted");
     let grants = granted("http", "example.org", "read-write");
-    assert!(grants.site("DELETE", &place("example.org")).is_ok());
+    assert!(grants.site("DELETE", &place("example.org"), &[]).is_ok());
 }
 
 #[test]
 fn a_program_is_granted_by_the_name_that_it_is_called_by_and_with_its_variables() {
     let grants = granted("process", "cargo", "HOME CARGO_HOME");
-    assert!(grants.program("cargo", ["HOME"]).is_ok());
+    assert!(grants.program("cargo", ["HOME"], &[]).is_ok());
     for (program, variable, says) in [
         ("/usr/bin/cargo", None, "the program `/usr/bin/cargo` was not granted"),
         ("sh", None, "the program `sh` was not granted"),
@@ -109,7 +113,7 @@ fn a_program_is_granted_by_the_name_that_it_is_called_by_and_with_its_variables(
             "the variable `LD_PRELOAD` was not granted for the program `cargo`",
         ),
     ] {
-        assert_eq!(grants.program(program, variable).unwrap_err().to_string(), says);
+        assert_eq!(grants.program(program, variable, &[]).unwrap_err().to_string(), says);
     }
     assert!(asked("process", Some("./x"), None).is_err());
     assert!(asked("process", Some("cargo"), Some("PATH")).is_err());
@@ -160,6 +164,14 @@ fn grants_are_told_in_words() {
     );
     assert_eq!(said(granted("http", "example.org", "read")), "read from example.org");
     assert_eq!(
+        said(granted("http", "example.org", "read secret:one secret:two private")),
+        "read from example.org, told the secrets one, two, also at an address of this machine or its networks"
+    );
+    assert_eq!(
+        said(granted("process", "gh", "HOME secret:gh")),
+        "run the program gh, given the variables HOME, told the secret gh"
+    );
+    assert_eq!(
         said(granted("http", "http://localhost:11434", "read-write private")),
         "send anything to http://localhost:11434, also at an address of this machine or its networks"
     );
@@ -179,18 +191,28 @@ fn all(words: &[(&str, &str, &str)]) -> Grants {
 #[derive(Clone, Copy, Debug)]
 enum Deed {
     Run(&'static str, &'static [&'static str]),
+    /// With secrets in its variables.
+    RunKnowing(&'static str, &'static [&'static str]),
     Send(&'static str, &'static str),
+    /// With secrets in its headers.
+    Tell(&'static str, &'static str, &'static [&'static str]),
     /// Whether also at a private address.
     SendHome(&'static str, &'static str),
     Read(&'static str, &'static str),
     Change(&'static str, &'static str),
 }
 
+fn secrets(names: &[&str]) -> Vec<SecretName> {
+    names.iter().map(|name| name.parse().unwrap()).collect()
+}
+
 fn may(grants: &Grants, deed: Deed) -> bool {
     match deed {
-        Deed::Run(program, variables) => grants.program(program, variables.iter().copied()).is_ok(),
-        Deed::Send(method, url) => grants.site(method, &place(url)).is_ok(),
-        Deed::SendHome(method, url) => grants.site(method, &place(url)).is_ok_and(|site| site.private),
+        Deed::Run(program, variables) => grants.program(program, variables.iter().copied(), &[]).is_ok(),
+        Deed::RunKnowing(program, names) => grants.program(program, [], &secrets(names)).is_ok(),
+        Deed::Tell(method, url, names) => grants.site(method, &place(url), &secrets(names)).is_ok(),
+        Deed::Send(method, url) => grants.site(method, &place(url), &[]).is_ok(),
+        Deed::SendHome(method, url) => grants.site(method, &place(url), &[]).is_ok_and(|site| site.private),
         Deed::Read(mount, path) => grants.uses(mount, path, false).is_ok(),
         Deed::Change(mount, path) => grants.uses(mount, path, true).is_ok(),
     }
@@ -198,7 +220,7 @@ fn may(grants: &Grants, deed: Deed) -> bool {
 
 #[test]
 fn a_call_may_do_what_was_granted_and_nothing_beside_it() {
-    use Deed::{Change, Read, Run, Send, SendHome};
+    use Deed::{Change, Read, Run, RunKnowing, Send, SendHome, Tell};
 
     let folder = |mount: &str, path: &str, writable| Grants {
         files: vec![Folder {
@@ -213,6 +235,13 @@ fn a_call_may_do_what_was_granted_and_nothing_beside_it() {
     let write = all(&[("http", "example.org", "read-write")]);
     let below = all(&[("http", "*.example.org", "")]);
     let local = all(&[("http", "http://localhost:8080", "read private")]);
+    let gh = all(&[("process", "gh", "HOME secret:gh"), ("process", "git", "")]);
+    let api = all(&[
+        ("http", "api.example.org", "read secret:one"),
+        ("http", "api.example.org", "read secret:two"),
+        ("http", "*.example.net", "read-write"),
+        ("http", "www.example.net", "read secret:net"),
+    ]);
     let (docs, out) = (
         folder("docs", "/home/ada/docs", false),
         folder("out", "/home/ada/out", true),
@@ -252,6 +281,22 @@ fn a_call_may_do_what_was_granted_and_nothing_beside_it() {
         (&out, Read("out", "/home/ada/out"), true),
         (&out, Change("out", "/home/ada/out"), true),
         (&out, Run("cargo", &[]), false),
+        (&gh, RunKnowing("gh", &["gh"]), true),
+        (&gh, RunKnowing("gh", &["HOME"]), false),
+        (&gh, RunKnowing("gh", &["gh", "other"]), false),
+        (&gh, RunKnowing("git", &["gh"]), false),
+        (&gh, Tell("GET", "api.example.org", &["gh"]), false),
+        (&api, Send("GET", "api.example.org"), true),
+        (&api, Tell("GET", "api.example.org", &["one"]), true),
+        (&api, Tell("GET", "api.example.org", &["two"]), true),
+        (&api, Tell("GET", "api.example.org", &["one", "two"]), false),
+        (&api, Tell("POST", "api.example.org", &["one"]), false),
+        (&api, Tell("GET", "http://api.example.org", &["one"]), false),
+        (&api, Tell("GET", "api.example.org:8443", &["one"]), false),
+        (&api, Tell("GET", "www.example.net", &["net"]), true),
+        (&api, Tell("POST", "www.example.net", &["net"]), false),
+        (&api, Tell("GET", "evil.example.net", &["net"]), false),
+        (&api, Tell("GET", "www.example.net", &["one"]), false),
     ];
     for (granted, deed, allowed) in table {
         assert_eq!(may(granted, *deed), *allowed, "{deed:?} of {granted:?}");
@@ -265,6 +310,8 @@ fn a_version_that_asks_for_more_asks_again_and_one_that_asks_for_the_same_or_les
         ("process", "cargo", "HOME"),
         ("http", "example.org", "read-write"),
         ("http", "*.example.net", ""),
+        ("process", "gh", "secret:gh"),
+        ("http", "api.example.org", "read secret:one secret:two"),
     ];
     let granted = all(old);
     for (asks, is_covered) in [
@@ -281,6 +328,12 @@ fn a_version_that_asks_for_more_asks_again_and_one_that_asks_for_the_same_or_les
         (&[("http", "*.a.example.net", "")], true),
         (&[("http", "a.example.net", "read-write")], false),
         (&[("http", "example.net", "")], false),
+        (&[("process", "gh", "")], true),
+        (&[("process", "gh", "secret:gh secret:more")], false),
+        (&[("process", "cargo", "HOME secret:gh")], false),
+        (&[("http", "api.example.org", "read secret:two")], true),
+        (&[("http", "api.example.org", "read secret:three")], false),
+        (&[("http", "example.org", "read secret:one")], false),
     ] {
         let asks: &[(&str, &str, &str)] = asks;
         let asked = all(asks);

@@ -1,8 +1,8 @@
 //! Performs `http.send`: one request, and the redirects that follow from it.
 //!
 //! Start with [`Web`], one for each worker, and [`Sites`], one for each run. Each step goes through the same: its place is compared with the grants, an address that is
-//! named by its number is checked, and one that a name leads to is checked where the connection is made ([`lookup`]). Redirects are followed by hand, so that none is
-//! followed unseen. A proxy of the environment is not used: it would look names up by itself.
+//! named by its number is checked, and one that a name leads to is checked where the connection is made ([`lookup`]). Secrets are filled in for one step, and are not in what
+//! the next is made of. Redirects are followed by hand, so that none is followed unseen. A proxy of the environment is not used: it would look names up by itself.
 
 mod address;
 mod lookup;
@@ -21,14 +21,16 @@ use skillhost_core::calls::http::{
     TIMEOUT_DEFAULT, only_reads,
 };
 use skillhost_core::effect::Class;
-use skillhost_core::grants::Place;
+use skillhost_core::grants::{Place, SecretName};
 use skillhost_core::machine::{Again, Ended, Ticket};
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
 use skillhost_core::retry::FaultKind;
+use skillhost_core::secret;
 
 use crate::granted::Granted;
 use crate::model::http::configured;
+use crate::redact::Redactor;
 use crate::watch::{Progress, Watch};
 use address::is_public;
 use lookup::{Any, Lookup, Private, PublicOnly};
@@ -48,6 +50,9 @@ const HARMLESS: [&str; 6] = [
 
 /// The header by which a server knows a request that comes twice.
 const KEY: &str = "idempotency-key";
+
+/// The headers that say something about the body, and go with it.
+const OF_THE_BODY: [&str; 4] = ["content-type", "content-encoding", "content-language", KEY];
 
 /// What the requests of one worker share: connections. Cheap to clone.
 #[derive(Clone)]
@@ -142,9 +147,14 @@ impl Sites {
                 Err(Fault::new(Fault::TIMEOUT, format!("no whole response within {seconds} s")).into())
             }
         };
+        // Whatever came of it, nothing is told that was not searched for secrets.
+        let redactor = self.granted.redactor().await;
         let (outcome, may_pass) = match answer {
-            Ok(response) => (Outcome::Ok(Payload::of(&response)), false),
-            Err(miss) => (Outcome::Err(miss.fault), miss.may_pass),
+            Ok(response) => (Outcome::Ok(Payload::of(&redacted(response, &redactor))), false),
+            Err(Miss { fault, may_pass }) => {
+                let message = redactor.text(fault.message);
+                (Outcome::Err(Fault { message, ..fault }), may_pass)
+            }
         };
         let again = (may_pass && ticket.class() != Class::AtMostOnce).then_some(Again {
             kind: FaultKind::Network,
@@ -187,7 +197,7 @@ impl Sites {
     /// Takes one step: a request whose response is not looked at yet, but for its head.
     async fn take(&self, step: &Step) -> Result<reqwest::Response, Miss> {
         let place = place(&step.url)?;
-        let site = self.granted.site(step.method.as_str(), &place)?;
+        let site = self.granted.site(step.method.as_str(), &place, &step.secrets)?;
         if let Some(address) = literal(&step.url)
             && !site.private
             && !is_public(address)
@@ -198,7 +208,7 @@ impl Sites {
             .web
             .client(place.secure, site.private)?
             .request(step.method.clone(), step.url.clone())
-            .headers(step.headers.clone())
+            .headers(self.filled(step).await?)
             .body(step.body.clone());
         match tokio::time::timeout(self.web.0.patience, request.send()).await {
             Err(_) => Err(self.stalled(&place)),
@@ -207,6 +217,33 @@ impl Sites {
                 Some(found) => Err(private(&place, &found.to_string()).into()),
                 None => Err(broken(&place, &error)),
             },
+        }
+    }
+
+    /// Returns the headers of a step with the secrets that they name, of which it was checked that its place may be told.
+    async fn filled(&self, step: &Step) -> Result<HeaderMap, Fault> {
+        let mut headers = step.headers.clone();
+        if step.secrets.is_empty() {
+            return Ok(headers);
+        }
+        let secrets = self.granted.secrets(&step.secrets).await?;
+        let mut bytes = 0;
+        for (name, text) in &step.naming {
+            let text = secrets.fill(text)?;
+            bytes += text.len();
+            let mut value = value(&text).ok_or_else(|| unsendable(name.as_str()))?;
+            value.set_sensitive(true);
+            headers.append(name, value);
+        }
+        match bytes > HEADER_BYTES_MAX {
+            true => Err(Fault {
+                data: Some(HEADER_BYTES_MAX.into()),
+                ..Fault::new(
+                    Fault::TOO_LARGE,
+                    format!("the headers have {bytes} bytes with their secrets; at most {HEADER_BYTES_MAX} are sent"),
+                )
+            }),
+            false => Ok(headers),
         }
     }
 
@@ -263,6 +300,10 @@ struct Step {
     method: Method,
     url: Url,
     headers: HeaderMap,
+    /// The headers that name secrets, which are filled in when the step is taken.
+    naming: Vec<(HeaderName, String)>,
+    /// The secrets that they name.
+    secrets: Vec<SecretName>,
     body: Vec<u8>,
 }
 
@@ -272,15 +313,20 @@ impl Step {
             .map_err(|_| invalid(format!("`{}` is no method", request.method)))?;
         let mut url = Url::parse(&request.url).map_err(|error| invalid(format!("`{}`: {error}", request.url)))?;
         url.set_fragment(None);
-        let mut headers = HeaderMap::new();
-        for Header { name, value } in &request.headers {
-            let bad = || invalid(format!("the header `{name}` cannot be sent as it is"));
+        let (mut headers, mut naming, mut secrets) = (HeaderMap::new(), Vec::new(), Vec::new());
+        for Header { name, value: text } in &request.headers {
+            let bad = || unsendable(name);
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
-            let bytes: Option<Vec<u8>> = value.chars().map(|c| u8::try_from(c).ok()).collect();
-            let value = HeaderValue::from_bytes(&bytes.ok_or_else(bad)?).map_err(|_| bad())?;
-            headers.append(name, value);
+            let named = secret::named(text).map_err(invalid)?;
+            let value = value(text).ok_or_else(bad)?;
+            match named.is_empty() {
+                true => drop(headers.append(name, value)),
+                false => naming.push((name, text.clone())),
+            }
+            secrets.extend(named);
         }
-        if !only_reads(&request.method) && !headers.contains_key(KEY) {
+        let has_key = headers.contains_key(KEY) || naming.iter().any(|(name, _)| name == KEY);
+        if !only_reads(&request.method) && !has_key {
             let key = HeaderValue::from_str(key).expect("a key is made of letters, digits and a slash");
             headers.insert(KEY, key);
         }
@@ -288,6 +334,8 @@ impl Step {
             method,
             url,
             headers,
+            naming,
+            secrets,
             body: request.body.0.clone(),
         })
     }
@@ -321,12 +369,16 @@ impl Step {
             return Ok(None);
         }
         let mut headers = self.headers.clone();
+        let (mut naming, mut secrets) = (self.naming.clone(), self.secrets.clone());
         if becomes_get {
-            for name in ["content-type", "content-encoding", "content-language", KEY] {
+            for name in OF_THE_BODY {
                 headers.remove(name);
             }
+            naming.retain(|(name, _)| !OF_THE_BODY.contains(&name.as_str()));
         }
         if !same_place {
+            // A secret was granted for the place that it was sent to, and for no other.
+            (naming, secrets) = (Vec::new(), Vec::new());
             let known = std::mem::take(&mut headers);
             let harmless = known.iter().filter(|(name, _)| HARMLESS.contains(&name.as_str()));
             headers.extend(harmless.map(|(name, value)| (name.clone(), value.clone())));
@@ -335,11 +387,34 @@ impl Step {
             method: if becomes_get { Method::GET } else { self.method.clone() },
             url,
             headers,
+            naming,
+            secrets,
             body: match reads || same_place && !becomes_get {
                 true => self.body.clone(),
                 false => Vec::new(),
             },
         }))
+    }
+}
+
+/// Returns the value of a header.
+fn value(text: &str) -> Option<HeaderValue> {
+    let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
+    HeaderValue::from_bytes(&bytes?).ok()
+}
+
+/// Puts the names of secrets in their place, wherever a server may repeat them.
+fn redacted(response: Response, redactor: &Redactor) -> Response {
+    let headers = response.headers.into_iter().map(|header| Header {
+        name: header.name,
+        value: redactor.text(header.value),
+    });
+    Response {
+        status: response.status,
+        url: redactor.text(response.url),
+        headers: headers.collect(),
+        body: Bytes(redactor.bytes(response.body.0)),
+        extra: response.extra,
     }
 }
 
@@ -388,6 +463,10 @@ fn recorded(headers: &HeaderMap) -> Result<Vec<Header>, Fault> {
         )),
         false => Ok(recorded),
     }
+}
+
+fn unsendable(name: &str) -> Fault {
+    invalid(format!("the header `{name}` cannot be sent as it is"))
 }
 
 fn invalid(message: String) -> Fault {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod secrets;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
@@ -128,7 +130,11 @@ async fn send(web: Web, asked: &[Asked<'_>], request: &Request) -> (Result<Respo
     };
     let options = CallOptions::default();
     let ticket = ticket_of(Function::HTTP_SEND, class, Payload::of(request), options, no_provider());
-    match Sites::new(web, granted(asked)).perform(&ticket, &Watch::silent()).await {
+    perform(Sites::new(web, granted(asked)), &ticket).await
+}
+
+async fn perform(sites: Sites, ticket: &Ticket) -> (Result<Response, Fault>, bool) {
+    match sites.perform(ticket, &Watch::silent()).await {
         Ended::Returned { outcome, again, .. } => {
             let answer = match outcome {
                 Outcome::Ok(response) => Ok(response.read().unwrap()),

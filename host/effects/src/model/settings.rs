@@ -383,7 +383,7 @@ impl Settings {
             }
         }
         let stored = self.keys.load()?;
-        if let Some(name) = keys::PROVIDERS.into_iter().find(|name| stored.get(*name).is_some()) {
+        if let Some(name) = keys::PROVIDERS.into_iter().find(|name| stored.get(name).is_some()) {
             return chosen(name, "a key of it is stored (`skillhost auth list`)");
         }
         let hint = match self.claude_program() {
@@ -504,8 +504,8 @@ impl Settings {
             // A token is set by people with a gateway, beside a key that other programs use.
             (_, Some(token)) => Ok(Credential::Bearer(Secret::new(token.trim()))),
             (Some(key), None) => Ok(Credential::Key(Secret::new(key.trim()))),
-            (None, None) => match self.keys.load()?.get(Name::Anthropic) {
-                Some(stored) => Ok(Credential::Key(stored.reveal(Name::Anthropic)?)),
+            (None, None) => match self.keys.load()?.get(&Name::Anthropic) {
+                Some(stored) => Ok(Credential::Key(stored.reveal(&Name::Anthropic)?)),
                 None => Err(OpenError::NoKey {
                     provider: Name::Anthropic,
                     variables: "`ANTHROPIC_API_KEY` (or `ANTHROPIC_AUTH_TOKEN`)",
@@ -518,8 +518,8 @@ impl Settings {
         if let Some(key) = self.environment.get(variable::OPENAI_API_KEY) {
             return Ok(Credential::Bearer(Secret::new(key.trim())));
         }
-        match self.keys.load()?.get(Name::OpenAi) {
-            Some(stored) => Ok(Credential::Bearer(stored.reveal(Name::OpenAi)?)),
+        match self.keys.load()?.get(&Name::OpenAi) {
+            Some(stored) => Ok(Credential::Bearer(stored.reveal(&Name::OpenAi)?)),
             // A local server may need none.
             None if elsewhere => Ok(Credential::None),
             None => Err(OpenError::NoKey {

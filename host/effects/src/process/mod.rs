@@ -24,11 +24,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use skillhost_core::calls::process::{Command, End, Ended, KEEP_BYTES_DEFAULT, KEEP_BYTES_MAX, TIMEOUT_DEFAULT};
-use skillhost_core::grants;
+use skillhost_core::calls::process::{
+    COMMAND_BYTES_MAX, Command, End, Ended, KEEP_BYTES_DEFAULT, KEEP_BYTES_MAX, TIMEOUT_DEFAULT,
+};
+use skillhost_core::grants::{self, SecretName};
 use skillhost_core::machine::{Ended as Performed, Ticket};
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
+use skillhost_core::secret;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin};
 use tokio::sync::Semaphore;
@@ -131,7 +134,8 @@ impl Programs {
         let _slot = slots.acquire().await.expect("the semaphore is never closed");
         // Asked when its turn has come, so that what was revoked meanwhile is.
         let variables: Vec<&str> = command.environment.keys().map(String::as_str).collect();
-        let grant = self.granted.program(&command.program, &variables)?;
+        let secrets = named(&command)?;
+        let grant = self.granted.program(&command.program, &variables, &secrets)?;
         let folder = mounts.working_folder(command.folder.as_deref()).await?;
         let path = self.find(&command.program)?;
         watch.report(
@@ -144,12 +148,13 @@ impl Programs {
         let start = Start {
             command: &command,
             path,
-            environment: self.environment(&command, &grant, &ticket.key()),
+            environment: self.environment(&command, &grant, &ticket.key()).await?,
             folder,
             key: ticket.key(),
         };
         let (kept, errors) = (keep(&command), keep(&command));
-        let outputs = Outputs::new(watch, ticket.number());
+        let redactor = self.granted.redactor().await;
+        let outputs = Outputs::new(watch, ticket.number(), &redactor);
         let record = self
             .records
             .reserve(ticket.number())
@@ -196,17 +201,36 @@ impl Programs {
     }
 
     /// Returns all that the program finds in its environment.
-    fn environment(&self, command: &Command, grant: &grants::Program, key: &str) -> BTreeMap<OsString, OsString> {
+    async fn environment(
+        &self,
+        command: &Command,
+        grant: &grants::Program,
+        key: &str,
+    ) -> Result<BTreeMap<OsString, OsString>, Fault> {
+        let secrets = self.granted.secrets(&named(command)?).await?;
         let given = &self.ground.0;
         let mut environment = BTreeMap::new();
         environment.extend(given.search_path.clone().map(|path| (OsString::from("PATH"), path)));
         for name in &grant.environment {
             environment.extend((given.variable)(name.as_str()).map(|value| (OsString::from(name.as_str()), value)));
         }
-        let own = command.environment.iter();
-        environment.extend(own.map(|(name, value)| (OsString::from(name), OsString::from(value))));
+        let mut bytes = 0;
+        for (name, value) in &command.environment {
+            let value = secrets.fill(value)?;
+            bytes += value.len();
+            environment.insert(name.into(), value.into());
+        }
+        if bytes > COMMAND_BYTES_MAX {
+            let message = format!(
+                "the variables have {bytes} bytes with their secrets; at most {COMMAND_BYTES_MAX} are given to a program"
+            );
+            return Err(Fault {
+                data: Some(COMMAND_BYTES_MAX.into()),
+                ..Fault::new(Fault::TOO_LARGE, message)
+            });
+        }
         environment.insert(record::MARK.into(), key.into());
-        environment
+        Ok(environment)
     }
 }
 
@@ -345,6 +369,15 @@ async fn feed(mut input: ChildStdin, bytes: &[u8]) {
     if input.write_all(&[hold::GO]).await.is_ok() {
         let _ = input.write_all(bytes).await;
     }
+}
+
+/// Returns the secrets that the values of a command's variables name.
+fn named(command: &Command) -> Result<Vec<SecretName>, Fault> {
+    let mut names = Vec::new();
+    for value in command.environment.values() {
+        names.extend(secret::named(value).map_err(|why| Fault::new(Fault::INVALID, why))?);
+    }
+    Ok(names)
 }
 
 fn keep(command: &Command) -> Kept {

@@ -8,6 +8,7 @@ use skillhost_core::calls::process::Output;
 use skillhost_core::id::Number;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use crate::redact::Redactor;
 use crate::watch::{Progress, Watch};
 
 /// How much of what one program prints goes to the log, in bytes.
@@ -24,6 +25,8 @@ pub(super) struct Outputs<'a> {
     watch: &'a Watch,
     number: Number,
     log: Mutex<Log>,
+    /// Nothing is kept or logged that was not searched for secrets.
+    redactor: &'a Redactor,
 }
 
 /// How much of the program's output has gone to the log.
@@ -49,34 +52,49 @@ struct Inner {
 }
 
 impl<'a> Outputs<'a> {
-    pub(super) fn new(watch: &'a Watch, number: Number) -> Self {
+    pub(super) fn new(watch: &'a Watch, number: Number, redactor: &'a Redactor) -> Self {
         let log = Mutex::default();
-        Self { watch, number, log }
+        Self {
+            watch,
+            number,
+            log,
+            redactor,
+        }
     }
 
     /// Reads an output to its end.
     pub(super) async fn read(&self, mut from: impl AsyncRead + Unpin, stderr: bool, kept: &Kept) -> io::Result<()> {
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut line = Vec::new();
+        let mut redacted = self.redactor.stream();
         loop {
             let length = match from.read(&mut chunk).await {
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
+            let came = match length {
+                0 => redacted.end(),
+                _ => redacted.push(&chunk[..length]),
+            };
+            kept.push(&came);
+            self.log_lines(&came, &mut line, stderr);
             if length == 0 {
                 self.log(&mut line, stderr);
                 return Ok(());
             }
-            kept.push(&chunk[..length]);
-            for byte in &chunk[..length] {
-                match byte {
-                    b'\n' => self.log(&mut line, stderr),
-                    _ => line.push(*byte),
-                }
-                if line.len() >= LINE_BYTES_MAX {
-                    self.log(&mut line, stderr);
-                }
+        }
+    }
+
+    /// Says the lines of a piece; `line` is what has come so far of the last one.
+    fn log_lines(&self, piece: &[u8], line: &mut Vec<u8>, stderr: bool) {
+        for byte in piece {
+            match byte {
+                b'\n' => self.log(line, stderr),
+                _ => line.push(*byte),
+            }
+            if line.len() >= LINE_BYTES_MAX {
+                self.log(line, stderr);
             }
         }
     }
@@ -160,7 +178,8 @@ mod tests {
             }
         });
         let kept = Kept::new(bytes_max);
-        let outputs = Outputs::new(&watch, Number(7));
+        let redactor = Redactor::default();
+        let outputs = Outputs::new(&watch, Number(7), &redactor);
         outputs.read(bytes, false, &kept).await.unwrap();
         let said = said.lock().unwrap().clone();
         (kept.output(), said)

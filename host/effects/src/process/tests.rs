@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod secrets;
+
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command as Program, Stdio as Io};
 use std::sync::Mutex;

@@ -9,11 +9,12 @@ use skillhost_core::calls::http::{
 use skillhost_core::effect::Function;
 use skillhost_core::grants::Place;
 use skillhost_core::outcome::Fault;
+use skillhost_core::secret::seems_named;
 use url::Url;
 use wasmtime::component::Resource;
 
 use super::tasks::Pending;
-use super::{Draft, json_object, not_granted, other, text};
+use super::{Draft, json_object, not_granted, other, secrets, text};
 use crate::bindings::skillhost::skill::http::{self as wit, CallOptions, Error, Host};
 use crate::guest::state::{Facts, State};
 
@@ -70,10 +71,12 @@ impl State {
         let Facts::Run { info, grants, .. } = &self.facts else {
             return None;
         };
-        match place(&request.url) {
-            Err(why) => Some(Fault::new(Fault::INVALID, why)),
-            Ok(place) => {
-                let denied = grants.site(&request.method, &place).err()?;
+        let place = place(&request.url).map_err(|why| Fault::new(Fault::INVALID, why));
+        let secrets = secrets(request.headers.iter().map(|header| header.value.as_str()));
+        match (place, secrets) {
+            (Err(malformed), _) | (_, Err(malformed)) => Some(malformed),
+            (Ok(place), Ok(secrets)) => {
+                let denied = grants.site(&request.method, &place, &secrets).err()?;
                 Some(not_granted(&denied, &info.skill))
             }
         }
@@ -114,6 +117,9 @@ fn check(request: &wit::Request) -> Option<Fault> {
     }
     if request.url.len() > URL_BYTES_MAX {
         return invalid(format!("a URL of more than {URL_BYTES_MAX} bytes"));
+    }
+    if seems_named(&request.url) {
+        return invalid("a secret is filled in where a header names it, and not in a URL".to_owned());
     }
     if request.headers.len() > HEADERS_MAX {
         return invalid(format!("more than {HEADERS_MAX} headers"));

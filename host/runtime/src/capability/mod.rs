@@ -26,12 +26,13 @@ use serde_json::Value;
 use skillhost_core::budget::Cost;
 use skillhost_core::calls::{CallOptions, Reuse};
 use skillhost_core::effect::Function;
-use skillhost_core::grants::Denied;
+use skillhost_core::grants::{Denied, SecretName};
 use skillhost_core::id::{SignalName, SkillName};
 use skillhost_core::machine::Asks;
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
 use skillhost_core::retry::ATTEMPTS_MAX;
+use skillhost_core::secret;
 use wasmtime::component::Resource;
 
 use crate::bindings::skillhost::skill::types as wit;
@@ -184,6 +185,15 @@ pub(crate) fn not_granted(denied: &Denied, skill: &SkillName) -> Fault {
         "{denied} to skill `{skill}`: `skillhost grant {skill}` shows what it asks for, and grants it to runs that are launched from then on"
     );
     Fault::new(Fault::DENIED, message)
+}
+
+/// Reads the secrets that texts name, and says what is wrong with the first that names one badly.
+pub(crate) fn secrets<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<SecretName>, Fault> {
+    let mut names = Vec::new();
+    for text in texts {
+        names.extend(secret::named(text).map_err(|why| Fault::new(Fault::INVALID, why))?);
+    }
+    Ok(names)
 }
 
 /// Reads JSON text. What is not JSON is kept as a text, so that it is recorded, and refused.

@@ -12,7 +12,7 @@ use skillhost_core::outcome::Fault;
 use wasmtime::component::Resource;
 
 use super::tasks::Pending;
-use super::{Draft, json_object, not_granted, other, text};
+use super::{Draft, json_object, not_granted, other, secrets, text};
 use crate::bindings::skillhost::skill::process::{self as wit, CallOptions, Error, Host};
 use crate::guest::state::{Facts, State};
 
@@ -67,8 +67,13 @@ impl State {
             return None;
         };
         let variables = command.environment.keys().map(String::as_str);
-        let denied = grants.program(&command.program, variables).err()?;
-        Some(not_granted(&denied, &info.skill))
+        match secrets(command.environment.values().map(String::as_str)) {
+            Err(malformed) => Some(malformed),
+            Ok(secrets) => {
+                let denied = grants.program(&command.program, variables, &secrets).err()?;
+                Some(not_granted(&denied, &info.skill))
+            }
+        }
     }
 }
 
