@@ -6,12 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs as host_fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 use skillhost_core::calls::{files as calls, process};
 use skillhost_core::copy::Copy;
 use skillhost_core::effect::{Function, Kind};
@@ -293,14 +295,34 @@ fn copy_below(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Copies what a file holds, and leaves its holes: a file that says it is larger than the disk takes no more of it as a copy than as it is.
+fn copy_content(mut source: &host_fs::File, mut target: &host_fs::File, length: u64) -> io::Result<()> {
+    target.set_len(length)?;
+    let mut at = 0;
+    loop {
+        let data = match seek(source, SeekFrom::Data(at)) {
+            Ok(data) => data,
+            // From there on there is nothing but a hole.
+            Err(Errno::NXIO) => return Ok(()),
+            // This file system knows of no holes.
+            Err(Errno::INVAL) if at == 0 => return io::copy(&mut source, &mut target).map(drop),
+            Err(error) => return Err(error.into()),
+        };
+        at = seek(source, SeekFrom::Hole(data))?;
+        seek(source, SeekFrom::Start(data))?;
+        seek(target, SeekFrom::Start(data))?;
+        // Between two files of the operating system, so that it may share the blocks.
+        io::copy(&mut source.take(at - data), &mut target)?;
+    }
+}
+
 fn copy_file(from: &Dir, to: &Dir, name: &str) -> io::Result<()> {
     let (source, metadata) = open_regular(from, name, OpenOptions::new().read(true), name)
         .map_err(|fault| io::Error::other(fault.message))?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     let target = to.open_with(name, &options)?.into_std();
-    // Between two files of the operating system, so that it may share the blocks.
-    io::copy(&mut source.into_std(), &mut &target)?;
+    copy_content(&source.into_std(), &target, metadata.len())?;
     let mode = cap_std::fs::PermissionsExt::mode(&metadata.permissions());
     target.set_permissions(host_fs::Permissions::from_mode(mode & 0o777))?;
     target.sync_all()

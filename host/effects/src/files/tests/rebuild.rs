@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 
 use skillhost_core::calls::files::{self as calls, Bytes};
@@ -256,4 +256,29 @@ fn f4_a_run_that_changed_nothing_has_no_folder_to_copy() {
     let (from, to) = (home.path().join("runs/1"), home.path().join("runs/2"));
     copy_folder(&from, &to).unwrap();
     assert!(!to.exists());
+}
+
+#[test]
+fn f4_a_file_that_says_it_is_larger_than_the_disk_takes_no_more_of_it_as_a_copy() {
+    let home = tempfile::tempdir().unwrap();
+    let (from, to) = (home.path().join("from"), home.path().join("to"));
+    fs::create_dir(&from).unwrap();
+    let length = 4 << 30;
+    let sparse = fs::File::create(from.join("sparse")).unwrap();
+    sparse.set_len(length).unwrap();
+    sparse.write_all_at(b"far", length - 3).unwrap();
+    sparse.write_all_at(b"middle", length / 2).unwrap();
+    copy_folder(&from, &to).unwrap();
+    let copy = fs::File::open(to.join("sparse")).unwrap();
+    let metadata = copy.metadata().unwrap();
+    assert_eq!(metadata.len(), length);
+    assert!(metadata.blocks() * 512 < 1 << 20, "{} blocks", metadata.blocks());
+    let read = |at, expected: &[u8]| {
+        let mut found = vec![0; expected.len()];
+        copy.read_exact_at(&mut found, at).unwrap();
+        assert_eq!(found, expected, "at {at}");
+    };
+    read(0, &[0; 9]);
+    read(length / 2, b"middle");
+    read(length - 3, b"far");
 }
