@@ -1,12 +1,15 @@
 //! Inputs that nobody thought of: seeds that are kept in the repository, changed at random, given to whatever reads what others write.
 //!
 //! It runs on any compiler and looks at no coverage: what it knows of a format are the seeds and the words that it is given. The same seed number makes the same inputs. An input
-//! that fails is written beside the seeds, where every later run tries it first; so it is repeated by running again, and kept from coming back by being committed.
+//! that fails, or that is not done with after a minute, is written beside the seeds, where every later run tries it first; so it is repeated by running again, and kept from
+//! coming back by being committed.
 
 #![allow(clippy::print_stderr, reason = "it speaks to whoever runs the tests")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long to go on, in seconds; without it, for so many inputs as the test says.
@@ -16,6 +19,8 @@ pub const SEED: &str = "SKILLHOST_FUZZ_SEED";
 
 /// The longest input that is made, in bytes.
 const BYTES_MAX: usize = 256 << 10;
+/// How long one input may take. What reads them takes milliseconds, so this is a fault and not a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How many inputs that were made are changed further.
 const POOL_MAX: usize = 64;
 /// What numbers are replaced by.
@@ -37,6 +42,9 @@ pub struct Fuzz {
     folder: PathBuf,
     seeds: Vec<Vec<u8>>,
     words: Vec<Vec<u8>>,
+    patience: Duration,
+    /// What is done about an input that takes longer, once it was told: nothing that goes on for ever can be interrupted.
+    give_up: fn(),
 }
 
 impl Fuzz {
@@ -60,6 +68,8 @@ impl Fuzz {
             folder,
             seeds: seeds.collect(),
             words: Vec::new(),
+            patience: PATIENCE,
+            give_up: || std::process::abort(),
         }
     }
 
@@ -79,9 +89,45 @@ impl Fuzz {
 
     /// Gives each seed to `read`, and then inputs made of them: so many, or for as long as the environment says.
     ///
+    /// Ends the process if an input takes longer than a minute.
+    ///
     /// # Panics
     /// If `read` does.
     pub fn run(self, inputs: u64, read: impl Fn(&[u8])) {
+        let (begin, begun) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| self.watch(begun, ended));
+            // Moved in, so that the watch ends with it, however that comes about.
+            let (begin, end) = (begin, end);
+            self.run_watched(inputs, |input| {
+                // Whoever watches goes on for as long as this does.
+                begin.send(input.to_vec()).ok();
+                read(input);
+                end.send(()).ok();
+            });
+        });
+    }
+
+    /// Watches whether each input that is begun with is done with in time.
+    fn watch(&self, begun: mpsc::Receiver<Vec<u8>>, ended: mpsc::Receiver<()>) {
+        while let Ok(input) = begun.recv() {
+            let done = match ended.recv_timeout(self.patience) {
+                Err(RecvTimeoutError::Timeout) => {
+                    let seconds = self.patience.as_secs_f64();
+                    self.tell(&input, &format!("takes longer than {seconds} s"));
+                    (self.give_up)();
+                    ended.recv().is_ok()
+                }
+                done => done.is_ok(),
+            };
+            if !done {
+                return;
+            }
+        }
+    }
+
+    fn run_watched(&self, inputs: u64, read: impl Fn(&[u8])) {
         for seed in &self.seeds {
             self.give(seed, &read);
         }
@@ -116,23 +162,28 @@ impl Fuzz {
 
     fn give(&self, input: &[u8], read: impl Fn(&[u8])) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| read(input))) {
-            // FNV-1a: a name, nothing more.
-            let hash = input.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-            });
-            let path = self.folder.join(format!("found-{hash:016x}"));
-            let told = match std::fs::write(&path, input) {
-                Ok(()) => format!("it is written to `{}`", path.display()),
-                Err(error) => format!("it could not be written to `{}`: {error}", path.display()),
-            };
-            eprintln!(
-                "fuzz {}: an input of {} bytes fails; {told}; `cargo xtask fuzz {}` tries it first",
-                self.target,
-                input.len(),
-                self.target
-            );
+            self.tell(input, "fails");
             resume_unwind(panic);
         }
+    }
+
+    /// Keeps an input that found something, and says how it is repeated.
+    fn tell(&self, input: &[u8], what: &str) {
+        // FNV-1a: a name, nothing more.
+        let hash = input.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+        });
+        let path = self.folder.join(format!("found-{hash:016x}"));
+        let told = match std::fs::write(&path, input) {
+            Ok(()) => format!("it is written to `{}`", path.display()),
+            Err(error) => format!("it could not be written to `{}`: {error}", path.display()),
+        };
+        eprintln!(
+            "fuzz {}: an input of {} bytes {what}; {told}; `cargo xtask fuzz {}` tries it first",
+            self.target,
+            input.len(),
+            self.target
+        );
     }
 
     fn made(&self, pool: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
@@ -212,7 +263,49 @@ impl Chance {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
+
+    /// Whether an input was given up that hung.
+    static GIVEN_UP: AtomicBool = AtomicBool::new(false);
+
+    #[test]
+    fn an_input_that_hangs_is_told_kept_and_given_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let fuzz = || Fuzz {
+            folder: folder.path().to_owned(),
+            patience: Duration::from_millis(200),
+            give_up: || GIVEN_UP.store(true, Ordering::SeqCst),
+            ..Fuzz::of("signals").seed(b"hangs")
+        };
+        // One that goes on until it is given up; the real one ends the process then.
+        let read = |input: &[u8]| {
+            while input == b"hangs" && !GIVEN_UP.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+        };
+        fuzz().run(0, read);
+        assert!(GIVEN_UP.load(Ordering::SeqCst));
+        let found: Vec<PathBuf> = std::fs::read_dir(folder.path())
+            .expect("a folder")
+            .map(|file| file.expect("a file").path())
+            .collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(std::fs::read(&found[0]).expect("a file"), b"hangs");
+    }
+
+    #[test]
+    fn an_input_that_panics_is_told_kept_and_ends_the_test() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let fuzz = Fuzz {
+            folder: folder.path().to_owned(),
+            ..Fuzz::of("signals").seed(b"panics")
+        };
+        let panicked = catch_unwind(AssertUnwindSafe(|| fuzz.run(0, |input| assert_ne!(input, b"panics"))));
+        assert!(panicked.is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
+    }
 
     #[test]
     fn the_same_seed_makes_the_same_inputs() {
