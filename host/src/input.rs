@@ -171,7 +171,11 @@ impl Raw {
         }
         schema.check(&value).map_err(|mistakes| {
             let message = format!("{} does not fit: {}", about.what, mistakes.join("; "));
-            CliError::invalid("bad_input", message).maybe_hint(usage(schema, about.spelling))
+            let usage = usage(schema, about.spelling);
+            CliError::invalid("bad_input", message).hint(usage.unwrap_or_else(|| {
+                // It has no fields to be named.
+                "`skillhost explain input` says how one is given".to_owned()
+            }))
         })?;
         Ok(value)
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod files;
 mod text;
 
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use text::{End, Hostile};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_skillhost-under-test");
 
 /// The groups in which the guests are tried, each with a test.
-const GROUPS: &[&str] = &["time", "room", "calls", "words", "describe", "load"];
+const GROUPS: &[&str] = &["time", "room", "calls", "words", "describe", "load", "memory"];
 
 /// What the guests are held to. Where it says nothing, the host's own limits are.
 const CONFIG: &str = "\
@@ -24,7 +25,6 @@ runs = 4
 [limits]
 memory_mib = 256
 describe_seconds = 1
-compile_seconds = 15
 log_lines = 1000
 ";
 
@@ -48,7 +48,11 @@ fn besiege(group: &str) {
     std::fs::create_dir_all(place.home()).unwrap();
     // What ends by something else must not end by this because the machine is busy.
     let seconds = if group == "time" { 1 } else { 60 };
-    let config = format!("{CONFIG}computing_seconds = {seconds}\n");
+    let compiling = match group {
+        "memory" => "compile_mib = 256",
+        _ => "compile_seconds = 15",
+    };
+    let config = format!("{CONFIG}computing_seconds = {seconds}\n{compiling}\n");
     std::fs::write(place.home().join("config.toml"), config).unwrap();
     install(&place, NEIGHBOUR, &Hostile::of(NEIGHBOUR, HARMLESS).component());
     place.json(&["launch", NEIGHBOUR, "--await"]);
@@ -111,6 +115,11 @@ fn judge(guest: &Hostile, ended: &Value) -> Option<String> {
         return Some(format!("expected {:?}, found {found:?}", guest.end));
     }
     let text = ended.to_string();
+    let error = &ended["error"];
+    let has_words = |member: &str| error[member].as_str().is_some_and(|words| !words.is_empty());
+    if code.is_some() && !(has_words("message") && has_words("hint")) {
+        return Some("it is not said what happened, or not what to do".to_owned());
+    }
     let unsaid = guest.says.iter().find(|says| !text.contains(*says))?;
     Some(format!("it does not say {unsaid:?}"))
 }
@@ -159,6 +168,46 @@ fn guests_that_describe_themselves_as_a_trap_are_not_launched() {
 #[test]
 fn components_that_are_a_burden_to_load_are_refused_or_run() {
     besiege("load");
+}
+
+#[test]
+fn a_component_that_takes_too_much_memory_to_compile_is_refused() {
+    besiege("memory");
+}
+
+#[test]
+fn json_that_nests_a_hundred_thousand_times_is_refused_wherever_it_is_given() {
+    let place = Place::new(PROGRAM, &["waits"]);
+    install(&place, NEIGHBOUR, &Hostile::of(NEIGHBOUR, HARMLESS).component());
+    place.json(&["launch", NEIGHBOUR, "--await"]);
+    let daemon = place.daemon_pid();
+    place.json(&["launch", "waits", "--id", "waits"]);
+    let lists = "[".repeat(100_000) + &"]".repeat(100_000);
+    let objects = "{\"a\":".repeat(100_000) + "1" + &"}".repeat(100_000);
+    for deep in [&lists, &objects] {
+        std::fs::write(place.user_folder().join("deep.json"), deep).unwrap();
+        for words in [
+            &["launch", "waits", "--input", "-", "--json"][..],
+            &["launch", "waits", "--input", "@deep.json", "--json"],
+            &["launch", "waits", "--name", "@deep.json", "--n", "1", "--json"],
+            &["signal", "waits", "go", "--input", "@deep.json", "--json"],
+            &["signal", "waits", "go", "--input", "-", "--json"],
+        ] {
+            let mut command = place.command(words);
+            let file = std::fs::File::open(place.user_folder().join("deep.json")).unwrap();
+            let output = command.stdin(file).output().unwrap();
+            let envelope: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let error = &envelope["error"];
+            assert!(
+                error["code"].is_string() && error["hint"].is_string(),
+                "{words:?}: {}",
+                told(&output)
+            );
+            assert!(output.status.code() == Some(10), "{words:?}: {}", told(&output));
+        }
+        assert!(place.run(&["launch", NEIGHBOUR, "--await", "--json"]).status.success());
+    }
+    assert_eq!(place.daemon_pid(), daemon);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Words of ours are comments of the text format, so that a guest is well-formed without them: `(;memory;)` is a module with memory, an allocator and well-behaved
 //! exports; `(;skill;)` lifts the exports of the world, from the instance `$i` where that has them; `(;types;)`, `(;clock;)`, `(;log;)` and `(;sets;)` import interfaces;
-//! `(;times N;) .. (;end;)` repeats what stands between, with its number for `#`. `bytes` at the head makes the component longer by so many, `nested` puts components into it that no text describes.
+//! `(;times N;) .. (;end;)` repeats what stands between, with its number for `#` and the next one for `##`. `bytes` at the head makes the component longer by so many, `nested` puts components into it that no text describes.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -120,7 +120,8 @@ fn repeated(text: &str) -> String {
     let (what, after) = rest.split_once("(;end;)").unwrap();
     let mut whole = before.to_owned();
     for number in 0..count.parse::<u32>().unwrap() {
-        whole += &what.replace('#', &number.to_string());
+        let next = (number + 1).to_string();
+        whole += &what.replace("##", &next).replace('#', &number.to_string());
     }
     whole + &repeated(after)
 }
