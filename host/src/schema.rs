@@ -49,19 +49,25 @@ impl Schema {
 
     /// Takes a schema as a value.
     pub fn of(root: Value) -> Result<Self, String> {
-        burden::check(&root)?;
         // Linear-time matching: a pattern of the skill's must not be able to stop the host.
         let patterns = jsonschema::PatternOptions::regex().size_limit(PATTERN_BYTES_MAX);
         let options = jsonschema::options().with_pattern_options(patterns);
-        let built = deeply(|| options.build(&root).map_err(|e| e.to_string())).flatten();
-        let validator = built.map_err(|e| format!("it is not a JSON Schema: {e}"))?;
+        let build = || {
+            options
+                .build(&root)
+                .map_err(|e| format!("it is not a JSON Schema: {e}"))
+        };
+        let validator = deeply(|| burden::check(&root).and_then(|()| build())).flatten()?;
         Ok(Self { root, validator })
     }
 
     /// Checks a value; the mistakes are named by field.
     pub fn check(&self, value: &Value) -> Result<(), Vec<String>> {
-        burden::steps(&self.root, value).map_err(|told| vec![told])?;
-        deeply(|| self.mistakes(value)).unwrap_or_else(|told| Err(vec![told]))
+        let checked = deeply(|| {
+            burden::steps(&self.root, value).map_err(|told| vec![told])?;
+            self.mistakes(value)
+        });
+        checked.unwrap_or_else(|told| Err(vec![told]))
     }
 
     fn mistakes(&self, value: &Value) -> Result<(), Vec<String>> {
@@ -471,6 +477,38 @@ mod tests {
         if let Ok(schema) = schema {
             assert!(schema.of_format("path", &json!({})).is_err());
         }
+    }
+
+    #[test]
+    fn the_longest_way_through_a_schema_and_a_value_has_room_on_the_stack() {
+        // Each part leads to the next by lists in lists, as deep as JSON may be.
+        let parts: serde_json::Map<_, _> = (0..burden::BYTES_MAX / 1_100)
+            .map(|part| {
+                let next = json!({ "$ref": format!("#/x/{}", part + 1) });
+                (
+                    part.to_string(),
+                    (0..100).fold(next, |inner, _| json!({ "items": inner })),
+                )
+            })
+            .collect();
+        let last = parts.len().to_string();
+        let mut schema = json!({"$ref": "#/x/0", "x": parts});
+        schema["x"][last] = json!({"type": "integer"});
+        let schema = Schema::of(schema).unwrap();
+        let value = (0..120).fold(json!(1), |inner, _| json!([inner]));
+        assert_eq!(schema.check(&value), Ok(()));
+        // And by one part for each reference.
+        let parts: serde_json::Map<_, _> = (0..1_999)
+            .map(|part| {
+                (
+                    part.to_string(),
+                    json!({"items": {"$ref": format!("#/x/{}", part + 1)}}),
+                )
+            })
+            .collect();
+        let mut schema = json!({"$ref": "#/x/0", "x": parts});
+        schema["x"]["1999"] = json!({"type": "integer"});
+        assert_eq!(Schema::of(schema).unwrap().check(&value), Ok(()));
     }
 
     #[test]

@@ -49,10 +49,11 @@ pub(super) fn check(root: &Value) -> Result<(), String> {
     let mut look = Look {
         root,
         patterns: 0,
+        looked: HashSet::new(),
         targets: HashSet::new(),
         chains: HashMap::new(),
     };
-    look.at(root, true)?;
+    look.everywhere()?;
     if look.patterns > PATTERNS_MAX {
         let patterns = look.patterns;
         return Err(format!("it has {patterns} patterns; at most {PATTERNS_MAX} are taken"));
@@ -119,72 +120,92 @@ fn place(value: &Value) -> usize {
 struct Look<'a> {
     root: &'a Value,
     patterns: usize,
+    /// What was looked at.
+    looked: HashSet<usize>,
     targets: HashSet<usize>,
     /// How long the chain is that begins at a part; none while it is being followed.
     chains: HashMap<usize, Option<usize>>,
 }
 
 impl<'a> Look<'a> {
-    /// Looks at a part and at all that it holds.
-    fn at(&mut self, schema: &'a Value, is_root: bool) -> Result<(), String> {
-        let Some(members) = schema.as_object() else {
-            return Ok(());
-        };
+    /// Looks at all that the schema holds and refers to: whatever is referred to is a schema, wherever it lies. Each part is looked at once.
+    fn everywhere(&mut self) -> Result<(), String> {
+        let mut open = vec![self.root];
+        while let Some(schema) = open.pop() {
+            let Some(members) = schema.as_object() else {
+                continue;
+            };
+            if !self.looked.insert(place(schema)) {
+                continue;
+            }
+            self.at(schema, members)?;
+            let kept = named(members, KEPT_NAMED);
+            open.extend(same(members).chain(parts(members)).chain(kept));
+            open.extend(self.referred(members)?);
+        }
+        Ok(())
+    }
+
+    /// Looks at one part.
+    fn at(&mut self, schema: &'a Value, members: &'a Map<String, Value>) -> Result<(), String> {
         if let Some(name) = UNFORESEEN.iter().find(|name| members.contains_key(**name)) {
             return Err(format!("it uses `{name}`, which is not followed here; `$ref` is"));
         }
-        if !is_root
-            && ["$id", "id"]
-                .iter()
-                .any(|name| members.get(*name).is_some_and(Value::is_string))
-        {
-            return Err(
-                "it holds another schema with an `$id` of its own; only the whole schema may have one".to_owned(),
-            );
-        }
-        if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
-            let Some(target) = target(self.root, reference) else {
-                return Err(format!(
-                    "it refers to `{reference}`, which is no place in it: references begin with `#/`, and nothing is fetched"
-                ));
-            };
-            self.targets.insert(place(target));
+        if place(schema) != place(self.root) && is_another(members) {
+            return Err(ANOTHER.to_owned());
         }
         self.patterns += usize::from(members.contains_key("pattern"));
         self.patterns += members
             .get("patternProperties")
             .and_then(Value::as_object)
             .map_or(0, Map::len);
-        self.chain(schema)?;
-        let kept = named(members, KEPT_NAMED);
-        for part in same(members).chain(parts(members)).chain(kept) {
-            self.at(part, false)?;
-        }
-        Ok(())
+        self.chain(schema, 0).map(|_| ())
     }
 
-    /// Returns how many schemas apply to the same part of a value because this one does, one leading to the next.
-    fn chain(&mut self, schema: &'a Value) -> Result<usize, String> {
+    /// Returns what a part refers to.
+    fn referred(&mut self, members: &'a Map<String, Value>) -> Result<Option<&'a Value>, String> {
+        let Some(reference) = members.get("$ref").and_then(Value::as_str) else {
+            return Ok(None);
+        };
+        let Some(target) = target(self.root, reference) else {
+            return Err(format!(
+                "it refers to `{reference}`, which is no place in it: references begin with `#/`, and nothing is fetched"
+            ));
+        };
+        // What lies in a schema with an address of its own refers to places of that one.
+        let within = reference.match_indices('/').skip(1);
+        let holders = within.filter_map(|(end, _)| self::target(self.root, &reference[..end])?.as_object());
+        if holders.into_iter().any(is_another) {
+            return Err(ANOTHER.to_owned());
+        }
+        self.targets.insert(place(target));
+        Ok(Some(target))
+    }
+
+    /// Returns how many schemas apply to the same part of a value because this one does, one leading to the next; `depth` of them lead to it.
+    fn chain(&mut self, schema: &'a Value, depth: usize) -> Result<usize, String> {
         let Some(members) = schema.as_object() else {
             return Ok(0);
         };
-        match self.chains.insert(place(schema), None) {
+        match self.chains.get(&place(schema)) {
             None => {}
             Some(None) => return Err("a part of it refers to itself, so that following it never ends".to_owned()),
-            Some(Some(known)) => {
-                self.chains.insert(place(schema), Some(known));
-                return Ok(known);
-            }
+            Some(Some(known)) => return Ok(*known),
         }
+        // Asked on the way down, so that no stack is needed for what is refused.
+        let too_long =
+            || format!("more than {CHAIN_MAX} schemas in it apply to the same value, one leading to the next");
+        if depth > CHAIN_MAX {
+            return Err(too_long());
+        }
+        self.chains.insert(place(schema), None);
         let referred = members.get("$ref").and_then(Value::as_str);
         let referred = referred.and_then(|reference| target(self.root, reference));
         let mut longest = 0;
         for next in same(members).chain(referred) {
-            longest = longest.max(1 + self.chain(next)?);
+            longest = longest.max(1 + self.chain(next, depth + 1)?);
             if longest > CHAIN_MAX {
-                return Err(format!(
-                    "more than {CHAIN_MAX} schemas in it apply to the same value, one leading to the next"
-                ));
+                return Err(too_long());
             }
         }
         self.chains.insert(place(schema), Some(longest));
@@ -192,11 +213,21 @@ impl<'a> Look<'a> {
     }
 }
 
+/// Why a schema within another is refused.
+const ANOTHER: &str = "it holds another schema with an `$id` of its own; only the whole schema may have one";
+
+/// Returns whether a schema within another has an address of its own.
+fn is_another(members: &Map<String, Value>) -> bool {
+    ["$id", "id"]
+        .iter()
+        .any(|name| members.get(*name).is_some_and(Value::is_string))
+}
+
 /// A count of steps.
 struct Count<'a> {
     root: &'a Value,
-    /// What was counted for a place that is referred to and a part of the value.
-    counted: HashMap<(usize, usize), u64>,
+    /// What was counted for a place that is referred to and a part of the value; none while it is being counted.
+    counted: HashMap<(usize, usize), Option<u64>>,
     /// What counting itself took.
     made: u64,
 }
@@ -233,10 +264,12 @@ impl<'a> Count<'a> {
     fn referred(&mut self, schema: &'a Value, value: &'a Value) -> Option<u64> {
         let key = (place(schema), place(value));
         if let Some(known) = self.counted.get(&key) {
-            return Some(*known);
+            // What leads back to itself takes steps without end; `check` refuses it.
+            return *known;
         }
+        self.counted.insert(key, None);
         let steps = self.at(schema, value)?;
-        self.counted.insert(key, steps);
+        self.counted.insert(key, Some(steps));
         Some(steps)
     }
 
@@ -380,6 +413,60 @@ mod tests {
             Ok(())
         );
         assert_eq!(check(&json!({"$ref": "#/$defs/a%20b", "$defs": {"a b": true}})), Ok(()));
+    }
+
+    #[test]
+    fn what_is_referred_to_is_looked_at_wherever_it_lies() {
+        let patterns: Map<_, _> = (0..100)
+            .map(|n| (n.to_string(), json!({"pattern": n.to_string()})))
+            .collect();
+        let all: Vec<_> = (0..100).map(|n| json!({ "$ref": format!("#/x/{n}") })).collect();
+        for (schema, why) in [
+            (
+                json!({"$ref": "#/x/a", "x": {"a": {"items": {"$ref": "#/x/b"}}, "b": {"$ref": "#/x/b"}}}),
+                "refers to itself",
+            ),
+            (json!({"anyOf": all, "x": patterns}), "100 patterns"),
+            (
+                json!({"$ref": "#/x/a", "x": {"a": {"$dynamicRef": "#a"}}}),
+                "`$dynamicRef`",
+            ),
+            (
+                json!({"$ref": "#/x/a", "x": {"a": {"$id": "https://example.org/a"}}}),
+                "`$id`",
+            ),
+            (
+                json!({"$ref": "#/x/a", "x": {"$id": "https://example.org/a", "a": {"$ref": "#/b"}}, "b": true}),
+                "`$id`",
+            ),
+            (
+                json!({"$ref": "#/x/a", "x": {"a": {"$ref": "#/x/nowhere"}}}),
+                "no place in it",
+            ),
+        ] {
+            assert!(check(&schema).is_err_and(|told| told.contains(why)), "{why}");
+        }
+        let tree = json!({"$ref": "#/x/tree", "x": {"tree": {"items": {"$ref": "#/x/tree"}}}});
+        assert_eq!(check(&tree), Ok(()));
+        assert!(steps(&tree, &json!([[], [[]]])).is_ok());
+    }
+
+    #[test]
+    fn a_long_chain_is_refused_before_it_is_followed_to_its_end() {
+        let links: Map<_, _> = (0..8_000)
+            .map(|n| (n.to_string(), json!({ "$ref": format!("#/{}", (n + 1) % 8_000) })))
+            .collect();
+        let schema = json!({"$ref": "#/x/0", "x": links.clone()});
+        assert!(check(&schema).is_err());
+        let mut schema = Value::Object(links);
+        schema["$ref"] = "#/0".into();
+        assert!(check(&schema).is_err_and(|told| told.contains("more than 64 schemas")));
+    }
+
+    #[test]
+    fn counting_what_leads_back_to_itself_ends() {
+        let schema = json!({"$ref": "#/x", "x": {"$ref": "#/x"}});
+        assert!(steps(&schema, &json!(1)).is_err());
     }
 
     #[test]
