@@ -1,21 +1,37 @@
 //! JSON Schemas in the form to which a provider can hold its models.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 use super::Miss;
 use skillhost_core::outcome::Fault;
 
+/// The largest schema that is looked at, in bytes. It is a skill's, and is looked at where others wait.
+const BYTES_MAX: usize = 256 << 10;
+
 /// The deepest schema that is looked at.
 const DEPTH_MAX: u32 = 64;
+
+/// Keywords that say something of values of one kind only.
+const OF_A_KIND: [(&str, &str); 4] = [
+    ("properties", "object"),
+    ("required", "object"),
+    ("items", "array"),
+    ("minItems", "array"),
+];
+
+/// Keywords that are not repeated for each of several types: what is nested in them would double with each level.
+const NOT_REPEATED: [&str; 4] = ["anyOf", "allOf", "$defs", "definitions"];
 
 /// Formats of texts that are known to providers.
 const FORMATS: [&str; 8] = ["date-time", "time", "date", "email", "uri", "uuid", "ipv4", "ipv6"];
 
 /// Returns the schema with every object closed and without the bounds that a grammar cannot express. The skill checks those itself.
 ///
-/// Returns `None` if it cannot be put that way: an object with names of its own choosing, a schema that allows anything, one that refers to itself.
+/// Returns `None` if it cannot be put that way: an object with names of its own choosing, a schema that allows anything, one that is too large or refers to itself.
 pub(super) fn closed(schema: &Value) -> Option<Value> {
-    if refers_to_itself(schema) {
+    if schema.to_string().len() > BYTES_MAX || refers_to_itself(schema) {
         return None;
     }
     close(schema, DEPTH_MAX)
@@ -72,11 +88,18 @@ fn close(schema: &Value, depth: u32) -> Option<Value> {
     }
 }
 
-/// Several types become one schema for each, which is how optional members are written.
+/// Several types become one schema for each, which is how optional members are written. What is nested goes with the one type that it is about.
 fn one_of_types(types: &[Value], kept: Map<String, Value>) -> Option<Value> {
+    let is_repeated = |index: usize| types[..index].contains(&types[index]);
+    // There are seven types, so the look back is short.
+    if types.len() > 7 || (0..types.len()).any(is_repeated) || NOT_REPEATED.iter().any(|name| kept.contains_key(*name))
+    {
+        return None;
+    }
     let of_type = |kind: &Value| {
-        let mut members = kept.clone();
-        members.remove("description");
+        let is_about = |name: &str| OF_A_KIND.iter().all(|(known, of)| *known != name || kind == of);
+        let about = kept.iter().filter(|(name, _)| is_about(name) && *name != "description");
+        let mut members: Map<_, _> = about.map(|(name, value)| (name.clone(), value.clone())).collect();
         let allowed = members.get("enum").and_then(Value::as_array);
         let is_null = kind == "null";
         if is_null {
@@ -113,38 +136,51 @@ fn close_all(value: &Value, depth: u32) -> Option<Value> {
     closed.collect::<Option<Vec<_>>>().map(Value::Array)
 }
 
-fn refers_to_itself(schema: &Value) -> bool {
-    let definitions = ["$defs", "definitions"]
-        .into_iter()
-        .filter_map(|name| schema.get(name)?.as_object());
-    let definitions: Vec<(&String, &Value)> = definitions.flatten().collect();
-    let edges = |from: &Value| {
-        let text = from.to_string();
-        let named = |name: &str| text.contains(&format!("/{name}\""));
-        definitions
-            .iter()
-            .enumerate()
-            .filter(|(_, (name, _))| named(name))
-            .map(|(index, _)| index)
-            .collect::<Vec<_>>()
-    };
-    let next: Vec<Vec<usize>> = definitions.iter().map(|(_, definition)| edges(definition)).collect();
-    if schema.to_string().contains("\"$ref\":\"#\"") {
-        return true;
-    }
-    (0..next.len()).any(|start| {
-        let mut seen = vec![false; next.len()];
-        let mut open = next[start].clone();
-        while let Some(at) = open.pop() {
-            if at == start {
-                return true;
+/// Returns whether following a schema into its parts and along its references leads back to where one was, or to nowhere. Each part is followed once.
+fn refers_to_itself(root: &Value) -> bool {
+    let place = |value: &Value| std::ptr::from_ref(value).addr();
+    // Whether all that a part leads to was followed.
+    let mut followed: HashMap<usize, bool> = HashMap::new();
+    let mut open = vec![root];
+    while let Some(part) = open.last() {
+        let part = *part;
+        match followed.get(&place(part)) {
+            Some(_) => {
+                followed.insert(place(part), true);
+                open.pop();
+                continue;
             }
-            if !std::mem::replace(&mut seen[at], true) {
-                open.extend(&next[at]);
+            None => followed.insert(place(part), false),
+        };
+        let Some(next) = leads_to(root, part) else {
+            return true;
+        };
+        for next in next {
+            match followed.get(&place(next)) {
+                // It is on the way here.
+                Some(false) => return true,
+                Some(true) => {}
+                None => open.push(next),
             }
         }
-        false
-    })
+    }
+    false
+}
+
+/// Returns the parts of a part, and what it refers to; nothing, if that is nowhere.
+fn leads_to<'a>(root: &'a Value, part: &'a Value) -> Option<Vec<&'a Value>> {
+    let mut next = Vec::new();
+    match part {
+        Value::Array(parts) => next.extend(parts.iter().filter(|part| part.is_object() || part.is_array())),
+        Value::Object(members) => {
+            next.extend(members.values().filter(|part| part.is_object() || part.is_array()));
+            if let Some(Value::String(reference)) = members.get("$ref") {
+                next.push(root.pointer(reference.strip_prefix('#')?)?);
+            }
+        }
+        _ => {}
+    }
+    Some(next)
 }
 
 #[cfg(test)]
@@ -194,5 +230,54 @@ mod tests {
         ] {
             assert_eq!(closed(&schema), None, "{schema}");
         }
+    }
+
+    #[test]
+    fn references_are_followed_once_each_and_cycles_found_wherever_they_lie() {
+        let leads = |text: &str| refers_to_itself(&serde_json::from_str(text).unwrap());
+        assert!(leads(r##"{"$ref":"#"}"##));
+        assert!(leads(r##"{"properties":{"a":{"items":{"$ref":"#/properties/a"}}}}"##));
+        assert!(leads(
+            r##"{"$ref":"#/x/a","x":{"a":{"items":{"$ref":"#/x/b"}},"b":{"$ref":"#/x/a"}}}"##
+        ));
+        assert!(leads(r##"{"$ref":"#/$defs/nowhere"}"##));
+        assert!(!leads(
+            r##"{"anyOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/a"}],"$defs":{"a":{"items":{"$ref":"#/$defs/b"}},"b":{}}}"##
+        ));
+        assert!(!leads(
+            r##"{"properties":{"$ref":{"type":"string"},"b":{"$ref":"#/properties/$ref"}}}"##
+        ));
+    }
+
+    #[test]
+    fn a_schema_of_very_many_definitions_is_gone_through_once() {
+        let definition = |n: usize| (format!("d{n}"), json!({ "$ref": format!("#/$defs/d{}", n + 1) }));
+        let few: Map<_, _> = (0..5_000).map(definition).collect();
+        let mut schema = json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": few});
+        schema["$defs"]["d5000"] = json!({"type": "string"});
+        // As many as fit: a way that grows with their square takes minutes for them, and a recursive one more stack than there is.
+        assert!(closed(&schema).is_some());
+        let many: Map<_, _> = (0..60_000).map(definition).collect();
+        assert_eq!(
+            closed(&json!({"type": "object", "properties": {}, "$defs": many})),
+            None
+        );
+    }
+
+    #[test]
+    fn types_do_not_multiply_what_is_nested() {
+        let types = json!(["object", "array", "string", "number", "boolean", "null"]);
+        let nested = (0..60).fold(
+            json!({"type": "string"}),
+            |inner, _| json!({"type": types, "properties": {"a": inner}}),
+        );
+        let deep = closed(&nested).map(|closed| closed.to_string().len());
+        assert!(deep.is_some_and(|bytes| bytes < 100_000), "{deep:?}");
+        let nested = (0..60).fold(
+            json!({"type": "string"}),
+            |inner, _| json!({"type": ["string", "number"], "anyOf": [inner]}),
+        );
+        assert_eq!(closed(&nested), None);
+        assert_eq!(closed(&json!({"type": vec!["null"; 20_000], "enum": [1]})), None);
     }
 }
