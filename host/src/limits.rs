@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use skillhost_core::entry;
 use skillhost_core::holdings::Holdings;
+use skillhost_effects::{http, process};
 use skillhost_runtime::{
     COMPONENT_BYTES_MAX, CompilerProgram, DESCRIPTION_BYTES_MAX, DescribeLimits, EngineConfig, INSTANCES_MAX,
     LABEL_BYTES_MAX, LINE_BYTES_MAX, LoaderConfig, MEMORIES_MAX, REQUEST_BYTES_MAX, REQUESTS_MAX, TABLE_ELEMENTS_MAX,
@@ -150,6 +151,14 @@ pub const LIMITS: &[Limit] = &[
         (1, 1_000_000),
         |c| c.open_calls,
     ),
+    fixed("requests of `http.send` under way at once; the others wait", || {
+        http::AT_ONCE_OF_RUN_MAX as u64
+    }),
+    fixed("the same, of all runs", || http::AT_ONCE_MAX as u64),
+    fixed("programs that run at once; the others wait", || {
+        process::AT_ONCE_OF_RUN_MAX as u64
+    }),
+    fixed("the same, of all runs", || process::AT_ONCE_MAX as u64),
     limit(
         "handles",
         "handles: open calls, sets, streams, timers, resources of its own",

@@ -15,6 +15,7 @@ pub mod model;
 pub mod process;
 mod redact;
 pub mod secrets;
+mod slots;
 pub mod stored;
 #[cfg(test)]
 mod tests;

@@ -31,9 +31,15 @@ use skillhost_core::secret;
 use crate::granted::Granted;
 use crate::model::http::configured;
 use crate::redact::Redactor;
+use crate::slots::{Share, Slots};
 use crate::watch::{Progress, Watch};
 use address::is_public;
 use lookup::{Any, Lookup, Private, PublicOnly};
+
+/// The most requests that are under way at once; others wait. Each is a connection, and may hold what a response may.
+pub const AT_ONCE_MAX: usize = 64;
+/// The most of them for one run.
+pub const AT_ONCE_OF_RUN_MAX: usize = 16;
 
 /// How long to wait for the next byte.
 const STALL: Duration = Duration::from_secs(60);
@@ -61,6 +67,7 @@ pub struct Web(Arc<Shared>);
 struct Shared {
     lookup: Arc<Lookup>,
     patience: Duration,
+    slots: Slots,
     /// Made when they are first needed: with TLS or without, to public addresses or to any.
     clients: [[OnceLock<Result<Client, String>>; 2]; 2],
 }
@@ -81,6 +88,7 @@ impl Web {
         Self(Arc::new(Shared {
             lookup,
             patience,
+            slots: Slots::new(AT_ONCE_MAX, AT_ONCE_OF_RUN_MAX),
             clients: Default::default(),
         }))
     }
@@ -114,6 +122,7 @@ impl fmt::Debug for Web {
 #[derive(Clone, Debug)]
 pub struct Sites {
     web: Web,
+    share: Share,
     granted: Granted,
 }
 
@@ -134,12 +143,15 @@ impl From<Fault> for Miss {
 impl Sites {
     /// Makes it out of what was granted to the run.
     pub fn new(web: Web, granted: Granted) -> Self {
-        Self { web, granted }
+        let share = web.0.slots.share();
+        Self { web, share, granted }
     }
 
     /// Performs `http.send` once.
     pub(crate) async fn perform(&self, ticket: &Ticket, watch: &Watch) -> Ended {
         let timeout = ticket.options().timeout().unwrap_or(TIMEOUT_DEFAULT);
+        watch.report(ticket.number(), Progress::Queued);
+        let _turn = self.share.turn().await;
         let answer = match tokio::time::timeout(timeout, self.send(ticket, watch)).await {
             Ok(answer) => answer,
             Err(_) => {

@@ -432,3 +432,29 @@ async fn a_server_that_falls_silent_is_not_waited_for() {
     let (answer, again) = send(web, LOOPBACK, &request("GET", &server.url("/"))).await;
     assert_eq!((answer.unwrap_err().code.as_str(), again), (Fault::TIMEOUT, false));
 }
+
+#[tokio::test]
+async fn a_run_whose_servers_never_answer_keeps_nobody_else_waiting() {
+    let silent = Server::start(|_| String::new()).await;
+    let other = Server::start(|_| answer("200 OK", "here")).await;
+    let web = web();
+    let of_one_run = Sites::new(web.clone(), granted(LOOPBACK));
+    let many: Vec<_> = (0..AT_ONCE_OF_RUN_MAX + 20)
+        .map(|_| {
+            let (sites, request) = (of_one_run.clone(), request("GET", &silent.url("/")));
+            tokio::spawn(async move {
+                let options = CallOptions::default();
+                let payload = Payload::of(&request);
+                let ticket = ticket_of(Function::HTTP_SEND, Class::Retryable, payload, options, no_provider());
+                sites.perform(&ticket, &Watch::silent()).await
+            })
+        })
+        .collect();
+    while silent.seen().len() < AT_ONCE_OF_RUN_MAX {
+        tokio::task::yield_now().await;
+    }
+    let (answered, _) = send(web, LOOPBACK, &request("GET", &other.url("/"))).await;
+    assert_eq!(answered.unwrap().status, 200);
+    assert_eq!(silent.seen().len(), AT_ONCE_OF_RUN_MAX);
+    many.iter().for_each(tokio::task::JoinHandle::abort);
+}

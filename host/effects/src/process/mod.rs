@@ -34,10 +34,10 @@ use skillhost_core::payload::Payload;
 use skillhost_core::secret;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin};
-use tokio::sync::Semaphore;
 
 use crate::files::{Mounts, WorkingFolder};
 use crate::granted::Granted;
+use crate::slots::{Share, Slots};
 use crate::watch::{Progress, Watch};
 
 pub use hold::{Holder, main as hold};
@@ -46,7 +46,9 @@ pub use record::end_survivors;
 use record::{Record, Records};
 
 /// The most programs that run at once; others wait.
-const AT_ONCE_MAX: usize = 32;
+pub const AT_ONCE_MAX: usize = 32;
+/// The most of them for one run.
+pub const AT_ONCE_OF_RUN_MAX: usize = 8;
 /// How long to go on reading what something prints that outlives the program's group.
 const OUTLIVED_BY: Duration = Duration::from_secs(1);
 /// How much of what a program printed goes into a message, in bytes.
@@ -60,7 +62,7 @@ struct Given {
     holder: Holder,
     search_path: Option<OsString>,
     variable: Box<Variable>,
-    slots: Semaphore,
+    slots: Slots,
 }
 
 type Variable = dyn Fn(&str) -> Option<OsString> + Send + Sync;
@@ -81,7 +83,7 @@ impl Ground {
             holder,
             search_path: search_path.and_then(absolute),
             variable: Box::new(variable),
-            slots: Semaphore::new(AT_ONCE_MAX),
+            slots: Slots::new(AT_ONCE_MAX, AT_ONCE_OF_RUN_MAX),
         }))
     }
 }
@@ -97,6 +99,7 @@ impl fmt::Debug for Ground {
 #[derive(Clone, Debug)]
 pub struct Programs {
     ground: Ground,
+    share: Share,
     granted: Granted,
     records: Records,
 }
@@ -105,6 +108,7 @@ impl Programs {
     /// Makes it out of what was granted to the run, and of the folder that keeps the files about its programs while they run.
     pub fn new(ground: Ground, granted: Granted, records: PathBuf) -> Self {
         Self {
+            share: ground.0.slots.share(),
             ground,
             granted,
             records: Records::new(records),
@@ -130,8 +134,7 @@ impl Programs {
             .read()
             .map_err(|error| Fault::new(Fault::INVALID, format!("malformed request: {error}")))?;
         watch.report(ticket.number(), Progress::Queued);
-        let slots = &self.ground.0.slots;
-        let _slot = slots.acquire().await.expect("the semaphore is never closed");
+        let _turn = self.share.turn().await;
         // Asked when its turn has come, so that what was revoked meanwhile is.
         let variables: Vec<&str> = command.environment.keys().map(String::as_str).collect();
         let secrets = named(&command)?;

@@ -443,3 +443,27 @@ fn r4_a_process_that_was_given_the_number_of_an_earlier_one_is_left_alone() {
     other.kill().unwrap();
     other.wait().unwrap();
 }
+
+#[tokio::test]
+async fn a_run_whose_programs_take_long_keeps_nobody_else_waiting() {
+    let bench = Bench::new(&[("process", "sh", "")]);
+    let script = sh("echo started; sleep 60");
+    let many = futures::future::join_all((0..AT_ONCE_OF_RUN_MAX + 4).map(|_| bench.run(&script)));
+    let other = Bench {
+        programs: Programs::new(
+            bench.programs.ground.clone(),
+            granted(&[("process", "sh", "")]),
+            bench.folder.path().join("other"),
+        ),
+        ..Bench::new(&[])
+    };
+    let beside = async {
+        bench.until_printed(AT_ONCE_OF_RUN_MAX).await;
+        other.run(&sh("echo done")).await.unwrap()
+    };
+    tokio::select! {
+        _ = many => panic!("they take longer than the other"),
+        ended = beside => assert_eq!(kept(&ended.stdout), "done\n"),
+    }
+    assert_eq!(bench.printed().len(), AT_ONCE_OF_RUN_MAX);
+}
