@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Call, Level, Line};
+use super::flight::Flight;
 use super::{Local, Machine, Source};
 use crate::budget::{Budget, Cost, DayAccount, DayNews, Over, mark};
 use crate::calls::model::TIERS;
@@ -36,8 +37,12 @@ pub(super) struct Meters {
     /// When the run was launched.
     launched_at: Timestamp,
     journal_bytes: u64,
+    /// What the journal had when a call was first refused for its size, with that call.
+    refused_from: Option<u64>,
     written_bytes: u64,
     computed_ms: u64,
+    /// What the guest computed until it had gone through all that was copied from another run.
+    computed_of_copy_ms: u64,
     /// What the skill may spend in a day, over all its runs.
     day_limit: Option<Cost>,
     /// The highest mark of each budget that was told of.
@@ -86,6 +91,38 @@ pub(super) struct Reserved {
     pub(super) day: Option<u32>,
 }
 
+/// What a performance takes of the budgets of time and size.
+struct Wanted {
+    kind: Kind,
+    /// Whether it cleans up.
+    cleanup: bool,
+    /// How many bytes go into files.
+    written: u64,
+    /// How many go into the journal before it.
+    recorded: u64,
+}
+
+impl Wanted {
+    fn by(call: &Call) -> Self {
+        Self {
+            kind: call.function.kind(),
+            cleanup: call.options.cleanup,
+            written: written(call),
+            recorded: call.request.as_str().len() as u64,
+        }
+    }
+
+    /// What a further performance takes: its request is recorded, and what it writes was counted.
+    fn again_by(flight: &Flight) -> Self {
+        Self {
+            kind: flight.function.kind(),
+            cleanup: flight.options.cleanup,
+            written: 0,
+            recorded: 0,
+        }
+    }
+}
+
 /// How a budget stands.
 struct Gauge {
     budget: Budget,
@@ -96,11 +133,19 @@ struct Gauge {
 impl Meters {
     /// Reads what a journal says.
     pub(super) fn read(&mut self, record: &Record) {
+        if let Entry::Started(_) = &record.entry {
+            self.launched_at = record.at;
+        }
+        // What was copied from another run was on its account (rule F5).
+        if record.at < self.launched_at {
+            return;
+        }
         self.journal_bytes = self.journal_bytes.saturating_add(bytes(record));
-        match &record.entry {
-            Entry::Started(_) => self.launched_at = record.at,
-            Entry::Called(called) => self.full.extend(called.over),
-            _ => {}
+        if let Entry::Called(called) = &record.entry {
+            self.full.extend(called.over);
+            if called.over == Some(Budget::Journal) {
+                self.refused_from.get_or_insert(self.journal_bytes);
+            }
         }
     }
 
@@ -137,7 +182,16 @@ impl Machine {
     ///
     /// A replay computes again what was computed before, so that nothing of it has to be recorded, and no recovery adds to it; on a slower machine it comes to more.
     pub fn computed(&mut self, ms: u64) {
-        self.meters.computed_ms = ms;
+        if self.is_amid_copy() {
+            self.meters.computed_of_copy_ms = ms;
+        }
+        self.meters.computed_ms = ms.saturating_sub(self.meters.computed_of_copy_ms);
+    }
+
+    /// Returns whether the guest has yet to be given something that was copied from another run.
+    fn is_amid_copy(&self) -> bool {
+        let next = self.waiting.front();
+        !self.live && next.is_some_and(|waiting| waiting.at < self.meters.launched_at)
     }
 
     /// Takes for told what the journal shows, as whoever wrote it told of it in the same append.
@@ -165,7 +219,13 @@ impl Machine {
     }
 
     fn admission(&mut self, call: &mut Call) -> Admission {
-        if let Some(over) = self.over(call) {
+        let journal_bytes = self.meters.journal_bytes;
+        let limit = self.limits.journal_bytes_max.unwrap_or(u64::MAX);
+        if call.function.kind() == Kind::Tick && journal_bytes >= limit {
+            // It is let through, and counts as if it were not: a guest may do nothing else.
+            self.meters.refused_from.get_or_insert(journal_bytes);
+        }
+        if let Some(over) = self.over(Wanted::by(call)) {
             self.meters.full.insert(over.budget);
             return Admission {
                 over: Some(over.budget),
@@ -220,6 +280,28 @@ impl Machine {
         Ok(())
     }
 
+    /// Reserves the upper bound of a further performance of a call, as for its first; what has no room is told as the fault that answers it.
+    ///
+    /// A change to files is not refused: it may have been half done, and is done to its end.
+    pub(super) fn reserve_again(&mut self, number: Number) -> Result<Option<Reserved>, Fault> {
+        let Some(flight) = self.flights.get(number) else {
+            return Ok(None);
+        };
+        let over = match flight.changes_files() {
+            true => None,
+            false => self.over(Wanted::again_by(flight)),
+        };
+        let (bound, unpriced) = (flight.bound, flight.unpriced.clone());
+        if let Some(over) = over {
+            self.meters.full.insert(over.budget);
+            return Err(over.fault());
+        }
+        if let Some(unpriced) = unpriced {
+            return Err(unpriced);
+        }
+        self.reserve(number, bound).map_err(|over| over.fault())
+    }
+
     /// Reserves the upper bound of a performance, if it has one. Its entry has to be written next: whether there is room in the day's account too is decided when that
     /// is committed.
     pub(super) fn reserve(&mut self, number: Number, bound: Option<Cost>) -> Result<Option<Reserved>, Over> {
@@ -248,7 +330,6 @@ impl Machine {
             return;
         };
         self.account.settle(reserved.cost, spent);
-        self.meters.futile_in_day = 0;
         if let (Some(day), Some(limit)) = (reserved.day, self.meters.day_limit) {
             self.local(Local::Settle {
                 account: self.day_account(day),
@@ -262,7 +343,8 @@ impl Machine {
     /// Takes in what whoever committed says of the day's account. What had no room is answered; its entry holds no reservation.
     pub(super) fn take_day_news(&mut self, news: Vec<DayNews>) {
         let skill = self.started.skill.clone();
-        self.meters.futile_in_day += u32::from(news.iter().any(|news| matches!(news, DayNews::Refused { .. })));
+        let is_futile = news.iter().any(|news| matches!(news, DayNews::Refused { .. }));
+        let futile = self.meters.futile_in_day + u32::from(is_futile);
         for news in news {
             match news {
                 DayNews::Refused { number, over } => self.refuse_for_day(number, &over, &skill),
@@ -278,6 +360,13 @@ impl Machine {
                 }
             }
         }
+        // Answering the refused ones is no answer in between.
+        self.meters.futile_in_day = futile;
+    }
+
+    /// Notes that something was answered: a run that waits for tomorrow, say, does not go on and on.
+    pub(super) fn note_answer(&mut self) {
+        self.meters.futile_in_day = 0;
     }
 
     fn refuse_for_day(&mut self, number: Number, over: &Over, skill: &SkillName) {
@@ -305,7 +394,9 @@ impl Machine {
         }
         let limit = self.limits.journal_bytes_max.unwrap_or(u64::MAX);
         let used = self.meters.journal_bytes;
-        let what = if used > limit.saturating_add(limit / JOURNAL_BEYOND) {
+        let beyond = self.journal_full_from().saturating_add(limit / JOURNAL_BEYOND);
+        // One entry may be larger than the budget: what the run does when it is told so is what counts.
+        let what = if self.meters.refused_from.is_some() && used > beyond {
             let share = Budget::Journal.share(used, limit);
             format!(
                 "it goes on although its calls are refused, and its journal has {share}; `journal_mib` under `[budget]` in the configuration allows more"
@@ -423,21 +514,29 @@ impl Machine {
         ]
     }
 
-    /// Returns which budget of time or size has no room for a call.
-    fn over(&self, call: &Call) -> Option<Over> {
-        let kind = call.function.kind();
-        if kind == Kind::Tick {
+    /// Returns the size from which on the journal is full: its budget, or what it had already when a call was first refused.
+    fn journal_full_from(&self) -> u64 {
+        let limit = self.limits.journal_bytes_max.unwrap_or(u64::MAX);
+        limit.max(self.meters.refused_from.unwrap_or_default())
+    }
+
+    /// Returns which budget of time or size has no room for something.
+    fn over(&self, wants: Wanted) -> Option<Over> {
+        if wants.kind == Kind::Tick {
             return None;
         }
-        let ends_in_order = call.options.cleanup || kind == Kind::Post;
+        let ends_in_order = wants.cleanup || wants.kind == Kind::Post;
         self.sizes().into_iter().find_map(|gauge| {
             let wanted = match gauge.budget {
-                Budget::Written => written(call),
-                Budget::Journal => call.request.as_str().len() as u64,
+                Budget::Written => wants.written,
+                Budget::Journal => wants.recorded,
                 _ => 0,
             };
-            let leeway = if ends_in_order { gauge.limit / LEEWAY } else { 0 };
-            let limit = gauge.limit.saturating_add(leeway);
+            let limit = match (ends_in_order, gauge.budget) {
+                (false, _) => gauge.limit,
+                (true, Budget::Journal) => self.journal_full_from().saturating_add(gauge.limit / LEEWAY),
+                (true, _) => gauge.limit.saturating_add(gauge.limit / LEEWAY),
+            };
             let is_full = match gauge.budget {
                 Budget::Written => wanted > 0 && gauge.used.saturating_add(wanted) > limit,
                 _ => gauge.used.saturating_add(wanted) >= limit,

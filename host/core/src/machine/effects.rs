@@ -92,15 +92,12 @@ impl Machine {
 
     /// Records a further performance of a call; it takes place once that is durable (rule R2). `spent` is what the one before spent, if known.
     pub(super) fn perform_again(&mut self, number: Number, why: Why, fault: Option<Fault>, spent: Option<Cost>) {
-        let Some((bound, reserved)) = self
-            .flights
-            .change(number, |flight| (flight.bound, flight.reserved.take()))
-        else {
+        let Some(reserved) = self.flights.change(number, |flight| flight.reserved.take()) else {
             return;
         };
         self.settle(reserved, spent);
-        match self.reserve(number, bound) {
-            Err(over) => self.answer(number, Outcome::Err(over.fault()), spent, By::Effect),
+        match self.reserve_again(number) {
+            Err(fault) => self.answer(number, Outcome::Err(fault), spent, By::Effect),
             Ok(reserved) => {
                 let seq = self.append(Entry::Retried(Retried {
                     number,
@@ -201,6 +198,7 @@ impl Machine {
             let spent = spent.unwrap_or(reserved.cost);
             self.settle(Some(reserved), Some(spent));
         }
+        self.note_answer();
         let seq = self.append_at(
             at,
             Entry::Returned(Returned {

@@ -55,6 +55,8 @@ pub(super) struct Flight {
     pub(super) signal: Option<SignalName>,
     /// Why it is not performed at all: malformed, or over the budget.
     pub(super) refused: Option<Fault>,
+    /// Why no further performance of it can be paid for, which an earlier run could: no price is known.
+    pub(super) unpriced: Option<Fault>,
     pub(super) due: Option<Due>,
     /// Its `called` entry, or the entry that its next performance is behind.
     pub(super) seq: Seq,
@@ -101,6 +103,7 @@ impl Flight {
             bound: call.bound,
             signal: call.signal,
             refused: call.refused,
+            unpriced: None,
             due,
             seq,
             phase: Phase::Started,

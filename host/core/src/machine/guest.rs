@@ -95,10 +95,11 @@ impl Machine {
         let mut flight = match self.recorded.get(&number) {
             Some(recorded) => {
                 compare(recorded, &call, self.consumed)?;
-                // A price that is missing was missing then, and the call was refused for it.
-                self.price(&mut call, recorded.called.tier.as_deref()).ok();
+                // What is recorded of it stands; it is not performed again without a price where there has to be one, as in a copy that was given a budget of money.
+                let unpriced = self.price(&mut call, recorded.called.tier.as_deref()).err();
                 let written = self.written_before(&call, &recorded.called, recorded.at);
-                let flight = again(recorded, call, self.now);
+                let mut flight = again(recorded, call, self.now);
+                flight.unpriced = unpriced;
                 self.count_written(written);
                 flight
             }

@@ -257,3 +257,77 @@ fn b1_a_run_that_goes_on_and_on_although_all_that_it_calls_is_refused_is_ended()
     let last = "guest ask bound=2000 => called 999 after 999, finished failed budget spent 0, post the end";
     check(&(turns + last));
 }
+
+#[test]
+fn b1_f5_what_a_copy_holds_is_on_no_account_of_its_own() {
+    check(
+        "guest read => called 0, perform 0
+         ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000
+         guest read => called 1 after 1, perform 1
+         ends 1 ok => returned 1 ok at 1000, deliver 1 ok at 1000
+         commit
+         clock 2000
+         copy 2 => kept [] anew [] asks []
+         limits journal=1300
+         guest read => deliver 0 ok at 1000
+         guest read => deliver 1 ok at 1000
+         guest read => called 2 after 2, perform 2 under the new run",
+    );
+}
+
+#[test]
+fn b1_a_single_entry_larger_than_the_budget_of_the_journal_is_told_and_leaves_room_to_clean_up() {
+    let text = "x".repeat(30_000);
+    check(&format!(
+        "limits journal=20000
+         guest write with={text} => called 0, returned 0 budget at 1000, post budget, warn the run's budget is used up, deliver 0 budget at 1000
+         guest read => called 1 after 1, returned 1 budget at 1000, deliver 1 budget at 1000
+         guest write cleanup => called 2 after 2
+         commit => perform 2
+         ends 2 ok => returned 2 ok at 1000, deliver 2 ok at 1000
+         guest write with={text} => called 3 after 3, finished failed budget spent 0, post the end"
+    ));
+}
+
+#[test]
+fn b1_a_call_without_a_price_is_not_performed_again_where_there_has_to_be_one() {
+    check(
+        "guest ask bound=300 of=unheard-of => called 0
+         commit => perform 0
+         ends 0 ok spent=10 => returned 0 ok at 1000, deliver 0 ok at 1000
+         commit
+         copy 0 redo=0 => kept [] anew [0] asks []
+         limits money=1000 price=2 strict
+         guest ask bound=300 of=unheard-of => returned 0 budget at 1000, deliver 0 budget at 1000",
+    );
+}
+
+#[test]
+fn b1_when_the_time_is_over_nothing_is_performed_again_but_what_changes_files() {
+    check(
+        "limits wall=100
+         guest ask bound=300, write => called 0, called 1
+         commit => perform 0, perform 1
+         clock 120000
+         crash
+         guest ask bound=300, write => close 0, returned 0 budget at 120000, post budget, warn the run's budget is used up, close 1, retried 1 recovery, deliver 0 budget at 120000",
+    );
+}
+
+#[test]
+fn b1_a_run_that_waits_between_what_has_no_room_in_the_day_is_not_ended() {
+    let turn = |n: u32| {
+        let (ask, wait) = (n * 2, n * 2 + 1);
+        let after = |n: u32| if n == 0 { String::new() } else { format!(" after {n}") };
+        format!(
+            "guest ask bound=300 => reserve 300 for {ask} of day 0, called {ask}{}
+             full {ask} => returned {ask} budget at 1000, deliver {ask} budget at 1000
+             guest read => called {wait}{}, perform {wait}
+             ends {wait} ok => returned {wait} ok at 1000, deliver {wait} ok at 1000\n",
+            after(ask),
+            after(wait),
+        )
+    };
+    let turns: String = (0..1_001).map(turn).collect();
+    check(&format!("daily 1000\n{turns}"));
+}
