@@ -12,6 +12,8 @@ pub enum FaultKind {
     Overloaded,
     /// It could not be reached, broke off, or fell silent.
     Network,
+    /// It did not take how it was asked, and is asked otherwise next time.
+    Form,
 }
 
 /// How often and how long.
@@ -39,9 +41,16 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Returns the policy for a fault of this kind. Both kinds are treated alike today.
-    pub fn of(_kind: FaultKind) -> Self {
-        Self::default()
+    /// Returns the policy for a fault of this kind.
+    pub fn of(kind: FaultKind) -> Self {
+        match kind {
+            FaultKind::Overloaded | FaultKind::Network => Self::default(),
+            // Nothing passes by waiting.
+            FaultKind::Form => Self {
+                pause_first: Duration::ZERO,
+                ..Self::default()
+            },
+        }
     }
 
     /// Returns the pause after the `attempt`-th performance failed (from 1), or `None` if that was the last.

@@ -12,7 +12,7 @@ use skillhost_core::effect::{Class, Function};
 use skillhost_core::entry::{Entry, Limits, Record, SEMANTICS, Started};
 use skillhost_core::grants::Grants;
 use skillhost_core::id::{Digest, LaunchId, Number, RunId, Seq, SkillName};
-use skillhost_core::machine::{Act, Action, Call, End, Event, Machine, Slice};
+use skillhost_core::machine::{Act, Action, Asks, Call, End, Event, Machine, Slice};
 use skillhost_core::time::Timestamp;
 use skillhost_loopback::{Behaviour, Loopback, Rule};
 
@@ -46,6 +46,19 @@ pub(crate) fn ticket_of(
     options: CallOptions,
     provider: skillhost_core::entry::Provider,
 ) -> Ticket {
+    ticket_of_run(function, class, request, options, provider, Limits::default(), None)
+}
+
+/// Returns a ticket of a run that may spend so much, for a call that asks a model.
+pub(crate) fn ticket_of_run(
+    function: Function,
+    class: Class,
+    request: Payload,
+    options: CallOptions,
+    provider: skillhost_core::entry::Provider,
+    limits: Limits,
+    asks: Option<Asks>,
+) -> Ticket {
     let started = Started {
         run: RunId::parse(RUN).unwrap(),
         launch: LaunchId::parse(RUN).unwrap(),
@@ -57,7 +70,7 @@ pub(crate) fn ticket_of(
         zone: "UTC".to_owned(),
         zone_offsets: Vec::new(),
         mounts: Vec::new(),
-        limits: Limits::default(),
+        limits,
         provider,
         engine: String::new(),
         semantics: SEMANTICS,
@@ -77,7 +90,7 @@ pub(crate) fn ticket_of(
         options,
         class,
         bound: None,
-        asks: None,
+        asks: asks.map(Box::new),
         lasts: None,
         signal: None,
         guest_time: Timestamp(0),

@@ -3,6 +3,8 @@
 //! What a skill cannot use but has to send back (thinking, searches and what they found) is kept as the provider's own blocks. Citations of a text go into
 //! the reply's `extra`, because a text is a text.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use skillhost_core::calls::model::{
     Block, MAX_TOKENS_DEFAULT, Message, Reply, Request, Role, StopReason, Tool, ToolCall, Usage,
@@ -10,7 +12,7 @@ use skillhost_core::calls::model::{
 
 use super::http::{Answer, Endpoint, NamedError};
 use super::sse::Event;
-use super::{Asked, Clients, Miss, Name, OpenError, merge, schema};
+use super::{Asked, Clients, Miss, Name, OpenError, merge_extra, schema};
 use crate::model::settings::Server;
 
 /// The header that holds a key.
@@ -24,6 +26,7 @@ const WEB_SEARCH: &str = "web_search_20250305";
 #[derive(Debug)]
 pub(super) struct Anthropic {
     endpoint: Endpoint,
+    refused_schemas: Arc<schema::Refused>,
 }
 
 impl Anthropic {
@@ -38,7 +41,11 @@ impl Anthropic {
                 .push(("anthropic-version".to_owned(), super::Secret::new(VERSION)));
         }
         let endpoint = Endpoint::new(Name::Anthropic, server, KEY_HEADER, clients)?;
-        Ok(Self { endpoint })
+        let refused_schemas = Arc::clone(&clients.refused_schemas);
+        Ok(Self {
+            endpoint,
+            refused_schemas,
+        })
     }
 
     pub(super) fn place(&self) -> &str {
@@ -46,15 +53,14 @@ impl Anthropic {
     }
 
     pub(super) async fn complete(&self, asked: &Asked<'_>) -> Result<Reply, Miss> {
-        let held = held_to(asked.request);
-        let body = body(asked, held.as_ref());
-        match self.ask(&body, asked).await {
-            // A schema is followed where the provider can be held to one, and ignored where it cannot: by an older model, or because the schema is too much for it.
-            Err(miss) if held.is_some() && schema::is_to_blame(&miss) => {
-                self.ask(&self::body(asked, None), asked).await
-            }
-            answered => answered,
-        }
+        // A schema is followed where the provider can be held to one, and ignored where it cannot: by an older model, or because the schema is too much for it.
+        let refused = &self.refused_schemas;
+        let held = refused.without(&self.endpoint, asked, held_to(asked.request));
+        let answered = self.ask(&body(asked, held.as_ref()), asked).await;
+        answered.map_err(|miss| match held {
+            Some(_) => refused.blame(&self.endpoint, asked, miss),
+            None => miss,
+        })
     }
 
     async fn ask(&self, body: &Value, asked: &Asked<'_>) -> Result<Reply, Miss> {
@@ -133,9 +139,7 @@ fn body(asked: &Asked<'_>, schema: Option<&Value>) -> Value {
         "output_config",
         schema.map(|schema| json!({"format": {"type": "json_schema", "schema": schema}})),
     );
-    if let Some(extra) = &request.extra {
-        merge(&mut body, extra);
-    }
+    merge_extra(&mut body, asked);
     body["stream"] = true.into();
     body
 }

@@ -183,11 +183,12 @@ impl Backend {
     }
 }
 
-/// HTTP clients, made when they are first needed: reading the system's certificates takes longer than a run of a scripted skill.
+/// What the providers of all runs share: HTTP clients, made when they are first needed, as reading the system's certificates takes longer than a run of a scripted skill.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     plain: OnceLock<reqwest::Client>,
     tls: OnceLock<Result<reqwest::Client, String>>,
+    refused_schemas: Arc<schema::Refused>,
 }
 
 impl Clients {
@@ -211,17 +212,9 @@ pub(crate) struct Asked<'a> {
     pub(crate) class: Class,
     pub(crate) payload: &'a Payload,
     pub(crate) request: &'a Request,
-    /// The full id of the model, where the request names a tier.
+    /// The full id of the model that answers and is paid, whatever the request says.
     pub(crate) model: &'a str,
     pub(crate) watch: &'a Watch,
-}
-
-impl Asked<'_> {
-    /// Returns the model whose price is paid: what `extra` says goes to the provider before what the request says.
-    fn charged(&self) -> &str {
-        let extra = self.request.extra.as_ref();
-        extra.and_then(|extra| extra["model"].as_str()).unwrap_or(self.model)
-    }
 }
 
 /// Why there is no reply.
@@ -287,7 +280,7 @@ impl Provider {
         };
         let key = ticket.key();
         let asked = self.asked(ticket, &request, &key, watch);
-        self.ended(asked.charged(), self.complete(&asked).await)
+        self.ended(asked.model, self.complete(&asked).await)
     }
 
     /// Answers from the script at once, and says after how long the answer would come; `None` if a model is asked and no script. `attempt` counts from 1 what the script
@@ -303,12 +296,13 @@ impl Provider {
         let (key, watch) = (ticket.key(), Watch::silent());
         let asked = self.asked(ticket, &request, &key, &watch);
         let (answer, delay) = offline.answer(&asked, attempt);
-        Some((self.ended(asked.charged(), answer), delay))
+        Some((self.ended(asked.model, answer), delay))
     }
 
     fn asked<'a>(&'a self, ticket: &'a Ticket, request: &'a Request, key: &'a str, watch: &'a Watch) -> Asked<'a> {
         // The request stays what the skill asked, as that is what is compared; who answers may be another by the ladder of the budget.
-        let named = ticket.tier().unwrap_or(&request.model);
+        let extra = request.extra.as_ref().and_then(|extra| extra["model"].as_str());
+        let named = ticket.tier().or(extra).unwrap_or(&request.model);
         let of_tier = self.opened.described.models.get(named);
         Asked {
             number: ticket.number(),
@@ -376,7 +370,15 @@ fn estimate(request: &Payload, content: &[Block]) -> Usage {
     }
 }
 
-/// Merges a request's `extra` into the provider's own request: objects member by member, anything else replaced.
+/// Merges a request's `extra` into the provider's own request, all but who answers: that is decided by what the run may spend.
+fn merge_extra(body: &mut Value, asked: &Asked<'_>) {
+    if let Some(extra) = &asked.request.extra {
+        merge(body, extra);
+        body["model"] = asked.model.into();
+    }
+}
+
+/// Merges objects member by member, and replaces anything else.
 fn merge(body: &mut Value, extra: &Value) {
     match (body, extra) {
         (Value::Object(members), Value::Object(extra)) => {

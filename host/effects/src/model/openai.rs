@@ -1,6 +1,7 @@
 //! `openai`: the chat completions of any compatible server, streamed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use skillhost_core::calls::model::{
@@ -10,12 +11,13 @@ use skillhost_core::outcome::Fault;
 
 use super::http::{Endpoint, NamedError};
 use super::settings::{Server, TIERS};
-use super::{Asked, Clients, Miss, Name, OpenError, merge, schema};
+use super::{Asked, Clients, Miss, Name, OpenError, merge_extra, schema};
 
 /// Asks a chat completions server.
 #[derive(Debug)]
 pub(super) struct OpenAi {
     endpoint: Endpoint,
+    refused_schemas: Arc<schema::Refused>,
     /// The member that bounds the reply: the newer name is not known to every server, and the older not to the newest models.
     length_member: &'static str,
 }
@@ -26,6 +28,7 @@ impl OpenAi {
         let is_original = endpoint.base_url().starts_with("https://api.openai.com/");
         Ok(Self {
             endpoint,
+            refused_schemas: Arc::clone(&clients.refused_schemas),
             length_member: if is_original {
                 "max_completion_tokens"
             } else {
@@ -40,13 +43,13 @@ impl OpenAi {
 
     pub(super) async fn complete(&self, asked: &Asked<'_>) -> Result<Reply, Miss> {
         check(asked)?;
-        let schema = asked.request.output_schema.as_ref();
-        match self.ask(&self.body(asked, schema), asked).await {
-            Err(miss) if schema.is_some() && schema::is_to_blame(&miss) => {
-                self.ask(&self.body(asked, None), asked).await
-            }
-            answered => answered,
-        }
+        let refused = &self.refused_schemas;
+        let schema = refused.without(&self.endpoint, asked, asked.request.output_schema.as_ref());
+        let answered = self.ask(&self.body(asked, schema), asked).await;
+        answered.map_err(|miss| match schema {
+            Some(_) => refused.blame(&self.endpoint, asked, miss),
+            None => miss,
+        })
     }
 
     async fn ask(&self, body: &Value, asked: &Asked<'_>) -> Result<Reply, Miss> {
@@ -120,9 +123,7 @@ impl OpenAi {
         let format =
             |schema: &Value| json!({"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}});
         set("response_format", schema.map(format));
-        if let Some(extra) = &request.extra {
-            merge(&mut body, extra);
-        }
+        merge_extra(&mut body, asked);
         body["stream"] = true.into();
         body
     }

@@ -1,11 +1,16 @@
 //! JSON Schemas in the form to which a provider can hold its models.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
 
 use serde_json::{Map, Value, json};
 
-use super::Miss;
+use super::http::Endpoint;
+use super::{Asked, Miss};
+use skillhost_core::id::Digest;
+use skillhost_core::machine::Again;
 use skillhost_core::outcome::Fault;
+use skillhost_core::retry::FaultKind;
 
 /// The largest schema that is looked at, in bytes. It is a skill's, and is looked at where others wait.
 const BYTES_MAX: usize = 256 << 10;
@@ -37,8 +42,48 @@ pub(super) fn closed(schema: &Value) -> Option<Value> {
     close(schema, DEPTH_MAX)
 }
 
+/// How many refused schemas are remembered; when there are more, all are forgotten, and each is tried again once.
+const REFUSED_MAX: usize = 10_000;
+
+/// Which schemas providers refused, for all runs of a worker. Each is sent once in vain: the machine performs the call again, so that every request is on an account.
+#[derive(Debug, Default)]
+pub(crate) struct Refused(Mutex<HashSet<Digest>>);
+
+impl Refused {
+    /// Returns the schema, unless the provider refused it for that model.
+    pub(super) fn without<T>(&self, endpoint: &Endpoint, asked: &Asked<'_>, schema: Option<T>) -> Option<T> {
+        let refused = self.0.lock().expect("nothing panics while it holds the lock");
+        schema.filter(|_| refused.is_empty() || !refused.contains(&named(endpoint, asked)))
+    }
+
+    /// Takes in how a request ended that was sent with a schema. If that is why it was refused, it is to be performed again, without it.
+    pub(super) fn blame(&self, endpoint: &Endpoint, asked: &Asked<'_>, miss: Miss) -> Miss {
+        if !is_to_blame(&miss) {
+            return miss;
+        }
+        let mut refused = self.0.lock().expect("nothing panics while it holds the lock");
+        if refused.len() >= REFUSED_MAX {
+            refused.clear();
+        }
+        refused.insert(named(endpoint, asked));
+        Miss {
+            again: Some(Again {
+                kind: FaultKind::Form,
+                after: None,
+            }),
+            ..miss
+        }
+    }
+}
+
+/// Names a schema that a provider is asked to hold a model to.
+fn named(endpoint: &Endpoint, asked: &Asked<'_>) -> Digest {
+    let schema = asked.request.output_schema.as_ref();
+    Digest::of(json!([endpoint.base_url(), asked.model, schema]).to_string().as_bytes())
+}
+
 /// Returns whether a provider refused a request because of its schema.
-pub(super) fn is_to_blame(miss: &Miss) -> bool {
+fn is_to_blame(miss: &Miss) -> bool {
     let message = &miss.fault.message;
     let named = [
         "schema",

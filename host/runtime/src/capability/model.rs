@@ -52,17 +52,35 @@ fn draft(request: wit::Request) -> Draft {
     }
 }
 
+/// What `extra` may say of how much a reply may cost. It is reserved before it is sent, so it has to be understood.
+const COUNTS: [&str; 3] = ["max_tokens", "max_completion_tokens", "n"];
+
+/// Says why what `extra` says of the model and the length cannot be reserved.
+fn unclear(extra: &serde_json::Value) -> Option<Fault> {
+    let said = |member: &str| extra.get(member);
+    let wrong = |message: String| Some(Fault::new(Fault::INVALID, message));
+    if said("model").is_some_and(|model| !model.is_string()) {
+        return wrong("`model` in the request's `extra` is no text".to_owned());
+    }
+    let is_unclear = |member: &&str| said(member).is_some_and(|count| !count.is_u64());
+    let member = COUNTS.into_iter().find(|member| is_unclear(member))?;
+    wrong(format!(
+        "`{member}` in the request's `extra` is no whole number, so nobody can say what it may cost"
+    ))
+}
+
 /// Returns which model is asked, and how many tokens it may write. What `extra` says goes to the provider as it is, and before what the request says.
 fn asked(request: &Request) -> (String, u64) {
     let extra = |member: &str| request.extra.as_ref().map(|extra| &extra[member]);
     let number = |member: &str| extra(member).and_then(serde_json::Value::as_u64);
     let model = extra("model").and_then(serde_json::Value::as_str);
     let said = u64::from(request.max_tokens.unwrap_or(MAX_TOKENS_DEFAULT));
-    let longest = ["max_tokens", "max_completion_tokens"]
+    let [longest, longest_too, replies] = COUNTS;
+    let longest = [longest, longest_too]
         .into_iter()
         .filter_map(number)
         .fold(said, u64::max);
-    let replies = number("n").unwrap_or(1).max(1);
+    let replies = number(replies).unwrap_or(1).max(1);
     (
         model.unwrap_or(&request.model).to_owned(),
         longest.saturating_mul(replies),
@@ -92,6 +110,7 @@ impl Reader {
         self.refuse(refused_schema);
         let (extra, refused_extra) = json_object("the request's `extra`", request.extra);
         self.refuse(refused_extra);
+        self.refuse(extra.as_ref().and_then(unclear));
         Request {
             model: request.model,
             system: request.system,
@@ -251,6 +270,23 @@ mod tests {
         sly.extra = Some(r#"{"model":"opus","max_completion_tokens":5000,"n":3}"#.to_owned());
         let asks = draft(sly).asks.expect("a model is asked");
         assert_eq!((asks.model.as_str(), asks.output), ("opus", 15_000));
+    }
+
+    #[test]
+    fn b1_what_extra_says_of_the_price_has_to_be_understood() {
+        for extra in [
+            r#"{"max_tokens":100000.0}"#,
+            r#"{"max_completion_tokens":null}"#,
+            r#"{"max_tokens":-1}"#,
+            r#"{"n":"3"}"#,
+            r#"{"n":1e3}"#,
+            r#"{"model":7}"#,
+        ] {
+            let mut sly = request("hi");
+            sly.extra = Some(extra.to_owned());
+            let refused = draft(sly).refused;
+            assert!(refused.is_some_and(|fault| fault.code == Fault::INVALID), "{extra}");
+        }
     }
 
     #[test]

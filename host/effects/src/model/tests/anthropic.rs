@@ -4,10 +4,15 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use skillhost_core::budget::Cost;
+use skillhost_core::calls::CallOptions;
 use skillhost_core::calls::model::{StopReason, Tool, ToolCall, ToolOutcome, Usage};
+use skillhost_core::effect::Function;
+use skillhost_core::entry::{Limits, Rung};
+use skillhost_core::machine::Asks;
 use skillhost_loopback::{Behaviour, Rule};
 
 use super::*;
+use crate::tests::ticket_of_run;
 use crate::watch::Progress;
 
 fn start() -> (Loopback, Provider) {
@@ -96,7 +101,8 @@ async fn what_is_asked_goes_out_in_the_words_of_the_api() {
             is_error: true,
         })],
     });
-    request.extra = Some(json!({"thinking": {"type": "enabled", "budget_tokens": 1024}, "stream": false}));
+    request.extra =
+        Some(json!({"thinking": {"type": "enabled", "budget_tokens": 1024}, "stream": false, "model": "dear"}));
     complete(&provider, &request, Made::default()).await.unwrap();
     let seen = server.requests().remove(0);
     assert_eq!(
@@ -223,6 +229,13 @@ async fn a_schema_is_followed_where_the_provider_can_be_held_to_it_and_ignored_w
         r#"{"error":{"type":"invalid_request_error","message":"output_config.format is not supported by this model"}}"#,
     );
     server.rule(Rule::of(refusal).containing("output_config"));
+    let miss = complete(&provider, &request, Made::default()).await.unwrap_err();
+    assert_eq!(
+        miss.again,
+        again(FaultKind::Form, None),
+        "the machine performs it again, on an account"
+    );
+    complete(&provider, &request, Made::default()).await.unwrap();
     complete(&provider, &request, Made::default()).await.unwrap();
     let sent: Vec<_> = server
         .requests()
@@ -230,7 +243,8 @@ async fn a_schema_is_followed_where_the_provider_can_be_held_to_it_and_ignored_w
         .map(|seen| seen.body["output_config"].clone())
         .collect();
     let held = json!({"format": {"type": "json_schema", "schema": {"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": false}}});
-    assert_eq!(sent, [held.clone(), held, serde_json::Value::Null]);
+    let without = serde_json::Value::Null;
+    assert_eq!(sent, [held.clone(), held, without.clone(), without]);
 }
 
 #[tokio::test]
@@ -459,4 +473,45 @@ async fn dropping_a_call_ends_its_request_and_frees_its_slot() {
     dropped.abort();
     assert!(dropped.await.unwrap_err().is_cancelled());
     ask(&provider, "again").await.unwrap();
+}
+
+#[tokio::test]
+async fn b1_who_answers_is_what_the_ladder_says_and_then_what_extra_says() {
+    let (server, provider) = start();
+    let mut request = request("hello");
+    request.extra = Some(json!({"model": "opus"}));
+    let ladder = vec![Rung {
+        percent: 0,
+        tier: "haiku".to_owned(),
+    }];
+    for ladder in [Vec::new(), ladder] {
+        let asks = Asks {
+            model: "opus".to_owned(),
+            input: 1,
+            output: 1,
+        };
+        let limits = Limits {
+            ladder,
+            ..Limits::default()
+        };
+        let (payload, options) = (Payload::of(&request), CallOptions::default());
+        let (function, class) = (Function::MODEL_COMPLETE, Class::Retryable);
+        let ticket = ticket_of_run(
+            function,
+            class,
+            payload,
+            options,
+            provider.describe(),
+            limits,
+            Some(asks),
+        );
+        provider.perform(&ticket, &Watch::silent()).await;
+    }
+    let models = provider.describe().models;
+    let asked: Vec<_> = server
+        .requests()
+        .iter()
+        .map(|seen| seen.body["model"].clone())
+        .collect();
+    assert_eq!(asked, [models["opus"].as_str(), models["haiku"].as_str()]);
 }

@@ -198,6 +198,9 @@ async fn a_schema_that_the_server_does_not_know_is_left_out() {
     );
     let mut request = request("Plan.");
     request.output_schema = Some(json!({"type": "object"}));
+    let miss = complete(&provider, &request, Made::default()).await.unwrap_err();
+    assert_eq!(miss.again, again(FaultKind::Form, None));
+    assert_eq!(server.requests().len(), 1);
     complete(&provider, &request, Made::default()).await.unwrap();
     assert_eq!(server.requests().len(), 2);
 }
