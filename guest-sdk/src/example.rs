@@ -6,6 +6,7 @@ use crate::bindings::skillhost::skill::http::Response;
 use crate::bindings::skillhost::skill::model::{Block, StopReason, ToolCall};
 use crate::bindings::skillhost::skill::process::{End, Ended, Output};
 use crate::bindings::skillhost::skill::signals::{Answer, Error};
+use crate::bindings::skillhost::skill::{skills, types};
 use crate::executor::block_on;
 use crate::failure::Result;
 use crate::fake::{World, host, says};
@@ -73,6 +74,21 @@ pub fn program_says(code: i32, text: &str) {
         extra: None,
     };
     host(|world| world.programs.push_back(Ok(ended)));
+}
+
+/// Has the next skill that is called return this JSON.
+pub fn skill_says(result: &str) {
+    host(|world| world.skills.push_back(Ok(result.to_owned())));
+}
+
+/// Has the next skill that is called fail.
+pub fn skill_fails(code: &str, message: &str) {
+    let failure = types::Failure {
+        code: code.to_owned(),
+        message: message.to_owned(),
+        details: None,
+    };
+    host(|world| world.skills.push_back(Err(skills::Error::Failed(failure))));
 }
 
 /// Has the next request be answered with this.

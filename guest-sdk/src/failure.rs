@@ -9,7 +9,7 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::Value;
 
-use crate::bindings::skillhost::skill::{clock, files, http, inbox, model, process, run, signals, types};
+use crate::bindings::skillhost::skill::{clock, files, http, inbox, model, process, run, signals, skills, types};
 
 /// The result of whatever can fail in a skill.
 pub type Result<T, E = Failure> = core::result::Result<T, E>;
@@ -40,6 +40,7 @@ struct Parts {
 /// | a message ([`inbox`](crate::inbox)) | `invalid`, `budget` |
 /// | an event or an answer ([`signals`](crate::signals)) | `timeout`, `invalid`, `budget`; `json` of one that is not of its type |
 /// | time ([`clock`](crate::clock)), notes ([`run`](crate::run)) | only the above |
+/// | another skill ([`skills`](crate::skills)) | `denied`, `not-found`, `too-large`, `invalid`, `budget`, `timeout`; what it fails with itself; `json` of a result that is not of its type |
 /// | [`Tasks`](crate::Tasks) | `invalid` if they do not fit together or one returns what is not valid; `left-out`; whatever a task fails with |
 /// | [`continue_as`](crate::continue_as) | `invalid` |
 /// | anything else with `?` | `json` of `serde_json`, else `error` |
@@ -349,6 +350,34 @@ impl IntoFailure for signals::Error {
             Self::Timeout => Failure::new(code::TIMEOUT, "nothing came in time"),
             Self::Invalid(message) => Failure::new(code::INVALID, message),
             Self::Budget(message) => Failure::new(code::BUDGET, message),
+            Self::Other(error) => Failure::other(error),
+        }
+    }
+}
+
+impl IntoFailure for skills::Error {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Cancelled => Failure::cancelled(),
+            Self::Denied(message) => Failure::new(code::DENIED, message),
+            Self::NotFound(message) => Failure::new(code::NOT_FOUND, message),
+            Self::TooLarge(bytes_max) => Failure::new(
+                code::TOO_LARGE,
+                format!("more than the {bytes_max} bytes that are passed between skills"),
+            ),
+            Self::Invalid(message) => Failure::new(code::INVALID, message),
+            Self::Budget(message) => Failure::new(code::BUDGET, message),
+            Self::Timeout(message) => Failure::new(code::TIMEOUT, message),
+            Self::Failed(failure) => {
+                let details = failure
+                    .details
+                    .and_then(|details| serde_json::from_str::<Value>(&details).ok());
+                let made = Failure::new(failure.code, failure.message);
+                match details {
+                    Some(details) => made.with_details(details),
+                    None => made,
+                }
+            }
             Self::Other(error) => Failure::other(error),
         }
     }

@@ -8,7 +8,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::bindings::skillhost::skill::{
-    http as wit_http, model as wit_model, process as wit_process, run as wit_run, signals as wit_signals, types,
+    http as wit_http, model as wit_model, process as wit_process, run as wit_run, signals as wit_signals,
+    skills as wit_skills, types,
 };
 
 /// What the host holds and how it behaves.
@@ -27,6 +28,8 @@ pub(crate) struct World {
     pub(crate) programs: VecDeque<Result<wit_process::Ended, wit_process::Error>>,
     /// What servers answer, in order; an empty URL is that of the request.
     pub(crate) servers: VecDeque<Result<wit_http::Response, wit_http::Error>>,
+    /// What other skills return, in order.
+    pub(crate) skills: VecDeque<Result<String, wit_skills::Error>>,
     /// What people left.
     pub(crate) notes: Vec<wit_run::Note>,
     pub(crate) files: BTreeMap<String, Vec<u8>>,
@@ -70,6 +73,7 @@ impl World {
             answers: VecDeque::new(),
             programs: VecDeque::new(),
             servers: VecDeque::new(),
+            skills: VecDeque::new(),
             notes: Vec::new(),
             files: BTreeMap::new(),
             features: vec!["schema".to_owned()],
@@ -415,6 +419,23 @@ pub(crate) mod http {
             response.url = asked.to_owned();
         }
         Ok(response)
+    }
+}
+
+pub(crate) mod skills {
+    use super::tasks::Pending;
+    use super::{finish, host, refused, start, types};
+    pub(crate) use crate::bindings::skillhost::skill::skills::*;
+
+    pub(crate) fn start_call(request: &Request, options: &types::CallOptions) -> Pending {
+        start(format!("call {} with {}", request.skill, request.input), options)
+    }
+
+    pub(crate) fn finish_call(pending: Pending) -> Result<String, Error> {
+        match refused(&finish(pending)) {
+            true => Err(Error::Cancelled),
+            false => host(|world| world.skills.pop_front()).expect("the test scripts what other skills return"),
+        }
     }
 }
 

@@ -5,8 +5,8 @@
 
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::skillhost::skill::{
-    clock, files, http, inbox, log, model, process, random, run, signals, tasks,
+    clock, files, http, inbox, log, model, process, random, run, signals, skills, tasks,
 };
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::fake::{clock, files, http, inbox, log, model, process, random, run, signals, tasks};
+pub(crate) use crate::fake::{clock, files, http, inbox, log, model, process, random, run, signals, skills, tasks};

@@ -29,7 +29,7 @@
 //! | be a skill | [`macro@skill`] on the function, [`macro@data`] on its types, [`prompt!`] for texts of `prompts/` |
 //! | ask a model | [`model`]; with tools, an [`Agent`] of [`macro@tool`]s |
 //! | use what the host offers | [`files`], [`inbox`], [`signals`] (events, and [`ask`](signals::ask) for people), [`clock`], [`random`], [`run`], [`log`] |
-//! | reach what is outside | [`process`]: programs of the user's machine, [`http`]: hosts that the user granted |
+//! | reach what is outside | [`process`]: programs of the user's machine, [`http`]: hosts, [`skills`]: other skills, all of them as far as the user granted them |
 //! | do several things | [`map`] over many, [`join!`] and [`join_all`], [`first`] and [`either`], [`timeout`], [`Tasks`] that depend on each other |
 //! | survive what goes wrong | [`Failure`] and its [`code`]s, `attempts` and `timeout` of every call, [`saga`] to undo, [`cleanup`] after a cancellation |
 //! | go on for ever | [`continue_as`] in a new run |
@@ -85,6 +85,7 @@ pub mod raw;
 pub mod run;
 mod saga;
 pub mod signals;
+pub mod skills;
 pub mod tasks;
 #[cfg(test)]
 mod tests;
@@ -133,8 +134,10 @@ pub mod prelude {
     pub use crate::{
         Agent, Approval, Either, Failure, Missed, Never, Outcomes, Past, Prompt, Result, Tasks, Undo, agent, cleanup,
         clock, code, continue_as, data, either, files, first, http, inbox, join, join_all, json, log, map, model,
-        process, prompt, random, run, saga, secret, signals, skill, task, timeout, tool,
+        process, prompt, random, run, saga, secret, signals, skill, skills, task, timeout, tool,
     };
+    // The macro; the function of that name reads what it writes.
+    pub use serde_json::json;
 }
 
 /// What the macros' expansions name.

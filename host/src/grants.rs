@@ -292,6 +292,7 @@ pub fn words(grants: &Grants) -> Vec<String> {
     programs
         .chain(grants.http.iter().map(|site| plain_line(&site.to_string())))
         .chain(grants.files.iter().map(|folder| plain_line(&folder.to_string())))
+        .chain(grants.skills.iter().map(|skill| format!("call the skill {skill}")))
         .collect()
 }
 

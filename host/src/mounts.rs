@@ -264,6 +264,54 @@ impl Ground<'_> {
     }
 }
 
+/// Makes a mount of every path in the input that a run gives to one that it calls, and puts in its place what that one calls it. `place` tells in which folder a path of the
+/// caller's lies, and where in it.
+pub fn of_caller(
+    input: &mut Value,
+    schema: &Schema,
+    place: impl Fn(&str) -> Option<(String, String)>,
+) -> Result<Vec<Mount>> {
+    let mut mounts = Vec::new();
+    for at in places(input, schema)? {
+        let text = text_at(input, &at);
+        let missing = || {
+            let message = format!(
+                "field `{}`: this run has nothing at `{}`",
+                shown(&at),
+                plain_line(&text)
+            );
+            CliError::invalid("no_such_path", message)
+        };
+        let (folder, rest) = place(&text).ok_or_else(missing)?;
+        // The folder had no link when it was given; what lies in it may be one, which must not lead out.
+        let path = fs::canonicalize(Path::new(&folder).join(rest)).map_err(|_| missing())?;
+        let metadata = fs::metadata(&path).map_err(|_| missing())?;
+        let (parent, name) = (path.parent(), path.file_name());
+        let (of, file) = match (metadata.is_dir(), metadata.is_file(), parent, name) {
+            (true, ..) => (path.as_path(), None),
+            (_, true, Some(parent), Some(name)) => (parent, name.to_str()),
+            _ => return Err(missing()),
+        };
+        let is_inside = path.starts_with(fs::canonicalize(&folder).map_err(|_| missing())?);
+        let (true, Some(of)) = (is_inside && (metadata.is_dir() || file.is_some()), of.to_str()) else {
+            return Err(missing());
+        };
+        let mount = Mount {
+            name: name_of(&at),
+            writable: false,
+            source: Some(Source {
+                folder: of.to_owned(),
+                file: file.map(str::to_owned),
+                given: Giving::Input,
+            }),
+        };
+        files::check_name(&mount.name).map_err(|e| CliError::of(Exit::Invalid, "bad_mount", &e))?;
+        put(input, &at, &mount);
+        mounts.push(mount);
+    }
+    Ok(mounts)
+}
+
 /// Checks that no two mounts of a run have one name, and that there are not too many.
 pub fn check_all(mounts: &[Mount]) -> Result<()> {
     if mounts.len() > MOUNTS_MAX {

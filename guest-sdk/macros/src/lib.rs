@@ -22,8 +22,8 @@ use proc_macro::TokenStream;
 ///
 /// Name and version are the package's unless `name = ".."` and `version = ".."` say otherwise; the summary is `summary = ".."`, else the first
 /// paragraph of the function's documentation, else the package's description. `needs(web_search, tools, schema)` is what the skill cannot do without in
-/// a model provider. `files("mount", read | read_write, reason = "..")`, `process("program", env("NAME", ..), reason = "..")` and
-/// `http("host", read | read_write, private, reason = "..")` ask the user for something, with the reason that he is shown; `private` is for a host of his own machine
+/// a model provider. `files("mount", read | read_write, reason = "..")`, `process("program", env("NAME", ..), reason = "..")`,
+/// `http("host", read | read_write, private, reason = "..")` and `skills("skill", reason = "..")` ask the user for something, with the reason that he is shown; `private` is for a host of his own machine
 /// or network. The function takes its input (or nothing) and returns a `Result` of its output; both types are `#[data]`.
 #[proc_macro_attribute]
 pub fn skill(arguments: TokenStream, function: TokenStream) -> TokenStream {

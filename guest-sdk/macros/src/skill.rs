@@ -171,7 +171,7 @@ pub(crate) fn documentation(function: &ItemFn) -> Option<String> {
 }
 
 /// What may stand there.
-const KNOWN: &str = "`name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`, `http(..)`";
+const KNOWN: &str = "`name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`, `http(..)`, `skills(..)`";
 
 /// What stands in the brackets of `#[skill(..)]`.
 #[derive(Default)]
@@ -205,6 +205,7 @@ impl Parse for Arguments {
                 "files" => arguments.requests.push(request(input, &word, "files")?),
                 "process" => arguments.requests.push(request(input, &word, "process")?),
                 "http" => arguments.requests.push(request(input, &word, "http")?),
+                "skills" => arguments.requests.push(request(input, &word, "skills")?),
                 _ => {
                     return Err(Error::new(
                         word.span(),
@@ -264,6 +265,7 @@ fn request(input: ParseStream<'_>, word: &Ident, capability: &'static str) -> Re
             "http(\"api.example.org\", read, reason = \"..\")",
             "`read`, `read_write`, `private`, `secret(\"NAME\", ..)`, `reason = \"..\"`",
         ),
+        "skills" => ("skills(\"translate\", reason = \"..\")", "`reason = \"..\"`"),
         _ => (
             "process(\"cargo\", reason = \"..\")",
             "`env(\"NAME\", ..)`, `secret(\"NAME\", ..)`, `reason = \"..\"`",
@@ -299,7 +301,7 @@ fn request(input: ParseStream<'_>, word: &Ident, capability: &'static str) -> Re
         return Err(content.error("expected `,`"));
     }
     let uses = access.iter().filter(|access| access.starts_with("read")).count();
-    if capability != "process" && uses != 1 {
+    if matches!(capability, "files" | "http") && uses != 1 {
         let what = if capability == "files" {
             "the files are"
         } else {
@@ -431,7 +433,7 @@ mod tests {
     fn an_argument_that_is_not_known_is_told_which_are() {
         assert_eq!(
             of_arguments(quote!(title = "x")),
-            "`#[skill]` knows no `title`; it knows `name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`, `http(..)`"
+            "`#[skill]` knows no `title`; it knows `name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`, `http(..)`, `skills(..)`"
         );
         assert_eq!(
             of_arguments(quote!(needs(telepathy))),
@@ -456,7 +458,7 @@ mod tests {
         for (arguments, expected) in [
             (
                 quote!("greeter"),
-                "expected one of `name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`, `http(..)`",
+                "expected one of `name`, `version`, `summary`, `needs(..)`, `files(..)`, `process(..)`, `http(..)`, `skills(..)`",
             ),
             (quote!(name), "expected a text: `= \"..\"`"),
             (quote!(summary = 5), "expected a text: `= \"..\"`"),
@@ -526,7 +528,8 @@ mod tests {
             needs(web_search, schema),
             files("project", read_write, reason = "to mend it"),
             process("cargo", env("HOME", "CARGO_HOME"), reason = "to test it"),
-            http("*.a.org", read, private, reason = "to ask")
+            http("*.a.org", read, private, reason = "to ask"),
+            skills("translate", reason = "to be read everywhere")
         );
         let expanded = expand(
             arguments,
@@ -542,6 +545,8 @@ mod tests {
             "\"to mend it\"",
             "\"HOME CARGO_HOME\"",
             "\"read private\"",
+            "\"skills\"",
+            "\"to be read everywhere\"",
         ] {
             assert!(expanded.contains(part), "{part} in {expanded}");
         }

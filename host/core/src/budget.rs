@@ -350,6 +350,19 @@ impl Account {
         }
     }
 
+    /// Returns a part of what is left, for a run that is to spend of the same: a quarter, so that several have something. Nothing of what has no limit: it needs none.
+    pub fn share(&self) -> Cost {
+        let of = |limit: u64, spent: u64| match limit {
+            u64::MAX => 0,
+            limit => limit.saturating_sub(spent).div_ceil(4),
+        };
+        Cost {
+            calls: of(self.limit.calls, self.spent.calls),
+            tokens: of(self.limit.tokens, self.spent.tokens),
+            microdollars: of(self.limit.microdollars, self.spent.microdollars),
+        }
+    }
+
     /// Counts what a journal says was reserved, whether or not it fits today.
     pub fn replay(&mut self, bound: Cost) {
         self.spent = self.spent.plus(bound);

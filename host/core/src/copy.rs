@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::budget::Cost;
-use crate::effect::{Class, Function};
+use crate::effect::{Class, Function, Kind};
 use crate::entry::{By, Called, Due, Entry, Parent, Record, Retried, Returned, Started, Why};
 use crate::id::{Number, RunId, Seq};
 use crate::machine::{LoadError, Machine};
@@ -214,6 +214,8 @@ fn started(records: &[Record], plan: &Plan) -> Result<Started, CopyError> {
     let parent = Machine::started(records)?;
     let mut started = parent.clone();
     started.run = plan.run.clone();
+    // Whoever called the copied run was answered by that one, or will be.
+    started.caller = None;
     started.parent = Some(Parent {
         run: parent.run.clone(),
         cut: plan.cut,
@@ -236,6 +238,8 @@ struct Scope {
     kept: BTreeSet<Number>,
     /// The calls whose outcome is left out, so that they are performed again.
     redone: BTreeSet<Number>,
+    /// The calls of other skills.
+    skills: BTreeSet<Number>,
     /// Where the guest of the copy consumes a cancellation, if it does.
     cancelled: Option<u64>,
     expired: bool,
@@ -249,6 +253,7 @@ impl Scope {
             answered: BTreeSet::new(),
             kept: BTreeSet::new(),
             redone: BTreeSet::new(),
+            skills: BTreeSet::new(),
             cancelled: cancel_cut(records).filter(|at| *at < plan.cut),
             expired: false,
         };
@@ -256,6 +261,11 @@ impl Scope {
             .iter()
             .filter_map(|record| scope.called(&record.entry))
             .collect();
+        let calls = records.iter().filter_map(|record| match &record.entry {
+            Entry::Called(called) if called.function.kind() == Kind::Skill => Some(called.number),
+            _ => None,
+        });
+        scope.skills = calls.collect();
         let mut open = scope.calls.clone();
         for (index, entry) in (0..).zip(outcomes(records)) {
             match entry {
@@ -327,7 +337,10 @@ impl Scope {
             })),
             // Of what was done about a call that begins anew, only what was measured still matters: an append that took place is found by it (rule R3).
             Entry::Prepared { number, .. } => {
-                let matters = self.calls.contains(number) && !self.redone.contains(number);
+                let begins_anew = self.redone.contains(number);
+                // A skill that was called answers the copied run, and is launched once more for this one.
+                let is_of_the_other = self.skills.contains(number) && !self.answered.contains(number);
+                let matters = self.calls.contains(number) && !begins_anew && !is_of_the_other;
                 matters.then(|| entry.clone())
             }
             Entry::Retried(retried) if self.answered.contains(&retried.number) => Some(Entry::Retried(Retried {
@@ -423,6 +436,8 @@ mod tests {
             semantics: SEMANTICS,
             parent: None,
             continues: None,
+            caller: None,
+            skills_folder: None,
             grants: Default::default(),
         }))
     }

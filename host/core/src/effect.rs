@@ -55,6 +55,8 @@ pub enum Kind {
     Question,
     /// Taking the notes that lie in the mailbox, which is answered at once.
     Notes,
+    /// Another skill: a run is launched for the call, recorded, and waited for (rule K1).
+    Skill,
 }
 
 /// What the host knows of a function.
@@ -120,6 +122,8 @@ functions! {
     SIGNALS_WAIT = "signals.wait", Local, Kind::Event, metered: false;
     /// Waits for an answer.
     SIGNALS_ASK = "signals.ask", Local, Kind::Question, metered: false;
+    /// Has another skill do something, in a run of its own. What was launched for a call is found again, so twice is as once.
+    SKILLS_CALL = "skills.call", Local, Kind::Skill, metered: true;
     /// Takes the notes that people left.
     RUN_NOTES = "run.notes", Local, Kind::Notes, metered: false;
     /// Does something that must not be done twice, and is counted by a server. For tests.

@@ -144,6 +144,26 @@ pub struct Started {
     /// The run that ended so that this one goes on in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<RunId>,
+    /// The call of another run that this one was launched for, and that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Caller>,
+    /// The folder of skills that it was launched from, in which those are that it calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skills_folder: Option<String>,
+}
+
+/// The call that a run was launched for (rule K1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// The run that made it.
+    pub run: RunId,
+    /// The call.
+    pub number: Number,
+    /// How deep the calls of skills are nested here: 1 where the caller was launched by a person.
+    pub depth: u32,
+    /// What was spent by the runs in whose place this one goes on: its caller pays for them, too.
+    #[serde(default)]
+    pub before: Cost,
 }
 
 /// How far the clocks of a zone are from UTC, from a time on.

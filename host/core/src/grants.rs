@@ -1,5 +1,5 @@
-//! What a user lets a skill do beyond its own folders: which programs it may run, with whom it may speak over HTTP, which of his secrets they are told, and which folders of
-//! his its runs are given.
+//! What a user lets a skill do beyond its own folders: which programs it may run, with whom it may speak over HTTP, which of his secrets they are told, which folders of
+//! his its runs are given, and which other skills it may call.
 //!
 //! A skill asks in its `describe`; that gives it nothing. What was granted when a run was launched stands in its `started` entry, and everything else is denied. This
 //! module compares; where grants are kept and how the user is asked is another's business. Start with [`Grants`].
@@ -14,6 +14,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::calls::http::only_reads;
+use crate::id::SkillName;
 
 pub use host::HostPattern;
 pub use names::{MountName, ProgramName, SecretName, VariableName, is_mount, is_program, is_secret, is_variable};
@@ -37,6 +38,9 @@ pub struct Grants {
     /// The folders that each of its runs is given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<Folder>,
+    /// The skills that it may call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skills: Vec<SkillName>,
 }
 
 /// A folder of the user's.
@@ -90,7 +94,7 @@ pub struct Denied(String);
 impl Grants {
     /// Returns whether nothing is granted.
     pub fn is_empty(&self) -> bool {
-        self.process.is_empty() && self.http.is_empty() && self.files.is_empty()
+        self.process.is_empty() && self.http.is_empty() && self.files.is_empty() && self.skills.is_empty()
     }
 
     /// Finds the grant by which a program may be run with values of its own for these variables, in which these secrets are filled in.
@@ -141,6 +145,14 @@ impl Grants {
         programs.chain(self.http.iter().flat_map(|site| &site.secrets))
     }
 
+    /// Checks that a skill may be called.
+    pub fn skill(&self, name: &SkillName) -> Result<(), Denied> {
+        match self.skills.contains(name) {
+            true => Ok(()),
+            false => Err(Denied(format!("to call the skill `{name}` was not granted"))),
+        }
+    }
+
     /// Finds the folder that is given under a name.
     pub fn folder(&self, mount: &str) -> Option<&Folder> {
         self.files.iter().find(|folder| folder.mount.as_str() == mount)
@@ -176,10 +188,45 @@ impl Grants {
             let Folder { mount, path, writable } = asked;
             other.uses(mount.as_str(), path, *writable).is_err()
         });
+        let skills = self.skills.iter().filter(|asked| other.skill(asked).is_err());
         Self {
             process: process.cloned().collect(),
             http: http.cloned().collect(),
             files: files.cloned().collect(),
+            skills: skills.cloned().collect(),
+        }
+    }
+
+    /// Returns what both allow: of a skill that another one calls, which may do no more than that (rule K1). Folders are not among it, as each run is given its own.
+    #[must_use]
+    pub fn within(&self, other: &Self) -> Self {
+        let process = self.process.iter().filter_map(|program| {
+            let known = other.process.iter().find(|known| known.program == program.program)?;
+            let both = program
+                .environment
+                .iter()
+                .filter(|name| known.environment.contains(name));
+            Some(Program {
+                program: program.program.clone(),
+                environment: both.cloned().collect(),
+                secrets: both_of(&program.secrets, &known.secrets),
+            })
+        });
+        let mut http: Vec<Site> = Vec::new();
+        for (own, others) in self
+            .http
+            .iter()
+            .flat_map(|own| other.http.iter().map(move |others| (own, others)))
+        {
+            let both = own.within(others);
+            http.extend(both.filter(|both| !http.iter().any(|known| known.covers(both))));
+        }
+        let skills = self.skills.iter().filter(|skill| other.skills.contains(skill));
+        Self {
+            process: process.collect(),
+            http,
+            files: Vec::new(),
+            skills: skills.cloned().collect(),
         }
     }
 
@@ -203,6 +250,11 @@ impl Grants {
                 self.http.push(site.clone());
             }
         }
+        for skill in &other.skills {
+            if !self.skills.contains(skill) {
+                self.skills.push(skill.clone());
+            }
+        }
     }
 }
 
@@ -210,6 +262,30 @@ impl Site {
     /// Returns whether requests of this method may be sent.
     pub fn may(&self, method: &str) -> bool {
         self.methods.iter().any(|known| known == ANY || known == method)
+    }
+
+    /// Returns what both allow; `None` if that is nothing.
+    fn within(&self, other: &Self) -> Option<Self> {
+        let host = match (self.host.covers(&other.host), other.host.covers(&self.host)) {
+            (true, _) => &other.host,
+            (false, true) => &self.host,
+            (false, false) => return None,
+        };
+        let methods: Vec<String> = match self.methods.iter().any(|method| method == ANY) {
+            true => other.methods.clone(),
+            false => self
+                .methods
+                .iter()
+                .filter(|method| other.may(method))
+                .cloned()
+                .collect(),
+        };
+        (!methods.is_empty()).then(|| Self {
+            host: host.clone(),
+            methods,
+            private: self.private && other.private,
+            secrets: both_of(&self.secrets, &other.secrets),
+        })
     }
 
     /// Returns whether everything that the other allows is allowed here, too.
@@ -229,6 +305,10 @@ fn add_new<T: Clone + PartialEq>(known: &mut Vec<T>, more: &[T]) {
             known.push(one.clone());
         }
     }
+}
+
+fn both_of(own: &[SecretName], others: &[SecretName]) -> Vec<SecretName> {
+    own.iter().filter(|name| others.contains(name)).cloned().collect()
 }
 
 /// Reads what a skill asks for in its description as what it would be granted; `None` if it is about an interface that needs no grant of this kind.
@@ -282,6 +362,14 @@ pub fn asked(capability: &str, target: Option<&str>, access: Option<&str>) -> Re
             let http = vec![site];
             Ok(Some(Grants {
                 http,
+                ..Grants::default()
+            }))
+        }
+        "skills" => {
+            let name = target()?;
+            let skill = SkillName::parse(name).map_err(|_| format!("`{}` names no skill", name.escape_debug()))?;
+            Ok(Some(Grants {
+                skills: vec![skill],
                 ..Grants::default()
             }))
         }

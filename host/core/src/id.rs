@@ -93,6 +93,13 @@ text_id! {
     LaunchId, "a launch id (1 to 100 letters, digits, `-`, `_`, `.`)", |t| is_word(t, 100)
 }
 
+impl LaunchId {
+    /// Returns the id of the launch that a call of a skill is (rule K1): whoever launches for the call again finds what was launched.
+    pub fn of_call(run: &RunId, number: Number) -> Self {
+        Self(format!("{run}.{number}").into())
+    }
+}
+
 text_id! {
     /// The name of a skill, which is the name of its folder.
     SkillName, "a skill's name (1 to 64 lower-case letters, digits and hyphens)",

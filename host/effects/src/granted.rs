@@ -83,6 +83,14 @@ impl Granted {
         self.check(|grants| grants.uses(mount, path, writable))
     }
 
+    /// Checks that a skill may be called now.
+    ///
+    /// # Errors
+    /// With the fault that answers the call.
+    pub fn skill(&self, name: &SkillName) -> Result<(), Fault> {
+        self.check(|grants| grants.skill(name))
+    }
+
     /// Asks what was granted at the launch, and then what is today; of the two, what allows less counts.
     fn check<T>(&self, find: impl Fn(&Grants) -> Result<T, Denied>) -> Result<T, Fault> {
         let denied = |why: String| Fault::new(Fault::DENIED, why);

@@ -76,6 +76,8 @@ pub(crate) fn ticket_of_run(
         semantics: SEMANTICS,
         parent: None,
         continues: None,
+        caller: None,
+        skills_folder: None,
         grants: Grants::default(),
     };
     let first = Record {

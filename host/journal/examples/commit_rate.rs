@@ -329,6 +329,8 @@ fn make_run(journal: &dyn Journal, n: u64, bundle: Digest) -> RunWriter {
         semantics: SEMANTICS,
         parent: None,
         continues: None,
+        caller: None,
+        skills_folder: None,
         grants: Default::default(),
     };
     journal.create_run(NewRun::first(started, Timestamp(0), None)).unwrap();

@@ -365,6 +365,11 @@ pub(crate) fn asked_by(command: &Command) -> Option<(Number, Asked)> {
     }
 }
 
+/// Returns whether a command is about a call of the run that it is for, and so of no other.
+pub(crate) fn names_a_call(command: &Command) -> bool {
+    asked_by(command).is_some() || matches!(command, Command::Child { .. })
+}
+
 /// Checks that what is answered is open, and that nobody was faster: `waiting` are the calls for which an answer lies in the mailbox.
 pub(crate) fn check_asked(
     run: &RunId,

@@ -38,6 +38,8 @@ wasmtime::component::bindgen!({
         "skillhost:skill/signals.finish-wait": async | trappable,
         "skillhost:skill/signals.ask": async | trappable,
         "skillhost:skill/signals.finish-ask": async | trappable,
+        "skillhost:skill/skills.call": async | trappable,
+        "skillhost:skill/skills.finish-call": async | trappable,
         "skillhost:skill/run.notes": async | trappable,
         "skillhost:skill/run.finish-notes": async | trappable,
         default: trappable,

@@ -321,7 +321,8 @@ impl Judge<'_> {
         }
         for index in &unused.effects {
             let call = &self.case.effects[*index].call;
-            let is_played = Function::named(call).is_some_and(|function| function.kind() != Kind::Effect);
+            let is_played =
+                Function::named(call).is_some_and(|function| !matches!(function.kind(), Kind::Effect | Kind::Skill));
             let words = match is_played {
                 true => format!("`{call}` is not replaced: answers, events and time are the case's own"),
                 false => format!("no call `{call}` was made for this"),
@@ -399,6 +400,7 @@ fn awaited(wait: &Wait) -> String {
         Wait::Event(name) => format!("event `{name}`"),
         Wait::Question(name) => format!("an answer to `{name}`"),
         Wait::Decision => "a decision".to_owned(),
+        Wait::Skill(_) => "another skill".to_owned(),
     }
 }
 

@@ -339,6 +339,8 @@ fn scenario(case: &Case, name: &str, subject: &Subject<'_>) -> Result<Result<Sce
             semantics: SEMANTICS,
             parent: None,
             continues: None,
+            caller: None,
+            skills_folder: None,
             grants: subject.grants.clone(),
         },
         at: case.at,

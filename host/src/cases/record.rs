@@ -301,7 +301,7 @@ fn said(call: &CallLine, answer: &Payload, file: &mut Text) -> Result<(), String
 fn effects(timeline: &Timeline, delays: &BTreeMap<Number, u64>, file: &mut Text) -> Result<(), String> {
     let is_performed = |call: &&CallLine| {
         let is_played = call.function == Function::MODEL_COMPLETE || call.function.name().starts_with("files.");
-        call.function.kind() == Kind::Effect && !is_played
+        matches!(call.function.kind(), Kind::Effect | Kind::Skill) && !is_played
     };
     for call in timeline.calls.iter().filter(is_performed) {
         let Some(outcome) = &call.outcome else { continue };

@@ -9,15 +9,15 @@ use skillhost_journal::{InboxFilter, Journal, RunRow};
 
 use super::context::Session;
 use super::follow::{self, Followed};
+use super::here::Here;
 use super::launch;
 use super::newest::newest;
 use super::report::{Envelope, ErrorMember, Report};
 use super::waits;
-use crate::driver::{self, Bell, DriveError, Driven, Until};
+use crate::driver::{DriveError, Driven};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::progress::Progress;
-use crate::schema;
 use crate::terminal::{plain, plain_line};
 
 /// A timer that is due this soon is worth staying for.
@@ -133,24 +133,18 @@ fn go_on(session: &Session<'_>, row: &RunRow, how: Drive) -> Result<()> {
         }));
     }
     let settings = context.settings(&context.config()?);
-    let description = launch::pinned_description(session, row)?;
-    let output_schema = launch::output_schema(&row.skill, &description)?;
-    let check_result = |result: &Payload| schema::check_result(&output_schema, result);
+    // What cannot be loaded is told before anything is taken, and what takes its time is, too.
+    launch::pinned_description(session, row)?;
     let mut progress = Progress::new(context.terminal, row.skill.as_str());
-    let drive = driver::Drive {
+    let here = Here {
+        worker: &worker,
         settings: &settings,
-        until: match how.wait {
-            true => Until::Finished,
-            false => Until::Waiting { patience: PATIENCE },
-        },
-        bell: Bell::Absent,
-        check_result: &check_result,
-        observer: &mut progress,
+        patience: (!how.wait).then_some(PATIENCE),
         development: None,
     };
     let driven = session.loading()?.tokio.block_on(async {
         tokio::select! {
-            driven = worker.drive(&row.run, drive) => Some(driven),
+            driven = here.drive(&row.run, &mut progress) => Some(driven),
             // Without a handler for it, the signal ends the process as always.
             Ok(()) = tokio::signal::ctrl_c() => None,
         }

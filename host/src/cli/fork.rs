@@ -93,7 +93,7 @@ pub(super) fn run(args: &ForkArgs, context: &Context) -> Result<Report> {
     };
     let again = args.at.map(Number);
     let again = again.filter(|at| !asks_otherwise && !answers.contains_key(at));
-    let new = launch::new_run_id();
+    let new = driver::new_run_id();
     let branch = Branch {
         row: &row,
         records: &records,

@@ -229,8 +229,3 @@ pub(super) fn flags() -> Vec<String> {
         .filter_map(|arg| arg.get_long().map(str::to_owned))
         .collect()
 }
-
-pub(super) fn new_run_id() -> RunId {
-    let text = ulid::Ulid::generate().to_string().to_ascii_lowercase();
-    RunId::parse(&text).expect("a ULID in lower case is a run id")
-}

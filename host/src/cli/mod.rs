@@ -21,6 +21,7 @@ mod follow;
 mod following;
 mod fork;
 mod grant;
+mod here;
 mod hook;
 mod inbox;
 mod inject;

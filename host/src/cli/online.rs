@@ -66,6 +66,8 @@ fn ticket(provider: &Provider) -> Ticket {
         semantics: SEMANTICS,
         parent: None,
         continues: None,
+        caller: None,
+        skills_folder: None,
         grants: Default::default(),
     };
     let first = Record {

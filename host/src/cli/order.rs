@@ -9,7 +9,7 @@ use skillhost_runtime::{Description, EngineConfig};
 
 use super::budget::BudgetArgs;
 use super::context::Session;
-use super::launch::{self, bounded, new_run_id};
+use super::launch::{self, bounded};
 use crate::config::Config;
 use crate::describe::input_schema;
 use crate::driver;
@@ -63,7 +63,7 @@ impl Order<'_> {
         let provider = provider(self, &config, edition, session)?;
         check_needs(skill, &edition.description, &provider)?;
         let limits = self.budget.limits(context, skill, &provider)?;
-        let run = new_run_id();
+        let run = driver::new_run_id();
         Ok(Started {
             launch: LaunchId::parse(run.as_str()).expect("a run id is a launch id"),
             run,
@@ -81,6 +81,8 @@ impl Order<'_> {
             semantics: entry::SEMANTICS,
             parent: None,
             continues: None,
+            caller: None,
+            skills_folder: context.installed.root().to_str().map(str::to_owned),
             grants: grants::of(&context.home, skill)?,
         })
     }

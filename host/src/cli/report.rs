@@ -128,7 +128,7 @@ pub struct ErrorMember {
 pub struct WaitMember {
     /// The number of the call.
     pub call: u64,
-    /// `timer`, `event`, `question` or `decision`.
+    /// `timer`, `event`, `question`, `skill` or `decision`.
     pub kind: &'static str,
     /// What the event or the question is called.
     #[serde(skip_serializing_if = "Option::is_none")]

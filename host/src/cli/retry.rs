@@ -13,8 +13,8 @@ use super::args::Here;
 use super::branch::{self, Begun, Branch};
 use super::context::{Context, Session};
 use super::drive::{self, Drive};
+use super::list;
 use super::report::{Envelope, Report, Rows};
-use super::{launch, list};
 use crate::driver;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
@@ -125,7 +125,7 @@ fn begin(session: &Session<'_>, row: &RunRow, from: Option<Number>, upgrade: boo
         records: &records,
         plan: Plan {
             redo: Redo::Calls(again.into_iter().collect()),
-            ..Plan::new(launch::new_run_id(), driver::now(), cut)
+            ..Plan::new(driver::new_run_id(), driver::now(), cut)
         },
         folder_as_it_is: upgrade,
         follows: true,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use skillhost_core::calls::signals::{Audience, Event, Question};
+use skillhost_core::calls::skills;
 use skillhost_core::effect::Class;
 use skillhost_core::entry::{By, Called, Entry};
 use skillhost_core::id::{Number, RunId};
@@ -202,6 +203,15 @@ fn member(run: &RunId, wait: &WaitRow, called: Option<&Called>) -> WaitMember {
                 member.schema = question.schema;
             }
         }
+        Wait::Skill(child) => {
+            member.kind = "skill";
+            member.name = called
+                .and_then(|called| called.request.read::<skills::Call>().ok())
+                .map(|call| call.skill);
+            member.prompt = Some(format!(
+                "it goes on in run {child}: `skillhost status {child}` tells how far it is"
+            ));
+        }
         Wait::Decision => {
             member.kind = "decision";
             member.name = called.map(|called| called.function.to_string());
@@ -246,6 +256,7 @@ pub(super) fn for_people(wait: &WaitMember) -> String {
         .map_or_else(String::new, |until| format!(", until {until}"));
     let mut text = match wait.kind {
         "timer" => format!("  call {}: a timer{until}\n", wait.call),
+        "skill" => format!("  call {}: the skill `{name}`{until}\n", wait.call),
         "event" => format!("  call {}: the event `{name}`{until}\n", wait.call),
         "question" => format!("  call {}: an answer to `{name}`{until}\n", wait.call),
         _ => format!("  call {}: `{name}`\n", wait.call),

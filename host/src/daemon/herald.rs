@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use skillhost_core::calls::signals::Question;
-use skillhost_core::id::{Number, RunId};
+use skillhost_core::entry::Entry;
+use skillhost_core::id::{Number, RunId, Seq};
 use skillhost_core::machine::{Status, Wait};
-use skillhost_journal::{Journal, JournalError};
+use skillhost_journal::{Journal, JournalError, RunRow};
 use tokio::sync::Notify;
 
 use super::lock;
@@ -156,7 +157,7 @@ impl Herald {
         let row = journal.run(run)?;
         if sight == Sight::Ended {
             // What goes on in a new run has no end.
-            let is_news = !row.silent && row.status != Status::Continued;
+            let is_news = !row.silent && row.status != Status::Continued && !is_called(journal, &row)?;
             return Ok(Vec::from_iter(is_news.then(|| Notice::ended(&row))));
         }
         if row.silent {
@@ -178,11 +179,18 @@ impl Herald {
                     let question = question(journal, run, wait.number)?;
                     notices.extend(question.map(|question| Notice::asks(&row, wait.number, &question)));
                 }
-                Wait::Timer | Wait::Event(_) => {}
+                Wait::Timer | Wait::Event(_) | Wait::Skill(_) => {}
             }
         }
         Ok(notices)
     }
+}
+
+/// Returns whether a run was launched for a call of another: its end is news for that one alone.
+fn is_called(journal: &dyn Journal, row: &RunRow) -> Result<bool, JournalError> {
+    let records = journal.records(&row.run, Seq(0), 1)?;
+    let first = records.first().map(|record| &record.entry);
+    Ok(matches!(first, Some(Entry::Started(started)) if started.caller.is_some()))
 }
 
 fn question(journal: &dyn Journal, run: &RunId, number: Number) -> Result<Option<Question>, JournalError> {

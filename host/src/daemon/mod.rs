@@ -291,6 +291,7 @@ fn is_waited_for(journal: &dyn Journal, run: &RunId) -> Result<bool> {
         Command::Cancel { .. }
         | Command::Answer { .. }
         | Command::Decide { .. }
+        | Command::Child { .. }
         | Command::Pause { .. }
         | Command::Resume { .. } => true,
     }))

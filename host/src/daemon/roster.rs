@@ -26,7 +26,7 @@ use super::fate::{self, Fate};
 use super::herald::{Herald, Sight};
 use super::lock;
 use super::protocol::Reply;
-use crate::driver::{Bell, Drive, DriveError, Driven, Observer, Residency, Ring, Room, Seen, Stay, Until, Worker};
+use crate::driver::{Bell, Drive, DriveError, Driven, Kin, Observer, Residency, Ring, Room, Seen, Stay, Until, Worker};
 use crate::schema::{self, Schema};
 use lending::Lending;
 
@@ -470,6 +470,10 @@ impl Roster {
             bell: Bell::Rung(Arc::clone(ring)),
             check_result: &|result: &Payload| schema::check_result(&schema, result),
             observer: &mut observer,
+            kin: Arc::new(Relatives {
+                roster: Arc::clone(self),
+                environment: self.environment(run),
+            }),
             development: None,
         };
         self.worker.drive(run, drive).await
@@ -566,6 +570,25 @@ impl Roster {
                 roster.wake(&run);
             }
         }));
+    }
+}
+
+/// Has the runs driven that a run calls, with what its launcher's environment says of providers.
+struct Relatives {
+    roster: Arc<Roster>,
+    environment: Arc<Environment>,
+}
+
+impl Kin for Relatives {
+    fn launched(&self, child: &RunId) {
+        self.roster.drive(child, (*self.environment).clone());
+    }
+
+    /// It is driven already, or found by whoever looks for runs that nobody drives.
+    fn awaits(&self, _: &RunId) {}
+
+    fn answered(&self, caller: &RunId) {
+        self.roster.wake(caller);
     }
 }
 

@@ -96,6 +96,8 @@ impl Stage {
             semantics: SEMANTICS,
             parent: None,
             continues: None,
+            caller: None,
+            skills_folder: None,
             grants: Default::default(),
         };
         self.journal.create_run(NewRun::first(started, now, None)).unwrap();

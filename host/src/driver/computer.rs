@@ -6,20 +6,25 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use skillhost_core::budget::Cost;
-use skillhost_core::entry::{Giving, Source, Started};
-use skillhost_core::id::{RunId, SkillName, WorkerId};
+use skillhost_core::entry::{Called, Giving, Source, Started};
+use skillhost_core::grants::Grants;
+use skillhost_core::id::{RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::Holder;
+use skillhost_core::machine::{Ended, Machine, Ticket};
+use skillhost_core::outcome::Fault;
+use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
 use skillhost_effects::files::{self, Mounts};
 use skillhost_effects::http::{Sites, Web};
 use skillhost_effects::model::{Hub, Settings};
 use skillhost_effects::process::{Ground, Programs, end_survivors};
-use skillhost_effects::{Effects, Granted};
-use skillhost_journal::{Journal, RunRow};
+use skillhost_effects::{Effects, Granted, Watch};
+use skillhost_journal::{Journal, JournalError, RunRow};
 use skillhost_runtime::{BundleFiles, GuestStart, Loader};
 use tokio::sync::oneshot;
 
-use super::outside::{Attempt, Equipment, Outside};
+use super::kin::Nursery;
+use super::outside::{Attempt, Equipment, Outside, Performer};
 use super::{DriveError, Pinned, SCRIPT, clock, ground, lock};
 use crate::config::Config;
 use crate::describe;
@@ -63,6 +68,7 @@ impl Computer {
         started: &Started,
         settings: &Settings,
         files: &Arc<BundleFiles>,
+        granted: Granted,
     ) -> Result<Effects, DriveError> {
         let script = files.get(SCRIPT).map(|bytes| String::from_utf8_lossy(bytes));
         let provider = self.hub.reopen(&started.provider, settings, script.as_deref());
@@ -71,7 +77,6 @@ impl Computer {
             run: run.clone(),
             source,
         })?;
-        let granted = self.granted(started);
         let mounts = self.mounts(run, started, files, &granted)?;
         let programs = Programs::new(self.ground.clone(), granted.clone(), self.home.programs(run));
         let sites = Sites::new(self.web.clone(), granted);
@@ -120,22 +125,80 @@ impl Computer {
         Ok(config.budget.day_of(skill))
     }
 
-    /// Returns what a run was granted at its launch, as far as it still is.
-    fn granted(&self, started: &Started) -> Granted {
+    /// Returns what a run was granted at its launch, as far as it still is. One that another run called may do no more than that may, today as well (rule K1).
+    fn granted(&self, started: &Started) -> Result<Granted, DriveError> {
         let home = self.home.clone();
-        let grantee = Grantee::of(&home, &started.skill);
+        let grantee = grantee(&home, started);
+        let callers = self.callers(started)?;
         // No guest is told where a crate lies.
         let word = match &grantee {
             Grantee::Skill(skill) => skill.to_string(),
             Grantee::Crate(_) => ".".to_owned(),
         };
         let today = move || match grants::Granted::load(&home) {
-            Ok(granted) => Ok(granted.of(&grantee)),
+            Ok(granted) => Ok(callers.iter().fold(granted.of(&grantee), |own, caller| Grants {
+                files: own.files.clone(),
+                ..own.within(&granted.of(caller))
+            })),
             Err(error) => Err(error.sentence()),
         };
-        Granted::new(started.skill.clone(), started.grants.clone(), today)
+        Ok(Granted::new(started.skill.clone(), started.grants.clone(), today)
             .known_as(&word)
-            .with_secrets(self.home.secrets())
+            .with_secrets(self.home.secrets()))
+    }
+
+    /// Returns who called a run, and who called that one, and so on.
+    fn callers(&self, started: &Started) -> Result<Vec<Grantee>, DriveError> {
+        let mut callers = Vec::new();
+        let mut next = started.caller.clone();
+        while let Some(caller) = next {
+            let records = match self.journal.records(&caller.run, Seq(0), 1) {
+                // It is over, and was pruned; what it had when it called is in the grants of the launch.
+                Err(JournalError::UnknownRun { .. }) => break,
+                records => records?,
+            };
+            let started = Machine::started(&records).map_err(|source| DriveError::History {
+                run: caller.run.clone(),
+                source,
+            })?;
+            callers.push(grantee(&self.home, started));
+            next = started.caller.clone();
+        }
+        Ok(callers)
+    }
+}
+
+/// Returns who is granted something when a run does it: what is called by the crate of a skill is an installed skill.
+fn grantee(home: &Home, started: &Started) -> Grantee {
+    match started.caller {
+        None => Grantee::of(home, &started.skill),
+        Some(_) => Grantee::Skill(started.skill.clone()),
+    }
+}
+
+/// What an attempt does outside: its effects, and the launching of what it calls.
+struct Doing {
+    effects: Effects,
+    nursery: Nursery,
+}
+
+impl Performer for Doing {
+    fn note(&self, called: &Called) {
+        self.effects.note(called);
+    }
+
+    fn measure(&self, ticket: Ticket) -> BoxFuture<'static, Result<Payload, Fault>> {
+        let effects = self.effects.clone();
+        Box::pin(async move { effects.measure(&ticket).await })
+    }
+
+    fn launch(&self, ticket: Ticket) -> BoxFuture<'static, Result<Result<Payload, Fault>, DriveError>> {
+        Box::pin(self.nursery.clone().launch(ticket))
+    }
+
+    fn perform(&self, ticket: Ticket, watch: Watch) -> BoxFuture<'static, Ended> {
+        let effects = self.effects.clone();
+        Box::pin(async move { effects.perform(ticket, &watch).await })
     }
 }
 
@@ -183,7 +246,18 @@ impl Outside for Computer {
         Box::pin(async move {
             let Attempt { run, started, pin, .. } = attempt;
             let Pinned { component, files } = Pinned::load(&self.journal, &self.loader, run, pin).await?;
-            let effects = self.effects(run, started, attempt.settings, &files)?;
+            let granted = self.granted(started)?;
+            let effects = self.effects(run, started, attempt.settings, &files, granted.clone())?;
+            let nursery = Nursery {
+                home: self.home.clone(),
+                journal: Arc::clone(&self.journal),
+                loader: self.loader.clone(),
+                hub: self.hub.clone(),
+                granted,
+                caller: Arc::new(started.clone()),
+                settings: attempt.settings.clone(),
+                kin: Arc::clone(attempt.kin),
+            };
             let day = self.day_budget(run, &started.skill)?;
             let mut start = GuestStart::of(started, attempt.started_at, files);
             let journal = Arc::clone(&self.journal);
@@ -193,7 +267,7 @@ impl Outside for Computer {
             });
             Ok(Equipment {
                 guest: Box::new(component.guest(start)),
-                effects: Arc::new(effects),
+                effects: Arc::new(Doing { effects, nursery }),
                 day,
             })
         })

@@ -7,14 +7,15 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use skillhost_core::id::{Number, Seq};
 use skillhost_core::machine::{Ended, Event, Ticket};
 use skillhost_effects::Watch;
-use skillhost_journal::{AppendError, RunWriter, failpoint};
+use skillhost_journal::{RunWriter, failpoint};
 
+use super::DriveError;
 use super::outside::Performer;
 
 /// Everything under way.
 #[derive(Default)]
 pub(super) struct Flying {
-    under_way: FuturesUnordered<BoxFuture<'static, Result<Event, AppendError>>>,
+    under_way: FuturesUnordered<BoxFuture<'static, Result<Event, DriveError>>>,
     abort: HashMap<Number, AbortHandle>,
 }
 
@@ -24,7 +25,7 @@ impl Flying {
     }
 
     /// Returns the next thing that ended, if anything is under way. May be dropped and asked again.
-    pub(super) async fn next(&mut self) -> Option<Result<Event, AppendError>> {
+    pub(super) async fn next(&mut self) -> Option<Result<Event, DriveError>> {
         let next = self.under_way.next().await;
         if let Some(Ok(Event::Ended(number, _))) = &next {
             self.abort.remove(number);
@@ -35,8 +36,9 @@ impl Flying {
 
     pub(super) fn barrier(&mut self, writer: &RunWriter, seq: Seq) {
         let durable = writer.barrier(seq);
-        self.under_way
-            .push(Box::pin(async move { durable.await.map(|()| Event::Durable(seq)) }));
+        self.under_way.push(Box::pin(
+            async move { Ok(durable.await.map(|()| Event::Durable(seq))?) },
+        ));
     }
 
     pub(super) fn measure(&mut self, effects: &dyn Performer, ticket: Ticket) {
@@ -44,6 +46,14 @@ impl Flying {
         let measured = effects.measure(ticket);
         self.under_way
             .push(Box::pin(async move { Ok(Event::Measured(number, measured.await)) }));
+    }
+
+    /// Has the run launched that a call of a skill is for.
+    pub(super) fn launch(&mut self, effects: &dyn Performer, ticket: Ticket) {
+        let number = ticket.number();
+        let launched = effects.launch(ticket);
+        self.under_way
+            .push(Box::pin(async move { Ok(Event::Measured(number, launched.await?)) }));
     }
 
     pub(super) fn perform(&mut self, effects: &dyn Performer, watch: &Watch, ticket: Ticket) {

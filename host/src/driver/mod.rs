@@ -8,6 +8,7 @@ mod clock;
 mod computer;
 mod flying;
 mod ground;
+mod kin;
 mod lock;
 mod mailbox;
 mod observe;
@@ -34,6 +35,7 @@ use crate::home::Home;
 pub use clock::now;
 pub use computer::Computer;
 pub use ground::held;
+pub use kin::{Alone, Kin};
 pub use mailbox::{Bell, Ring};
 pub use observe::{Observer, Seen, Silent};
 pub use outside::{Attempt, Equipment, Outside, Performer, Player};
@@ -95,6 +97,8 @@ pub struct Drive<'a> {
     pub check_result: &'a (dyn Fn(&Payload) -> Result<(), String> + Sync),
     /// Watches.
     pub observer: &'a mut dyn Observer,
+    /// Hears of the runs that this one calls, and of the one that called it.
+    pub kin: Arc<dyn Kin>,
     /// What a run in development is given further.
     pub development: Option<Development>,
 }
@@ -292,6 +296,7 @@ impl Worker {
             pin,
             settings: drive.settings,
             development: drive.development.as_ref(),
+            kin: &drive.kin,
         });
         let Equipment { guest, effects, day } = equipment.await?;
         note_calls(effects.as_ref(), &records);
@@ -312,9 +317,15 @@ impl Worker {
             bell: drive.bell,
             observer: drive.observer,
             check_result: drive.check_result,
+            kin: Arc::clone(&drive.kin),
         })?;
         match shell.run(guest).await? {
-            Stopped::Driven(driven) => Ok(driven),
+            Stopped::Driven(driven) => {
+                if let (Driven::Finished(_), Some(caller)) = (&driven, &started.caller) {
+                    drive.kin.answered(&caller.run);
+                }
+                Ok(driven)
+            }
             Stopped::Broken(reason) => Err(DriveError::Broken {
                 run: run.clone(),
                 reason,
@@ -370,6 +381,12 @@ impl Worker {
         };
         Ok((lease::claim(&lease, &self.0.id, holder), lease))
     }
+}
+
+/// Returns an id for a new run.
+pub fn new_run_id() -> RunId {
+    let text = ulid::Ulid::generate().to_string().to_ascii_lowercase();
+    RunId::parse(&text).expect("a ULID in lower case is a run id")
 }
 
 /// Tells the effects of every call that the journal holds, in order, as a script counts them.

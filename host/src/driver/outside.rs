@@ -17,12 +17,12 @@ use skillhost_core::machine::{Delivery, Ended, Slice, Ticket};
 use skillhost_core::outcome::Fault;
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
+use skillhost_effects::Watch;
 use skillhost_effects::model::Settings;
-use skillhost_effects::{Effects, Watch};
 use skillhost_journal::RunRow;
 use skillhost_runtime::Guest;
 
-use super::{Development, DriveError};
+use super::{Development, DriveError, Kin};
 use crate::schema::Schema;
 
 /// What a worker finds around it.
@@ -71,6 +71,8 @@ pub struct Attempt<'a> {
     pub settings: &'a Settings,
     /// What a run in development is given further.
     pub development: Option<&'a Development>,
+    /// Hears of the runs that it calls.
+    pub kin: &'a Arc<dyn Kin>,
 }
 
 /// What an attempt is made of.
@@ -124,22 +126,12 @@ pub trait Performer: Send + Sync {
     /// Measures what has to be known before the call can be performed.
     fn measure(&self, ticket: Ticket) -> BoxFuture<'static, Result<Payload, Fault>>;
 
+    /// Has the run launched that a call of a skill is for, or finds it (rule K1), and returns what is recorded of that.
+    ///
+    /// # Errors
+    /// The outer error is this host's and ends the attempt; the inner one is the answer to the call.
+    fn launch(&self, ticket: Ticket) -> BoxFuture<'static, Result<Result<Payload, Fault>, DriveError>>;
+
     /// Performs the call once. Dropping the future ends the performance, as far as it can be ended.
     fn perform(&self, ticket: Ticket, watch: Watch) -> BoxFuture<'static, Ended>;
-}
-
-impl Performer for Effects {
-    fn note(&self, called: &Called) {
-        Self::note(self, called);
-    }
-
-    fn measure(&self, ticket: Ticket) -> BoxFuture<'static, Result<Payload, Fault>> {
-        let effects = self.clone();
-        Box::pin(async move { Self::measure(&effects, &ticket).await })
-    }
-
-    fn perform(&self, ticket: Ticket, watch: Watch) -> BoxFuture<'static, Ended> {
-        let effects = self.clone();
-        Box::pin(async move { Self::perform(&effects, ticket, &watch).await })
-    }
 }

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use skillhost_core::effect::Kind;
 use skillhost_core::entry::{Entry, Failure};
 use skillhost_core::id::Number;
 use skillhost_core::machine::{Action, Delivery, End, Event, Idle, Line, Machine, Mismatch, Slice, Stop, Wait, Write};
@@ -17,6 +18,7 @@ use skillhost_journal::{Health, Journal, RunWriter, failpoint};
 use tokio::sync::{mpsc, watch};
 
 use super::flying::Flying;
+use super::kin::Kin;
 use super::mailbox::{Bell, Mailbox};
 use super::observe::{Observer, Seen};
 use super::outside::{Outside, Performer, Player};
@@ -39,6 +41,7 @@ pub(super) struct Parts<'a> {
     pub(super) bell: Bell,
     pub(super) observer: &'a mut dyn Observer,
     pub(super) check_result: &'a (dyn Fn(&Payload) -> Result<(), String> + Sync),
+    pub(super) kin: Arc<dyn Kin>,
 }
 
 /// How an attempt ended.
@@ -161,6 +164,7 @@ impl<'a> Shell<'a> {
                     // Whoever is told that the run waits looks into the journal for what (rule J2).
                     self.parts.writer.flush().await?;
                     self.parts.observer.on(Seen::Idle(idle.waits.len()));
+                    self.tell_awaited(&idle);
                     resting = Some(idle);
                 }
                 Step::Idle(idle) => return self.leave(idle).await,
@@ -189,13 +193,27 @@ impl<'a> Shell<'a> {
         match &mut self.parts.until {
             Until::Finished => true,
             Until::Waiting { patience } => {
-                let timers_only = idle.waits.iter().all(|(_, wait)| *wait == Wait::Timer);
                 let now = self.parts.outside.now();
-                timers_only && idle.deadline.is_some_and(|deadline| deadline.since(now) <= *patience)
+                let is_brief = |(_, wait): &(Number, Wait)| match wait {
+                    Wait::Timer => idle.deadline.is_some_and(|deadline| deadline.since(now) <= *patience),
+                    // Whoever drives this one drives that one, too.
+                    Wait::Skill(_) => true,
+                    Wait::Event(_) | Wait::Question(_) | Wait::Decision => false,
+                };
+                !idle.waits.is_empty() && idle.waits.iter().all(is_brief)
             }
             Until::Evicted(stay) => {
                 stay.rest(idle.deadline, self.memory_bytes);
                 true
+            }
+        }
+    }
+
+    /// Says which runs are waited for.
+    fn tell_awaited(&self, idle: &Idle) {
+        for (_, wait) in &idle.waits {
+            if let Wait::Skill(child) = wait {
+                self.parts.kin.awaits(child);
             }
         }
     }
@@ -335,6 +353,9 @@ impl<'a> Shell<'a> {
             match action {
                 Action::Write(writes) => self.write(writes)?,
                 Action::Barrier(seq) => self.flying.barrier(&self.parts.writer, seq),
+                Action::Measure(ticket) if ticket.function().kind() == Kind::Skill => {
+                    self.flying.launch(self.parts.effects.as_ref(), ticket);
+                }
                 Action::Measure(ticket) => self.flying.measure(self.parts.effects.as_ref(), ticket),
                 Action::Perform(ticket) => self.flying.perform(self.parts.effects.as_ref(), &self.watch, ticket),
                 Action::Abort(number) => self.flying.abort(number),

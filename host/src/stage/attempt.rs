@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use skillhost_core::calls::by_hand;
 use skillhost_core::calls::signals::Question;
+use skillhost_core::calls::skills::Launched;
 use skillhost_core::effect::{Function, Kind};
 use skillhost_core::entry::{Called, Entry, Started};
 use skillhost_core::id::{Number, Seq};
@@ -194,6 +195,10 @@ impl<'a> Attempt<'a> {
                     self.commit();
                     self.plan(self.world.now, Event::Durable(seq));
                 }
+                Action::Measure(ticket) if ticket.function().kind() == Kind::Skill => {
+                    let launched = self.call_skill(&ticket);
+                    self.plan(self.world.now, Event::Measured(ticket.number(), Ok(launched)));
+                }
                 Action::Measure(ticket) => {
                     let measured = self.mounts.measure(&ticket).await;
                     self.plan(self.world.now, Event::Measured(ticket.number(), measured));
@@ -302,8 +307,24 @@ impl<'a> Attempt<'a> {
         if ticket.function().name().starts_with("files.") {
             return (self.mounts.perform(ticket).await, Duration::ZERO);
         }
-        let message = format!("the case does not say what `{}` answers", ticket.function());
-        (returned(Outcome::fault(UNPLAYED, message)), Duration::ZERO)
+        (unplayed(&ticket), Duration::ZERO)
+    }
+
+    /// Plays the launch of another skill, whose answer comes in its time: what the case says of the call.
+    fn call_skill(&mut self, ticket: &Ticket) -> Payload {
+        let number = ticket.number();
+        let (ended, delay) = match self.world.effect(self.scenario, ticket) {
+            Some(place) => (self.by_scenario(ticket, place), self.scenario.effects[place].delay),
+            None => (unplayed(ticket), Duration::ZERO),
+        };
+        let Ended::Returned { outcome, .. } = ended else {
+            unreachable!("a case says what a call returns")
+        };
+        self.world
+            .calls_skill(number, self.world.now.after(delay.max(PERFORMANCE)), outcome);
+        Payload::of(&Launched {
+            run: self.scenario.started.run.successor(Timestamp(number.0.into())),
+        })
     }
 
     fn by_scenario(&self, ticket: &Ticket, place: usize) -> Ended {
@@ -335,7 +356,7 @@ impl<'a> Attempt<'a> {
     fn say(&mut self) {
         for (number, wait) in self.waits.clone() {
             match wait {
-                Wait::Timer | Wait::Event(_) => {}
+                Wait::Timer | Wait::Event(_) | Wait::Skill(_) => {}
                 Wait::Question(_) => drop(self.answer(number)),
                 Wait::Decision => {
                     if self.doubts.insert(number) {
@@ -396,6 +417,11 @@ impl<'a> Attempt<'a> {
             _ => None,
         })
     }
+}
+
+fn unplayed(ticket: &Ticket) -> Ended {
+    let message = format!("the case does not say what `{}` answers", ticket.function());
+    returned(Outcome::fault(UNPLAYED, message))
 }
 
 fn returned(outcome: Outcome) -> Ended {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skillhost_core::budget::Cost;
 use skillhost_core::entry::{Entry, Record};
 use skillhost_core::id::{MailId, Number};
 use skillhost_core::machine::{Command, Line, Local, Mail, Source, Ticket, Write};
@@ -37,6 +38,8 @@ pub(super) struct World {
     /// The answer that a question gets, and the effect that answers a call, by place in the scenario.
     answers: BTreeMap<Number, usize>,
     effects: BTreeMap<Number, usize>,
+    /// The calls for which another skill was launched.
+    called: BTreeSet<Number>,
     misfits: Vec<(usize, String)>,
     moments: Vec<Moment>,
     kill_at: Option<usize>,
@@ -65,6 +68,7 @@ impl World {
             coming: BTreeMap::new(),
             answers: BTreeMap::new(),
             effects: BTreeMap::new(),
+            called: BTreeSet::new(),
             misfits: Vec::new(),
             moments: Vec::new(),
             kill_at,
@@ -94,6 +98,14 @@ impl World {
     pub(super) fn comes(&mut self, at: Timestamp, command: Command) {
         self.coming.insert((at, self.posted), command);
         self.posted += 1;
+    }
+
+    /// Has another skill answer a call, in its time; once, however often it is launched for the call.
+    pub(super) fn calls_skill(&mut self, number: Number, at: Timestamp, outcome: Outcome) {
+        if self.called.insert(number) {
+            let spent = Cost::ZERO;
+            self.comes(at, Command::Child { number, outcome, spent });
+        }
     }
 
     /// Returns when something comes next.

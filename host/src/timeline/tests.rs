@@ -40,6 +40,8 @@ impl Story {
             semantics: 1,
             parent: None,
             continues: None,
+            caller: None,
+            skills_folder: None,
             grants: Default::default(),
         };
         let mut story = Self {

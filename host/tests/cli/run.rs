@@ -75,6 +75,8 @@ impl Author {
             semantics: SEMANTICS,
             parent: None,
             continues: None,
+            caller: None,
+            skills_folder: None,
             grants: Default::default(),
         };
         let run = started.run.clone();

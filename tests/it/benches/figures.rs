@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use skillhost::driver::{Bell, Drive, Driven, Silent, Until, Worker, now};
+use skillhost::driver::{Alone, Bell, Drive, Driven, Silent, Until, Worker, now};
 use skillhost::env::Environment;
 use skillhost::home::Home;
 use skillhost_core::entry::{Limits, Provider, SEMANTICS, Started};
@@ -124,6 +124,8 @@ struct Bench {
     settings: model::Settings,
     bundle: Digest,
     component: Digest,
+    /// What the engine is called.
+    engine: String,
 }
 
 impl Bench {
@@ -155,6 +157,7 @@ impl Bench {
         Self {
             bundle: journal.put_bundle(&bundle.unwrap(), now(), &contents).unwrap(),
             component: Digest::of(&component),
+            engine: loader.engine().profile().to_owned(),
             worker: Worker::open(
                 &Home::find(&environment).unwrap(),
                 Arc::clone(&journal) as Arc<_>,
@@ -194,10 +197,12 @@ impl Bench {
                 simulated: true,
                 acts: false,
             },
-            engine: self.worker.loader().engine().profile().to_owned(),
+            engine: self.engine.clone(),
             semantics: SEMANTICS,
             parent: None,
             continues: None,
+            caller: None,
+            skills_folder: None,
             grants: Default::default(),
         };
         self.journal.create_run(NewRun::first(started, now(), None)).unwrap();
@@ -211,6 +216,7 @@ impl Bench {
             bell: Bell::Absent,
             check_result: &|_: &Payload| Ok(()),
             observer: &mut Silent,
+            kin: Arc::new(Alone),
             development: None,
         };
         assert!(matches!(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::channel::{mpsc, oneshot};
 use skillhost::daemon::Simulated;
-use skillhost::driver::{Bell, Drive, Driven, Room, Silent, Until, Worker};
+use skillhost::driver::{Alone, Bell, Drive, Driven, Room, Silent, Until, Worker};
 use skillhost::env::Environment;
 use skillhost::home::Home;
 use skillhost_core::entry::{Limits, Provider, SEMANTICS, Started};
@@ -301,6 +301,7 @@ impl People {
             bell: Bell::Absent,
             check_result: &|_| Ok(()),
             observer: &mut Silent,
+            kin: Arc::new(Alone),
             development: None,
         };
         let driven = self.worker(pid).drive(run, drive).await;
@@ -377,7 +378,7 @@ impl People {
                 continue;
             }
             match wait.wait {
-                Wait::Timer => {}
+                Wait::Timer | Wait::Skill(_) => {}
                 Wait::Event(name) => self.send(run, &name),
                 Wait::Question(_) => self.settle(run, wait.number, |by| Command::Answer {
                     number: wait.number,
@@ -508,6 +509,8 @@ fn started(run: &RunId, bundle: Digest, component: Digest) -> Started {
         semantics: SEMANTICS,
         parent: None,
         continues: None,
+        caller: None,
+        skills_folder: None,
         grants: Default::default(),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use skillhost::driver::Performer;
+use skillhost::driver::{DriveError, Performer};
 use skillhost_core::effect::{Class, Function, Kind};
 use skillhost_core::entry::{Called, Entry, Record};
 use skillhost_core::id::{Epoch, Number, RunId};
@@ -72,6 +72,14 @@ impl Performer for Actor {
             let length = scene.sim.world().of(&scene.run).file.len();
             Ok(Payload::of(&length))
         })
+    }
+
+    fn launch(&self, _ticket: Ticket) -> BoxFuture<'static, Result<Result<Payload, Failed>, DriveError>> {
+        // The guests here call no skills: the exhaustive tests of the machine do, and those of the program.
+        Box::pin(std::future::ready(Ok(Err(Failed::new(
+            Failed::NOT_FOUND,
+            "there are no skills here",
+        )))))
     }
 
     fn perform(&self, ticket: Ticket, _watch: Watch) -> BoxFuture<'static, Ended> {

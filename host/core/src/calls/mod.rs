@@ -11,6 +11,7 @@ pub mod model;
 pub mod process;
 pub mod run;
 pub mod signals;
+pub mod skills;
 #[cfg(feature = "test-capability")]
 pub mod test;
 
@@ -85,6 +86,8 @@ pub fn by_hand(function: Function, value: Value, by: Option<String>) -> Result<P
             _ => Err(format!("{function} returns nothing, which is `null`")),
         },
         Kind::Notes => shaped::<Vec<run::Note>>(value),
+        // What a skill returns is its own affair.
+        Kind::Skill => Ok(Payload::of(&value)),
         Kind::Effect if function == Function::MODEL_COMPLETE => match value {
             Value::String(text) => Ok(Payload::of(&model::Reply::said(text))),
             value => shaped::<model::Reply>(value),

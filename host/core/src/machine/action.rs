@@ -91,6 +91,26 @@ pub enum Local {
         /// Which call.
         number: Number,
     },
+    /// Cancels the run that was launched for a call of this one, if there is one and it is not over (rules G5, K1).
+    CancelChild {
+        /// Which call.
+        number: Number,
+        /// When.
+        at: Timestamp,
+    },
+    /// Leaves the answer in the mailbox of the run that called this one, unless that is over (rule K1).
+    AnswerCaller {
+        /// Who is answered.
+        run: RunId,
+        /// Which of its calls.
+        number: Number,
+        /// When.
+        at: Timestamp,
+        /// With what.
+        outcome: Outcome,
+        /// What this run spent.
+        spent: Cost,
+    },
     /// Deletes a row of the mailbox that became an entry or has nothing left to say.
     TakeMail(MailId),
     /// Says how the run stands.
@@ -146,6 +166,8 @@ pub enum Wait {
     Question(SignalName),
     /// A person's decision (rule R4).
     Decision,
+    /// Another skill, in this run (rule K1).
+    Skill(RunId),
 }
 
 /// Where an inbox entry comes from: each source posts once.
@@ -230,6 +252,7 @@ pub struct Ticket {
     pub(super) request: Payload,
     pub(super) options: CallOptions,
     pub(super) measured: Option<Payload>,
+    pub(super) reserved: Option<Cost>,
     pub(super) attempt: u32,
     pub(super) in_doubt: bool,
     pub(super) tier: Option<String>,
@@ -274,6 +297,11 @@ impl Ticket {
     /// Returns what was measured before, for functions that need it.
     pub fn measured(&self) -> Option<&Payload> {
         self.measured.as_ref()
+    }
+
+    /// Returns what is reserved for it.
+    pub fn reserved(&self) -> Option<Cost> {
+        self.reserved
     }
 
     /// Returns the how-many-th performance of the call this is, from 1.

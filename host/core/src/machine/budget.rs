@@ -291,7 +291,8 @@ impl Machine {
             true => None,
             false => self.over(Wanted::again_by(flight)),
         };
-        let (bound, unpriced) = (flight.bound, flight.unpriced.clone());
+        let bound = flight.bound.or_else(|| self.share_of(flight.function, &flight.request));
+        let unpriced = flight.unpriced.clone();
         if let Some(over) = over {
             self.meters.full.insert(over.budget);
             return Err(over.fault());

@@ -4,7 +4,7 @@
 //! append of the old one's last entry: there is never one without the other.
 
 use super::{Continued, Local, Machine, Successor};
-use crate::entry::{How, Started};
+use crate::entry::{Caller, How, Limits, Started};
 use crate::id::Digest;
 
 impl Machine {
@@ -15,7 +15,10 @@ impl Machine {
         }
         let run = self.run.successor(self.now);
         let seed = Digest::of(format!("{} {run}", self.started.seed).as_bytes());
+        let (caller, limits) = self.heritage();
         let started = Started {
+            caller,
+            limits,
             continues: Some(self.run.clone()),
             run: run.clone(),
             input: continued.input,
@@ -33,6 +36,24 @@ impl Machine {
             paused: self.paused,
         }));
         self.finish(How::Continued(run));
+    }
+
+    /// Returns for whom the next run works, and what it may spend: of a run that was called, what it has left, as its caller pays for all of them; of any other, a budget of its own.
+    fn heritage(&self) -> (Option<Caller>, Limits) {
+        let mut limits = self.limits.clone();
+        let Some(caller) = &self.started.caller else {
+            return (None, limits);
+        };
+        let spent = self.account.spent();
+        limits.budget = limits.budget.minus(spent);
+        limits.microdollars_max = limits
+            .microdollars_max
+            .map(|max| max.saturating_sub(spent.microdollars));
+        let caller = Caller {
+            before: caller.before.plus(spent),
+            ..caller.clone()
+        };
+        (Some(caller), limits)
     }
 
     /// Makes the new run, beside the last entry of this one.

@@ -40,6 +40,7 @@ impl Machine {
             Kind::Timer | Kind::Event | Kind::Question => self.open_wait(number),
             // Answered when nothing waits its turn, so that no note is taken and then passed over (rule P3).
             Kind::Notes => self.flights.set_phase(number, Phase::Waiting),
+            Kind::Skill => self.begin_skill(number),
             Kind::Effect if flight.in_doubt => self.recover(number),
             Kind::Effect if self.asks_first(flight) => self.park(number, Doubt::Unbegun),
             Kind::Effect => {
@@ -232,6 +233,9 @@ impl Machine {
         let Some(flight) = self.flights.get(number) else {
             return;
         };
+        if flight.function.kind() == Kind::Skill {
+            return self.abandon_skill(number);
+        }
         match flight.phase {
             // A change to files is not cut short: the next one waits until it has really ended (rule R3).
             Phase::Measuring | Phase::Performing if flight.changes_files() => {}

@@ -26,7 +26,7 @@ pub(super) struct Cancel {
 /// The end of a run, on its way into the journal.
 #[derive(Debug)]
 pub(super) struct Ending {
-    how: How,
+    pub(super) how: How,
     /// Its entry, once it is queued.
     pub(super) written: Option<Seq>,
 }
@@ -197,15 +197,16 @@ impl Machine {
             });
         }
         self.begin_successor();
+        self.answer_caller();
         if let Some(ending) = &mut self.ending {
             ending.written = Some(seq);
         }
     }
 
-    /// Puts the end of a run into words for the inbox, if it is news: what goes on in a new run has no end.
+    /// Puts the end of a run into words for the inbox, if it is news: what goes on in a new run has no end, and what was called by a skill is its affair.
     fn announce(&self, how: &How) -> (Status, Option<(String, String)>) {
         let skill = &self.skill;
-        match how {
+        let (status, news) = match how {
             How::Done(result) => (
                 Status::Done,
                 Some((format!("{skill} is done"), result.as_str().to_owned())),
@@ -222,6 +223,8 @@ impl Machine {
                 (Status::Cancelled, Some((format!("{skill} was cancelled"), body)))
             }
             How::Continued(_) => (Status::Continued, None),
-        }
+        };
+        // What was called by another skill answers that, and nobody else.
+        (status, news.filter(|_| self.started.caller.is_none()))
     }
 }

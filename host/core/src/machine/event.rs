@@ -256,6 +256,15 @@ pub enum Command {
         /// Who.
         by: Option<String>,
     },
+    /// A skill that was called answers (rule K1).
+    Child {
+        /// The call.
+        number: Number,
+        /// The answer.
+        outcome: Outcome,
+        /// What it spent.
+        spent: Cost,
+    },
     /// A person decides about a parked call (rule R4).
     Decide {
         /// The call.

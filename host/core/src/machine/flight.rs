@@ -7,6 +7,7 @@ use super::budget::Reserved;
 use super::event::Call;
 use crate::budget::Cost;
 use crate::calls::CallOptions;
+use crate::calls::skills::Launched;
 use crate::effect::{Class, Function, Kind};
 use crate::entry::Due;
 use crate::id::{RunId, Seq, SignalName};
@@ -159,7 +160,13 @@ impl Flight {
 
     /// Returns whether something has to be measured before its next performance.
     pub(super) fn wants_measuring(&self) -> bool {
-        self.measured.is_none() && matches!(self.function.kind(), Kind::FileChange { measured: true })
+        let kind = self.function.kind();
+        self.measured.is_none() && matches!(kind, Kind::FileChange { measured: true } | Kind::Skill)
+    }
+
+    /// Returns the run that was launched for it, if that is recorded.
+    pub(super) fn launched(&self) -> Option<Launched> {
+        self.measured.as_ref().and_then(|measured| measured.read().ok())
     }
 
     /// Returns what it waits for, if it waits.
@@ -174,6 +181,10 @@ impl Flight {
             (Phase::Waiting, Kind::Timer) => Some(Wait::Timer),
             (Phase::Waiting, Kind::Event) => Some(Wait::Event(signal())),
             (Phase::Waiting, Kind::Question) => Some(Wait::Question(signal())),
+            (Phase::Waiting, Kind::Skill) => {
+                let launched = self.launched().expect("a skill is waited for when its run is recorded");
+                Some(Wait::Skill(launched.run))
+            }
             _ => None,
         }
     }
@@ -188,6 +199,7 @@ impl Flight {
             request: self.request.clone(),
             options: self.options.clone(),
             measured: self.measured.clone(),
+            reserved: self.reserved.as_ref().map(|reserved| reserved.cost),
             attempt: self.performances + 1,
             in_doubt: self.performances > 0,
             tier: self.tier.clone(),

@@ -8,6 +8,7 @@ use super::history::Recorded;
 use super::mismatch::{Brief, Mismatch};
 use super::{Action, Guest, Machine, Stop};
 use crate::budget::refused_before;
+use crate::effect::Kind;
 use crate::entry::{Called, Due, Entry};
 use crate::id::{Number, Seq};
 use crate::time::Timestamp;
@@ -120,6 +121,7 @@ impl Machine {
             deadline: self.now.after(lasts),
             guest: call.guest_time.after(lasts),
         });
+        call.bound = call.bound.or_else(|| self.share_of(call.function, &call.request));
         let performed = call.refused.is_none() && self.cancel.refuses(call.function, &call.options) == Refusal::Allowed;
         let admission = match performed {
             true => self.admit(&mut call),
@@ -167,6 +169,7 @@ impl Machine {
 
 /// A call that the journal holds: started again by a replayed guest.
 fn again(recorded: &Recorded, call: Call, now: Timestamp) -> Flight {
+    let call_is_metered = call.bound.is_some() || call.function.kind() == Kind::Skill;
     let mut flight = Flight::new(call, recorded.seq, recorded.called.due, now);
     // Recovery goes by what was recorded, not by what the options say today (rule G2).
     flight.class = recorded.called.class;
@@ -178,7 +181,7 @@ fn again(recorded: &Recorded, call: Call, now: Timestamp) -> Flight {
     flight.anew = recorded.anew;
     flight.in_doubt = !recorded.answered;
     let over = recorded.called.over;
-    if over.is_some() || (flight.bound.is_some() && recorded.called.reserved.is_none()) {
+    if over.is_some() || (call_is_metered && recorded.called.reserved.is_none()) {
         // It was recorded as refused, or without a reservation, so it was never performed: a budget had no room, and a crash lost the answer that says so (rule B1).
         flight.refused.get_or_insert_with(|| refused_before(over));
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Machine;
 use super::flight::Phase;
 use super::guest::later;
+use crate::effect::Kind;
 use crate::entry::{By, Entry};
 use crate::id::{Number, Seq};
 use crate::outcome::{Fault, Outcome};
@@ -59,6 +60,9 @@ impl Machine {
             flight.phase == Phase::Measuring,
             "only what is being measured was measured"
         );
+        if flight.function.kind() == Kind::Skill {
+            return self.launched(number, result);
+        }
         if !flight.open || flight.cancelled {
             return self.close(number);
         }

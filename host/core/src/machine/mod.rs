@@ -32,6 +32,7 @@ mod line;
 mod log;
 mod mismatch;
 mod reuse;
+mod skills;
 mod turns;
 mod waits;
 

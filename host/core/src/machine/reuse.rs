@@ -73,7 +73,8 @@ impl Machine {
 fn is_reused(flight: &Flight) -> bool {
     let by_itself = match flight.function.kind() {
         Kind::Effect => flight.function == Function::MODEL_COMPLETE,
-        Kind::Timer | Kind::Event | Kind::Question => true,
+        // A skill that was called has done its work, and been paid for it.
+        Kind::Timer | Kind::Event | Kind::Question | Kind::Skill => true,
         Kind::FileChange { .. } | Kind::Post | Kind::Tick | Kind::Notes => false,
     };
     let is_effect = flight.function.kind() == Kind::Effect;

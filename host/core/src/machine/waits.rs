@@ -114,6 +114,10 @@ impl Machine {
                 let about = |mail: &Mail| matches!(mail.command, Command::Answer { number: n, .. } if n == number);
                 self.mail.values().any(about)
             }
+            Some(Wait::Skill(_)) => {
+                let about = |mail: &Mail| matches!(mail.command, Command::Child { number: n, .. } if n == number);
+                self.mail.values().any(about)
+            }
             Some(Wait::Event(wanted)) => {
                 let sent = |mail: &&Mail| matches!(&mail.command, Command::Event { name, .. } if *name == wanted);
                 let before = self.flights.waits().map(|(other, _)| other);
@@ -136,7 +140,11 @@ impl Machine {
         }
         let at = self.time_of_answer(number);
         let at = flight.due.map_or(at, |due| at.max(due.guest));
-        let outcome = match flight.function.kind() {
+        let kind = flight.function.kind();
+        if kind == Kind::Skill {
+            self.cancel_child(number);
+        }
+        let outcome = match kind {
             Kind::Timer => Outcome::done(),
             _ => Outcome::fault(Fault::TIMEOUT, "nothing came in time"),
         };
@@ -237,6 +245,7 @@ impl Machine {
         let next = self.mail.iter().find_map(|(id, mail)| match &mail.command {
             Command::Event { name, .. } => self.waits_for_event(name).map(|number| (*id, number)),
             Command::Answer { number, .. } | Command::Decide { number, .. } => Some((*id, *number)),
+            Command::Child { number, .. } => (!self.is_being_launched(*number)).then_some((*id, *number)),
             Command::Note { .. } | Command::Cancel { .. } | Command::Pause { .. } | Command::Resume { .. } => None,
         });
         let Some((id, number)) = next else { return false };
@@ -251,6 +260,11 @@ impl Machine {
                     .is_some_and(|wait| matches!(wait, Wait::Question(_)))
                 {
                     self.answer_wait(number, &value, by.clone(), By::Person(by));
+                }
+            }
+            Command::Child { outcome, spent, .. } => {
+                if matches!(self.wait_of(number), Some(Wait::Skill(_))) {
+                    self.answer(number, outcome, Some(spent), By::Effect);
                 }
             }
             Command::Decide { decision, by, .. } => {

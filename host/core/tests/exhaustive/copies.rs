@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use skillhost_core::copy::{Copy, Plan, Redo, copy};
-use skillhost_core::entry::{Entry, Record};
+use skillhost_core::entry::{Entry, Record, Returned};
 use skillhost_core::id::{Number, RunId, Seq};
 use skillhost_core::outcome::Outcome;
 use skillhost_core::time::Timestamp;
 
 use crate::choices::Choices;
 use crate::program::Program;
-use crate::world::{Lasting, Limits, drive_to_end};
+use crate::world::{Child, Lasting, Limits, drive_to_end};
 
 const UNDISTURBED: Limits = Limits {
     crashes: 0,
@@ -55,7 +55,15 @@ fn check(program: &Program, parent: &[Record], cut: u64, redo: Redo) {
     let consumed = |records: &[Record]| -> Vec<Entry> {
         let entries = records.iter().map(|record| &record.entry);
         let outcomes = entries.filter(|entry| entry.is_outcome()).take(cut as usize);
-        outcomes.cloned().collect()
+        // Costs are not copied (rule F5).
+        let without_costs = outcomes.map(|entry| match entry {
+            Entry::Returned(returned) => Entry::Returned(Returned {
+                spent: None,
+                ..returned.clone()
+            }),
+            other => other.clone(),
+        });
+        without_costs.collect()
     };
     assert_eq!(
         consumed(&lasting.records),
@@ -98,9 +106,11 @@ fn settled(copy: Copy, at: Timestamp) -> Lasting {
     let cancelled = records
         .iter()
         .any(|record| matches!(record.entry, Entry::Cancelled { .. }));
+    let children = done("skills.call").map(|number| (number, Child::Over)).collect();
     let (posts, file) = (done("inbox.post").collect(), done("files.append").collect());
     Lasting {
         posts,
+        children,
         file,
         cancelled,
         asks: copy.asks.iter().map(|number| number.0).collect(),

@@ -26,6 +26,7 @@ pub(crate) enum Call {
     Sleep,
     Wait,
     Notes,
+    Skill,
     /// An event, for a while.
     WaitAWhile,
     Question,
@@ -33,7 +34,7 @@ pub(crate) enum Call {
 
 impl Call {
     /// Those that differ for the machine alone; the others differ in what the driver and people do.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Read,
         Self::Ask,
         Self::Act,
@@ -43,6 +44,7 @@ impl Call {
         Self::Sleep,
         Self::Wait,
         Self::Notes,
+        Self::Skill,
     ];
 
     pub(crate) fn function(self) -> Function {
@@ -57,6 +59,7 @@ impl Call {
             Self::Wait | Self::WaitAWhile => Function::SIGNALS_WAIT,
             Self::Notes => Function::RUN_NOTES,
             Self::Question => Function::SIGNALS_ASK,
+            Self::Skill => Function::SKILLS_CALL,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use skillhost_core::budget::Cost;
+use skillhost_core::calls::skills::Launched;
 use skillhost_core::effect::{Class, Kind};
 use skillhost_core::entry::{Entry, Finished, How, Limits as RunLimits, Provider, Record, SEMANTICS, Started};
 use skillhost_core::id::{Digest, LaunchId, MailId, Number, RunId, Seq, SignalName, SkillName};
@@ -48,8 +49,20 @@ pub(crate) struct Lasting {
     /// What the run's row says.
     pub(crate) paused: bool,
     pub(crate) was_paused: bool,
+    /// The runs that were launched for calls.
+    pub(crate) children: BTreeMap<u64, Child>,
     /// Of a copy: the calls about which a person is asked first.
     pub(crate) asks: BTreeSet<u64>,
+}
+
+/// A run that was launched for a call of a skill. It outlives the attempt, and goes on by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Child {
+    Running,
+    /// It was told to end, and will.
+    Cancelled,
+    /// It is over, and has answered.
+    Over,
 }
 
 /// One attempt.
@@ -78,6 +91,8 @@ enum Next {
     Commit,
     Effect(usize),
     Measure(usize),
+    /// A run that was launched for a call comes to its end.
+    Child(u64),
     Alarm,
     Grace,
     Crash,
@@ -150,7 +165,7 @@ impl<'a> Attempt<'a> {
             if self.finished.is_some() {
                 return false;
             }
-            let mut options = self.options();
+            let mut options = self.options(lasting);
             assert!(
                 !options.is_empty(),
                 "the run is stuck: {:#?}\nchoices {}",
@@ -183,13 +198,16 @@ impl<'a> Attempt<'a> {
         panic!("the run does not end\nchoices {}", choices.show());
     }
 
-    fn options(&self) -> Vec<Next> {
+    fn options(&self, lasting: &Lasting) -> Vec<Next> {
         let mut options = Vec::new();
         if self.barrier.is_some() {
             options.push(Next::Commit);
         }
         options.extend((0..self.measures.len()).map(Next::Measure));
         options.extend((0..self.effects.len()).map(Next::Effect));
+        let children = lasting.children.iter();
+        let at_work = children.filter(|(_, child)| **child != Child::Over);
+        options.extend(at_work.map(|(number, _)| Next::Child(*number)));
         if options.is_empty() && self.grace {
             options.push(Next::Grace);
         }
@@ -221,6 +239,15 @@ impl<'a> Attempt<'a> {
             }
             Next::Measure(which) => {
                 let ticket = self.measures.remove(which);
+                if ticket.function().kind() == Kind::Skill {
+                    // Whoever launches again finds what was launched.
+                    lasting.children.entry(ticket.number().0).or_insert(Child::Running);
+                    let run = RunId::parse("01jd0000000000000000000009").unwrap();
+                    return self.tell(
+                        lasting,
+                        Event::Measured(ticket.number(), Ok(Payload::of(&Launched { run }))),
+                    );
+                }
                 let length = Payload::of(&lasting.file.len());
                 self.tell(lasting, Event::Measured(ticket.number(), Ok(length)));
             }
@@ -232,6 +259,22 @@ impl<'a> Attempt<'a> {
                     false => take_effect(lasting, &ticket, true),
                 };
                 self.tell(lasting, Event::Ended(number, ended));
+            }
+            Next::Child(number) => {
+                let child = lasting.children.insert(number, Child::Over).unwrap();
+                let outcome = match child {
+                    Child::Cancelled => Outcome::fault("failed", "it was cancelled"),
+                    Child::Running | Child::Over => Outcome::Ok(Payload::of(&format!("{number} is done"))),
+                };
+                let spent = Cost::ZERO;
+                self.send(
+                    lasting,
+                    Command::Child {
+                        number: Number(number),
+                        outcome,
+                        spent,
+                    },
+                );
             }
             Next::Alarm => {
                 self.now = self.now.max(self.alarm.take().unwrap());
@@ -258,7 +301,10 @@ impl<'a> Attempt<'a> {
     /// A person decides about what is parked; somebody sends what is waited for.
     fn help(&mut self, lasting: &mut Lasting, choices: &mut Choices) {
         let waits = self.idle.take().unwrap();
-        let (number, wait) = waits.into_iter().find(|(_, wait)| *wait != Wait::Timer).unwrap();
+        let (number, wait) = waits
+            .into_iter()
+            .find(|(_, wait)| !matches!(wait, Wait::Timer | Wait::Skill(_)))
+            .unwrap();
         let command = match wait {
             Wait::Decision => {
                 lasting.decided.insert(number.0);
@@ -459,6 +505,13 @@ impl<'a> Attempt<'a> {
                 }) => {
                     assert!(lasting.posts.insert(number.0), "a message is posted once");
                 }
+                Write::Local(Local::CancelChild { number, .. }) => {
+                    if let Some(child) = lasting.children.get_mut(&number.0)
+                        && *child == Child::Running
+                    {
+                        *child = Child::Cancelled;
+                    }
+                }
                 Write::Local(Local::SetStatus(status)) => lasting.paused = status == Status::Paused,
                 Write::Local(Local::TakeMail(id)) => {
                     lasting.mail.remove(&id);
@@ -479,7 +532,9 @@ impl<'a> Attempt<'a> {
 }
 
 fn needs_help(waits: &[(Number, Wait)]) -> bool {
-    waits.iter().any(|(_, wait)| *wait != Wait::Timer)
+    waits
+        .iter()
+        .any(|(_, wait)| !matches!(wait, Wait::Timer | Wait::Skill(_)))
 }
 
 /// Changes the world as a real performer would (rule R3 for appends), and answers differently each time, so that a repeated answer shows.
@@ -500,6 +555,28 @@ fn take_effect(lasting: &mut Lasting, ticket: &Ticket, answers: bool) -> Ended {
         outcome,
         spent: None,
         again: None,
+    }
+}
+
+/// No run that was launched for a call is left to itself, and what the guest was told of one is what it said (rule K1).
+fn check_children(lasting: &Lasting, answered: &BTreeMap<u64, Outcome>, program: &Program, choices: &str) {
+    for (number, child) in &lasting.children {
+        assert_ne!(
+            *child,
+            Child::Running,
+            "k1: call {number} was launched, and nobody waits for it any more: {program:?} choices {choices}"
+        );
+    }
+    for record in &lasting.records {
+        let Entry::Called(called) = &record.entry else { continue };
+        let number = called.number.0;
+        if called.function.kind() == Kind::Skill && answered.contains_key(&number) {
+            assert_eq!(
+                lasting.children.get(&number),
+                Some(&Child::Over),
+                "k1: an answer is that of a run which is over: {program:?} choices {choices}"
+            );
+        }
     }
 }
 
@@ -531,6 +608,7 @@ fn check_end(program: &Program, lasting: &Lasting, finished: &Finished, choices:
             );
         }
     }
+    check_children(lasting, &answered, program, choices);
     for record in &lasting.records {
         let Entry::Called(called) = &record.entry else { continue };
         let number = called.number.0;
@@ -584,6 +662,8 @@ fn started() -> Record {
         semantics: SEMANTICS,
         parent: None,
         continues: None,
+        caller: None,
+        skills_folder: None,
         grants: Default::default(),
     };
     Record {

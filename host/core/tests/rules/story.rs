@@ -413,6 +413,8 @@ fn started() -> Record {
         semantics: SEMANTICS,
         parent: None,
         continues: None,
+        caller: None,
+        skills_folder: None,
         grants: Default::default(),
     };
     Record {

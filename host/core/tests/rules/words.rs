@@ -359,6 +359,13 @@ fn show_write(write: &Write) -> (String, bool) {
         },
         Write::Local(Local::OpenWait { number, wait, .. }) => format!("open {number} {}", kind(wait)),
         Write::Local(Local::CloseWait { number }) => format!("close {number}"),
+        Write::Local(Local::CancelChild { number, .. }) => format!("cancel child {number}"),
+        Write::Local(Local::AnswerCaller {
+            number, outcome, spent, ..
+        }) => {
+            let outcome = outcome.code().unwrap_or("ok");
+            format!("answer caller {number} {outcome} spent {}", spent.tokens)
+        }
         Write::Local(Local::Continue(next)) => {
             let paused = if next.paused { " paused" } else { "" };
             format!("begin {}{paused}", next.started.input)
@@ -433,5 +440,6 @@ fn kind(wait: &Wait) -> &'static str {
         Wait::Event(_) => "event",
         Wait::Question(_) => "question",
         Wait::Decision => "decision",
+        Wait::Skill(_) => "skill",
     }
 }

@@ -16,7 +16,8 @@ use crate::error::{AppendError, JournalError};
 use crate::installed::{InstalledRow, Place};
 use crate::rows::{
     Collected, Created, DueRun, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter, RunRow,
-    RunningRun, Taken, Trouble, WaitRow, asked_by, check_asked, check_copy, may_be_pruned, may_be_removed, status_of,
+    RunningRun, Taken, Trouble, WaitRow, asked_by, check_asked, check_copy, may_be_pruned, may_be_removed,
+    names_a_call, status_of,
 };
 use crate::spending::{Ledger, Spending, named};
 use crate::sqlite::refuse;
@@ -537,6 +538,20 @@ impl State {
                     .retain(|_, row| row.run != *id || !closed.contains(&row.source));
             }
             Local::Reserve { .. } | Local::Settle { .. } => unreachable!("`append` keeps accounts"),
+            Local::CancelChild { number, at } => {
+                let launch = LaunchId::of_call(id, number);
+                if let Some(child) = self.launches.get(&launch).cloned() {
+                    let reason = Some(format!("run {id}, which called it, no longer waits for it"));
+                    self.leave_mail(&child, at, Command::Cancel { reason });
+                }
+            }
+            Local::AnswerCaller {
+                run: caller,
+                number,
+                at,
+                outcome,
+                spent,
+            } => self.leave_mail(&caller, at, Command::Child { number, outcome, spent }),
             Local::Continue(successor) => self.begin_next(id, *successor),
             Local::TakeMail(mail) => {
                 run.mail.remove(&mail);
@@ -557,7 +572,7 @@ impl State {
         let other = self.runs.get_mut(id).expect("looked up by `append`");
         let mut mail = std::mem::take(&mut other.mail);
         // An answer names a call of the other run.
-        mail.retain(|_, mail| asked_by(&mail.command).is_none());
+        mail.retain(|_, mail| !names_a_call(&mail.command));
         let (bundle, component) = (other.bundle, other.component);
         let (caller_folder, silent) = (other.caller_folder.clone(), other.silent);
         if let Some(newest) = self.launches.get_mut(&started.launch).filter(|newest| **newest == *id) {
@@ -573,6 +588,19 @@ impl State {
             ..next
         };
         self.runs.insert(next.started.run.clone(), next);
+    }
+
+    /// Leaves something in the mailbox of another run, unless that is not there or over, or has just that already.
+    fn leave_mail(&mut self, id: &RunId, at: Timestamp, command: Command) {
+        let Some(run) = self.runs.get_mut(id).filter(|run| !run.status.is_final()) else {
+            return;
+        };
+        if run.mail.values().any(|mail| mail.command == command) {
+            return;
+        }
+        let mail = MailId(self.mail_last.0 + 1);
+        self.mail_last = mail;
+        run.mail.insert(mail, Mail { id: mail, at, command });
     }
 
     /// Nothing waits for an answer any more.

@@ -1,8 +1,8 @@
 //! The rows of an append. Everything here runs in a transaction of the writer.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use skillhost_core::id::Digest;
-use skillhost_core::machine::{Local, Source, Successor, Wait};
+use skillhost_core::id::{Digest, LaunchId, Number, RunId};
+use skillhost_core::machine::{Command, Local, Source, Successor, Wait};
 use skillhost_core::time::Timestamp;
 
 use super::pack::{Change, Content, EntryRow, Messages, Next, Packed, Squeezed, Stored, Text, squeeze};
@@ -49,8 +49,7 @@ fn begin_next(db: &Connection, run: i64, next: &Next) -> rusqlite::Result<()> {
     db.prepare_cached(sql)?
         .execute(params![key, started.launch.as_str(), run])?;
     // An answer names a call of the other run.
-    let sql =
-        "delete from mail where run = ? and (command ->> '$.answer' is not null or command ->> '$.decide' is not null)";
+    let sql = "delete from mail where run = ? and coalesce(command ->> '$.answer', command ->> '$.decide', command ->> '$.child') is not null";
     db.prepare_cached(sql)?.execute([run])?;
     db.prepare_cached("update mail set run = ? where run = ?")?
         .execute([key, run])?;
@@ -194,6 +193,21 @@ pub(super) fn apply_local(db: &Connection, run: i64, local: &Local) -> rusqlite:
                 .execute(params![run, question, decision])
                 .map(drop)
         }
+        Local::CancelChild { number, at } => cancel_child(db, run, *number, *at),
+        Local::AnswerCaller {
+            run: caller,
+            number,
+            at,
+            outcome,
+            spent,
+        } => {
+            let command = Command::Child {
+                number: *number,
+                outcome: outcome.clone(),
+                spent: *spent,
+            };
+            leave_mail(db, "select key from runs where id = ?1", caller.as_str(), *at, &command)
+        }
         Local::TakeMail(mail) => {
             let sql = "delete from mail where id = ? and run = ?";
             db.prepare_cached(sql)?.execute(params![count(mail.0), run]).map(drop)
@@ -208,6 +222,35 @@ pub(super) fn apply_local(db: &Connection, run: i64, local: &Local) -> rusqlite:
             forget_trouble(db, run)
         }
     }
+}
+
+/// Has the run cancelled that was launched for a call, or whatever goes on in its place.
+fn cancel_child(db: &Connection, run: i64, number: Number, at: Timestamp) -> rusqlite::Result<()> {
+    let caller: String = db
+        .prepare_cached("select id from runs where key = ?")?
+        .query_row([run], |row| row.get(0))?;
+    let Ok(caller) = RunId::parse(&caller) else {
+        return Ok(());
+    };
+    let launch = LaunchId::of_call(&caller, number);
+    let child = "select runs.key from launches join runs on runs.key = launches.run where launches.id = ?1";
+    let command = Command::Cancel {
+        reason: Some(format!("run {caller}, which called it, no longer waits for it")),
+    };
+    leave_mail(db, child, launch.as_str(), at, &command)
+}
+
+/// Leaves something in the mailbox of another run, unless that is not there or over, or has just that already.
+fn leave_mail(db: &Connection, which: &str, id: &str, at: Timestamp, command: &Command) -> rusqlite::Result<()> {
+    let command = serde_json::to_string(command).expect("a command serialises");
+    let sql = format!(
+        "insert into mail (run, at, command) select key, ?2, ?3 from runs
+        where key = ({which}) and status in ('running', 'waiting', 'parked', 'paused')
+        and not exists (select 1 from mail where run = runs.key and command = ?3)"
+    );
+    db.prepare_cached(&sql)?
+        .execute(params![id, time(at), command])
+        .map(drop)
 }
 
 /// Takes out of the inbox that attempts at a run fail.
@@ -236,5 +279,6 @@ fn wait_to_text(wait: &Wait) -> (&'static str, Option<&str>) {
         Wait::Event(name) => ("event", Some(name.as_str())),
         Wait::Question(name) => ("question", Some(name.as_str())),
         Wait::Decision => ("decision", None),
+        Wait::Skill(run) => ("skill", Some(run.as_str())),
     }
 }

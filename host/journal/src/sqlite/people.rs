@@ -28,7 +28,9 @@ pub(super) fn waits(db: &Connection, run: &RunId) -> Result<Vec<WaitRow>, NotDon
             )
         };
         let signal = name.as_deref().and_then(|name| SignalName::parse(name).ok());
+        let child = name.as_deref().and_then(|name| RunId::parse(name).ok());
         let wait = match (kind.as_str(), signal) {
+            ("skill", _) => Wait::Skill(child.ok_or_else(damaged)?),
             ("timer", None) => Wait::Timer,
             ("event", Some(name)) => Wait::Event(name),
             ("question", Some(name)) => Wait::Question(name),

@@ -1,9 +1,12 @@
 //! What people and other processes see and leave: waits, the mailbox, the inbox.
 
-use skillhost_core::id::{MailId, Number, SignalName};
+use skillhost_core::budget::Cost;
+use skillhost_core::entry::Started;
+use skillhost_core::id::{LaunchId, MailId, Number, RunId, SignalName};
 use skillhost_core::machine::{Command, Decision, Local, Source, Status, Wait, Write};
+use skillhost_core::outcome::Outcome;
 use skillhost_core::time::Timestamp;
-use skillhost_journal::{DueRun, InboxFilter, InboxId, JournalError};
+use skillhost_journal::{DueRun, InboxFilter, InboxId, JournalError, NewRun};
 
 use crate::support::{Stage, append, at, call, done, entry, json, run_id};
 use skillhost_core::effect::Function;
@@ -24,6 +27,8 @@ stories! {
     waits_are_listed_until_they_are_closed,
     the_end_of_a_run_closes_its_waits_and_questions,
     runs_that_wait_for_a_time_are_found_when_it_has_come,
+    k1_a_skill_that_is_over_answers_its_caller_beside_its_last_entry,
+    k1_what_a_caller_launched_is_cancelled_wherever_it_goes_on_and_once,
 }
 
 fn p1_mail_is_kept_until_the_holder_takes_it(stage: &Stage) {
@@ -394,4 +399,68 @@ fn runs_that_wait_for_a_time_are_found_when_it_has_come(stage: &Stage) {
     };
     assert_eq!(stage.journal.due(at(9)).unwrap(), []);
     assert_eq!(stage.journal.due(at(20)).unwrap(), [due(2, 10), due(3, 20)]);
+}
+
+fn answer_caller(caller: &RunId, text: &str) -> Write {
+    Write::Local(Local::AnswerCaller {
+        run: caller.clone(),
+        number: Number(3),
+        at: at(7),
+        outcome: Outcome::Ok(json(text)),
+        spent: Cost {
+            calls: 2,
+            tokens: 70,
+            microdollars: 0,
+        },
+    })
+}
+
+fn k1_a_skill_that_is_over_answers_its_caller_beside_its_last_entry(stage: &Stage) {
+    let (caller, mut waiting) = stage.run(1);
+    let (_, mut child) = stage.run(2);
+    append(&mut child, [entry(1, done()), answer_caller(&caller, "1")]).unwrap();
+    let mail = stage.journal.mail(&caller).unwrap();
+    let [mail] = mail.as_slice() else {
+        panic!("one answer: {mail:?}")
+    };
+    let Command::Child { number, outcome, spent } = &mail.command else {
+        panic!("{mail:?}")
+    };
+    assert_eq!((number.0, outcome, spent.tokens), (3, &Outcome::Ok(json("1")), 70));
+    assert_eq!(mail.at, at(7));
+    // A caller that is over is told nothing, and neither is one that is gone.
+    append(&mut waiting, [entry(1, done())]).unwrap();
+    let (_, mut late) = stage.run(3);
+    append(
+        &mut late,
+        [
+            entry(1, done()),
+            answer_caller(&caller, "2"),
+            answer_caller(&run_id(99), "3"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(stage.journal.mail(&caller).unwrap().len(), 1);
+}
+
+fn k1_what_a_caller_launched_is_cancelled_wherever_it_goes_on_and_once(stage: &Stage) {
+    let (caller, mut writer) = stage.run(1);
+    let started = Started {
+        launch: LaunchId::of_call(&caller, Number(3)),
+        ..stage.started(2)
+    };
+    let child = started.run.clone();
+    stage.journal.create_run(NewRun::first(started, at(2), None)).unwrap();
+    let cancel = |number| {
+        Write::Local(Local::CancelChild {
+            number: Number(number),
+            at: at(5),
+        })
+    };
+    append(&mut writer, [cancel(3), cancel(3), cancel(4)]).unwrap();
+    append(&mut writer, [cancel(3)]).unwrap();
+    let mail = stage.journal.mail(&child).unwrap();
+    assert_eq!(mail.len(), 1, "{mail:?}");
+    assert!(matches!(&mail[0].command, Command::Cancel { reason: Some(reason) } if reason.contains(caller.as_str())));
+    assert!(stage.journal.mail(&caller).unwrap().is_empty());
 }

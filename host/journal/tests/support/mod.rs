@@ -133,6 +133,8 @@ pub(crate) fn started(n: u64, bundle: Digest) -> Started {
         semantics: SEMANTICS,
         parent: None,
         continues: None,
+        caller: None,
+        skills_folder: None,
         grants: Default::default(),
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod run;
 pub(crate) mod signals;
+pub(crate) mod skills;
 pub(crate) mod tasks;
 #[cfg(feature = "test-capability")]
 pub(crate) mod test;

@@ -72,6 +72,8 @@ pub struct GuestStart {
     pub component: Option<Reread>,
     /// What the user lets it do.
     pub grants: Grants,
+    /// How deep calls of skills are nested here; 0 of a run that a person launched.
+    pub depth: u32,
 }
 
 /// What a run may know of itself.
@@ -123,6 +125,7 @@ impl GuestStart {
             bundle,
             component: None,
             grants: started.grants.clone(),
+            depth: started.caller.as_ref().map_or(0, |caller| caller.depth),
         }
     }
 }
@@ -154,6 +157,7 @@ impl Guest {
             started_at: start.started_at,
             bundle: start.bundle,
             grants: Arc::new(start.grants),
+            depth: start.depth,
         };
         let random = Randomness::new(&start.seed);
         let limiter = Limiter::new(Whose::Run, start.memory_bytes_max, start.holds);

@@ -41,6 +41,8 @@ pub(crate) enum Facts {
         bundle: Arc<BundleFiles>,
         /// What the user lets it do.
         grants: Arc<Grants>,
+        /// How deep calls of skills are nested here.
+        depth: u32,
     },
     /// `describe` knows nothing of any run.
     Describe,

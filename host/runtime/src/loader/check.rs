@@ -67,6 +67,7 @@ pub(super) const WORLD: &[(&str, &[&str])] = &[
         "signals",
         &["wait", "start-wait", "finish-wait", "ask", "start-ask", "finish-ask"],
     ),
+    ("skills", &["call", "start-call", "finish-call"]),
     ("run", &["info", "continue-as", "notes", "start-notes", "finish-notes"]),
     ("log", &["write", "write-at", "progress"]),
 ];

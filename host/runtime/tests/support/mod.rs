@@ -87,6 +87,7 @@ pub fn script(statements: &str) -> GuestStart {
         holds: Default::default(),
         provider_acts: false,
         grants: Default::default(),
+        depth: 0,
         bundle: Arc::new(bundle),
         component: None,
     }

@@ -12,11 +12,11 @@ use skillhost_core::payload::Payload;
 use skillhost_journal::RunRow;
 
 use super::super::context::Session;
-use super::super::{answer, launch, waits};
-use crate::driver::{self, Bell, Development, Drive, Driven, Until, Worker};
+use super::super::here::Here;
+use super::super::{answer, waits};
+use crate::driver::{self, Development, Driven, Worker};
 use crate::error::Result;
 use crate::progress::Progress;
-use crate::schema;
 use crate::terminal;
 
 /// A timer is worth so much patience: whoever waits longer changes the skill, or presses Ctrl-C.
@@ -53,24 +53,16 @@ pub(super) fn drive(
 ) -> Result<Reached> {
     let context = session.context;
     let settings = context.settings(&context.config()?);
-    let description = launch::pinned_description(session, row)?;
-    let output_schema = launch::output_schema(&row.skill, &description)?;
-    let check_result = |result: &Payload| schema::check_result(&output_schema, result);
     let driving = async {
         loop {
             let mut progress = Progress::new(context.terminal, row.skill.as_str());
-            let driven = worker.drive(
-                &row.run,
-                Drive {
-                    settings: &settings,
-                    until: Until::Waiting { patience: PATIENCE },
-                    bell: Bell::Absent,
-                    check_result: &check_result,
-                    observer: &mut progress,
-                    development: Some(development.clone()),
-                },
-            );
-            let driven = driven.await?;
+            let here = Here {
+                worker,
+                settings: &settings,
+                patience: Some(PATIENCE),
+                development: Some(development.clone()),
+            };
+            let driven = here.drive(&row.run, &mut progress).await?;
             drop(progress);
             let Driven::Waiting(idle) = driven else {
                 return Ok(Reached::End);
@@ -94,7 +86,7 @@ async fn say(session: &Session<'_>, row: &RunRow, idle: &Idle, sayings: &Sayings
     let mut said = false;
     for (number, wait) in &idle.waits {
         let command = match wait {
-            Wait::Timer => None,
+            Wait::Timer | Wait::Skill(_) => None,
             Wait::Event(name) => sayings.answers.get(name.as_str()).map(|value| Command::Event {
                 name: name.clone(),
                 value: Payload::of(value),

@@ -42,6 +42,8 @@ fn started() -> Started {
         semantics: SEMANTICS,
         parent: None,
         continues: None,
+        caller: None,
+        skills_folder: None,
         grants: Default::default(),
     }
 }
