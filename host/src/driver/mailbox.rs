@@ -62,6 +62,11 @@ impl Ring {
         self.rung.store(false, Ordering::SeqCst);
     }
 
+    /// Notes that whoever looked could not see.
+    pub fn unanswered(&self) {
+        self.rung.store(true, Ordering::SeqCst);
+    }
+
     /// Waits until it is rung. May be dropped and asked again.
     pub async fn heard(&self) {
         self.bell.notified().await;
@@ -134,18 +139,28 @@ impl Mailbox {
         matches!(&self.when, When::Rung(ring) if ring.is_draining())
     }
 
-    /// Returns what is there, if anything may have changed since the last look.
+    /// Returns what is there, if anything may have changed since the last look. A look that failed has seen nothing.
     pub(super) fn look(&mut self) -> Result<Vec<Mail>, JournalError> {
         match &mut self.when {
-            // Before the look: who rings during it is heard.
-            When::Rung(ring) => ring.answer(),
+            When::Rung(ring) => {
+                // Before the look: who rings during it is heard.
+                ring.answer();
+                let mail = self.journal.mail(&self.run);
+                if mail.is_err() {
+                    // The run must not leave memory as if nobody had rung: nobody would ring again.
+                    ring.unanswered();
+                }
+                mail
+            }
             When::Looking { seen, .. } => {
                 let version = self.journal.data_version()?;
-                if seen.replace(version) == Some(version) {
+                if *seen == Some(version) {
                     return Ok(Vec::new());
                 }
+                let mail = self.journal.mail(&self.run)?;
+                *seen = Some(version);
+                Ok(mail)
             }
         }
-        self.journal.mail(&self.run)
     }
 }

@@ -185,6 +185,9 @@ impl Machine {
                 Command::Resume { .. } => {
                     self.take(id);
                     self.go_on();
+                    if !self.live {
+                        self.say_that_it_is_gone_on_with();
+                    }
                 }
                 _ => {
                     self.mail.insert(id, mail);
@@ -316,8 +319,16 @@ impl Machine {
         }
     }
 
+    /// Says beside the mail that asks for it that the run goes on: a crash after it was taken must not leave a run that stands as if it waited for it.
+    fn say_that_it_is_gone_on_with(&mut self) {
+        if self.ending.is_none() {
+            self.set_status(Status::Running);
+        }
+    }
+
     pub(super) fn note_cancel(&mut self, reason: Option<String>) {
         if self.ending.is_none() && self.cancel.note() {
+            self.say_that_it_is_gone_on_with();
             self.append(Entry::Cancelled { reason });
         }
     }

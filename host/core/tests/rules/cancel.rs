@@ -42,6 +42,17 @@ fn c1_a_cancelled_run_is_cancelled_the_same_at_replay() {
 }
 
 #[test]
+fn c1_a_run_that_waits_says_beside_its_cancellation_that_it_goes_on_so_that_a_crash_right_after_leaves_no_run_that_nobody_wakes()
+ {
+    check_with_bookkeeping(
+        "guest wait => called 0, open 0 event, status waiting, idle [0 event]
+         commit
+         crash
+         mail cancel => take mail 1, status running, cancelled",
+    );
+}
+
+#[test]
 fn c1_a_cancellation_waits_its_turn_behind_what_arrived_before() {
     check(
         "guest read, read => called 0, called 1, perform 0, perform 1

@@ -13,6 +13,17 @@ fn p1_mail_becomes_an_entry_and_its_row_goes_in_one_append() {
 }
 
 #[test]
+fn p1_a_run_that_is_told_to_go_on_as_its_attempt_begins_says_so_beside_the_mail() {
+    check_with_bookkeeping(
+        "guest wait => called 0, open 0 event, status waiting, idle [0 event]
+         commit
+         crash
+         mail resume => take mail 1, status running
+         guest wait => open 0 event, status waiting, idle [0 event]",
+    );
+}
+
+#[test]
 fn p1_mail_that_is_shown_twice_is_taken_once() {
     check(
         "guest wait, wait => called 0, called 1, open 0 event, open 1 event, idle [0 event 1 event]
