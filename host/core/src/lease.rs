@@ -4,6 +4,7 @@
 //! slow or stopped is not displaced. Taking a lease raises the epoch, and appends carry theirs; that fences what a former holder still had queued.
 
 use crate::id::{Epoch, WorkerId};
+use crate::planted::{self, Bug};
 
 /// The lease of a run as the journal holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +39,8 @@ pub enum Claim {
 pub fn claim(lease: &Lease, worker: &WorkerId, holder: Holder) -> Claim {
     match (&lease.holder, holder) {
         (Some(current), _) if current == worker => Claim::Held(lease.epoch),
-        (Some(current), Holder::Alive) => Claim::Busy(current.clone()),
-        (Some(_), Holder::Gone) | (None, _) => Claim::Take(lease.epoch.next()),
+        (Some(current), Holder::Alive) if !planted::is(Bug::HolderDisplaced) => Claim::Busy(current.clone()),
+        (Some(_) | None, _) => Claim::Take(lease.epoch.next()),
     }
 }
 

@@ -18,6 +18,7 @@ pub mod lease;
 pub mod machine;
 pub mod outcome;
 pub mod payload;
+pub mod planted;
 pub mod price;
 pub mod recording;
 pub mod retry;

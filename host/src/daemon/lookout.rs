@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use skillhost_core::id::{Epoch, MailId, RunId};
 use skillhost_core::machine::Status as Standing;
+use skillhost_core::planted::{self, Bug};
 use skillhost_core::time::Timestamp;
 use skillhost_journal::{JournalError, RunningRun};
 
@@ -49,7 +50,7 @@ pub(super) async fn keep_time(roster: Arc<Roster>) {
 fn wake_due(roster: &Arc<Roster>) -> Result<Option<Timestamp>, JournalError> {
     let now = roster.now();
     // If there is none, some have to end first, and then it is asked again.
-    if roster.has_room() {
+    if roster.has_room() && !planted::is(Bug::TimesForgotten) {
         for due in roster.journal().due(now)? {
             // One in memory keeps its own time; one that was paused or parked waits for a person first.
             if due.status == Standing::Waiting && roster.offer(&due.run, None) == Offered::Full {
@@ -174,7 +175,7 @@ impl Seen {
             }
             if is_last {
                 // What was left out of a search is not forgotten, nor what came while it went on.
-                self.version = Some(search.version).filter(|_| !search.left_out);
+                self.version = Some(search.version).filter(|_| !search.left_out || planted::is(Bug::YoungForgotten));
                 return Ok(());
             }
         }

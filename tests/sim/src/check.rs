@@ -6,8 +6,8 @@ use futures::FutureExt as _;
 use skillhost::driver::{Player, Replayed, next_input, replay_with};
 use skillhost_core::effect::Kind;
 use skillhost_core::entry::{By, Entry, How, Record};
-use skillhost_core::id::{Epoch, Number, RunId};
-use skillhost_core::machine::{Delivery, Slice, Source};
+use skillhost_core::id::{Epoch, Number, RunId, WorkerId};
+use skillhost_core::machine::{Delivery, Slice, Source, Status};
 use skillhost_core::outcome::Outcome;
 use skillhost_journal::{InboxFilter, Journal as _, RunRow};
 
@@ -21,7 +21,8 @@ use crate::sim::Sim;
 pub(crate) struct Checker {
     version: Option<u64>,
     seen: BTreeMap<RunId, Vec<Record>>,
-    epochs: BTreeMap<RunId, Epoch>,
+    /// Who held each run at each epoch.
+    holders: BTreeMap<(RunId, Epoch), WorkerId>,
 }
 
 impl Checker {
@@ -41,11 +42,15 @@ impl Checker {
     }
 
     fn look_at(&mut self, sim: &Sim, row: &RunRow) -> Result<(), String> {
-        let highest = self.epochs.entry(row.run.clone()).or_default();
-        if row.epoch < *highest {
-            return Err(format!("l1: epoch {} after epoch {highest}", row.epoch));
+        if let Some(holder) = &row.holder {
+            let first = self
+                .holders
+                .entry((row.run.clone(), row.epoch))
+                .or_insert_with(|| holder.clone());
+            if first != holder {
+                return Err(format!("l1: `{first}` and `{holder}` held it at epoch {}", row.epoch));
+            }
         }
-        *highest = row.epoch;
         if let Some(trouble) = &row.trouble {
             let is_expected = match trouble.code.as_str() {
                 "attempt_failed" => trouble.message.contains(UNREADY),
@@ -55,6 +60,7 @@ impl Checker {
                 return Err(format!("it is parked: {} {}", trouble.code, trouble.message));
             }
         }
+        is_somebodys(sim, row)?;
         let seen = self.seen.entry(row.run.clone()).or_default();
         if row.entries < seen.len() as u64 {
             return Err(format!("it had {} entries and has {}", seen.len(), row.entries));
@@ -85,6 +91,18 @@ impl Checker {
         }
         *seen = records;
         Ok(())
+    }
+}
+
+/// A run that nobody holds, and that stands as one that waits, waits for something; else nobody would ever go on with it.
+fn is_somebodys(sim: &Sim, row: &RunRow) -> Result<(), String> {
+    let is_held = row.holder.as_ref().is_some_and(|holder| sim.is_there(holder));
+    let rests = row.status == Status::Waiting || row.status == Status::Parked && row.trouble.is_none();
+    let nothing_waits = sim.store().waits(&row.run).is_ok_and(|waits| waits.is_empty());
+    let no_mail = sim.store().mail(&row.run).is_ok_and(|mail| mail.is_empty());
+    match rests && !is_held && nothing_waits && no_mail {
+        true => Err(format!("it is {:?} and waits for nothing", row.status)),
+        false => Ok(()),
     }
 }
 
@@ -203,7 +221,7 @@ fn check_settled(people: &People, row: &RunRow, records: &[Record], answered: &B
     let is_cancelled = records
         .iter()
         .any(|record| matches!(record.entry, Entry::Cancelled { .. }));
-    let is_waited_for = |_: &Number| !is_cancelled && row.status == skillhost_core::machine::Status::Done;
+    let is_waited_for = |_: &Number| !is_cancelled && row.status == Status::Done;
     let said = people.said();
     let of_run = said.settled.iter().filter(|(run, _)| *run == row.run);
     for (_, number) in of_run {

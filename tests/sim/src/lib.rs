@@ -106,6 +106,9 @@ pub fn run(case: &Case, traced: bool) -> Ran {
         if sim.core().violation.is_some() {
             break;
         }
+        if is_news && sim.draw(|chance| chance.one_in(6)) {
+            people.answer_at_once();
+        }
         if is_news && people.is_over() {
             check_end(&sim, &people);
             break;

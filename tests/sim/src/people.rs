@@ -12,8 +12,9 @@ use skillhost::env::Environment;
 use skillhost::home::Home;
 use skillhost_core::entry::{Limits, Provider, SEMANTICS, Started};
 use skillhost_core::id::{Digest, LaunchId, Number, RunId, SignalName, SkillName};
-use skillhost_core::machine::{Command, Decision, Status, Wait};
+use skillhost_core::machine::{Command, Decision, Mail, Status, Wait};
 use skillhost_core::payload::Payload;
+use skillhost_core::time::Timestamp;
 use skillhost_effects::model::{self, Settings};
 use skillhost_journal::{Bundle, BundleFile, Journal as _, NewRun, RunFilter, RunRow};
 
@@ -53,6 +54,8 @@ pub(crate) struct Said {
     /// How many events were sent; the value of each is its number.
     events: usize,
     launched: usize,
+    /// Troubles of runs that were told to go on.
+    resumed: BTreeSet<(RunId, Timestamp)>,
 }
 
 impl People {
@@ -189,10 +192,10 @@ impl People {
         }
     }
 
-    /// Rings at a daemon's door, if there is one and nothing goes wrong.
+    /// Rings at a daemon's door, if there is one and nothing goes wrong. Who helps rings half of the time: what is not rung for is found.
     fn ring(&self, request: impl Fn() -> Request) {
         let sim = &self.0.sim;
-        if sim.goes_wrong(Fault::NoRing, 3) {
+        if sim.goes_wrong(Fault::NoRing, 3) || self.is_quiet() && self.draw(2) == 0 {
             return;
         }
         let doors = lock(&self.0.doors);
@@ -339,6 +342,13 @@ impl People {
         }
     }
 
+    /// Says what a run waits for as soon as it can be seen that it does, as a program would.
+    pub(crate) fn answer_at_once(&self) {
+        if let Some(row) = self.some_run() {
+            self.settle_what_waits(&row.run, 1);
+        }
+    }
+
     fn send_event(&self, run: &RunId) {
         let name = match self.draw(2) {
             0 => "go",
@@ -370,6 +380,15 @@ impl People {
         self.ring(|| Request::Wake(run.clone()));
     }
 
+    fn is_quiet(&self) -> bool {
+        self.0.sim.core().is_quiet
+    }
+
+    fn has_mail(&self, run: &RunId, is_it: impl Fn(&Mail) -> bool) -> bool {
+        let mail = self.0.sim.store().mail(run).unwrap_or_default();
+        mail.iter().any(is_it)
+    }
+
     /// Answers what a run asks, and decides what it is in doubt about; of several, one or all.
     fn settle_what_waits(&self, run: &RunId, of: usize) {
         let waits = self.0.sim.store().waits(run).unwrap_or_default();
@@ -379,7 +398,14 @@ impl People {
             }
             match wait.wait {
                 Wait::Timer | Wait::Skill(_) => {}
-                Wait::Event(name) => self.send(run, &name),
+                Wait::Event(name) => {
+                    // Once is enough: what lies in the mailbox is taken.
+                    let is_sent =
+                        |mail: &Mail| matches!(&mail.command, Command::Event { name: sent, .. } if *sent == name);
+                    if !self.has_mail(run, is_sent) {
+                        self.send(run, &name);
+                    }
+                }
                 Wait::Question(_) => self.settle(run, wait.number, |by| Command::Answer {
                     number: wait.number,
                     value: Payload::of(&format!("answer by {by}")),
@@ -432,7 +458,9 @@ impl People {
                 "p2: call {number} of run {run} takes {accepted} answers at once"
             ));
         }
-        self.ring(|| Request::Wake(run.clone()));
+        if accepted > 0 {
+            self.ring(|| Request::Wake(run.clone()));
+        }
     }
 
     /// Has the daemon lend a run for a while.
@@ -475,7 +503,11 @@ impl People {
             for row in self.rows() {
                 match row.status {
                     Status::Paused | Status::Parked if row.trouble.is_some() || row.status == Status::Paused => {
-                        self.say(&row.run, Command::Resume { by: None });
+                        // Told once for each trouble, as a person would.
+                        let of_trouble = row.trouble.map(|trouble| (row.run.clone(), trouble.at));
+                        if of_trouble.is_none_or(|trouble| self.said().resumed.insert(trouble)) {
+                            self.say(&row.run, Command::Resume { by: None });
+                        }
                     }
                     status if status.is_final() => {}
                     _ => self.settle_what_waits(&row.run, 2),

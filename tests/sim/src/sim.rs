@@ -444,7 +444,7 @@ impl Sim {
         };
         self.core().steps += 1;
         let choices = ready.len() + commits.len();
-        if choices == 0 || self.draw(|chance| chance.one_in(50)) {
+        if choices == 0 || self.draw(|chance| chance.one_in(20)) {
             return self.pass_time() || choices > 0;
         }
         match self.draw(|chance| chance.below(choices)) {
@@ -454,7 +454,7 @@ impl Sim {
         true
     }
 
-    /// Returns the tasks that may be polled, in the order in which they were woken.
+    /// Returns the tasks that may be polled, in the order in which they began: tokio's channels wake several who wait in an order of their own.
     fn ready(&self) -> Vec<u64> {
         let core = self.core();
         let mut woken = lock(&self.0.woken);
@@ -463,7 +463,9 @@ impl Sim {
             let process = &core.processes[core.owners[id].0];
             process.standing == Standing::Up && process.on_stack == 0
         };
-        woken.iter().copied().filter(may).collect()
+        let mut ready: Vec<u64> = woken.iter().copied().filter(may).collect();
+        ready.sort_unstable();
+        ready
     }
 
     fn commit(&self, pid: Pid) {

@@ -13,6 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use skillhost_core::planted::{Bug, with};
 use skillhost_sim::{Case, Fault, Ran, run, shrink};
 
 /// How long to go on, in seconds; without it, for so many simulations as the short form has.
@@ -21,6 +22,9 @@ const SECONDS: &str = "SKILLHOST_SIM_SECONDS";
 const SEED: &str = "SKILLHOST_SIM_SEED";
 /// One case to run alone, with all that happens in it.
 const CASE: &str = "SKILLHOST_SIM_CASE";
+
+/// A bug that is planted meanwhile, by its name in `planted::Bug`.
+const PLANT: &str = "SKILLHOST_SIM_PLANT";
 
 /// How many simulations the short form has.
 const SHORT: u64 = 2_000;
@@ -82,26 +86,40 @@ impl Total {
     }
 }
 
+/// Does something with the bug planted that the environment names.
+fn planted<T>(work: impl FnOnce() -> T) -> T {
+    let named = std::env::var(PLANT).ok();
+    let bug = Bug::ALL
+        .iter()
+        .find(|bug| named.as_deref() == Some(&format!("{bug:?}")));
+    match bug {
+        Some(bug) => with(*bug, work),
+        None => work(),
+    }
+}
+
 /// Runs simulations on as many threads as there are processors, until there were so many, or so long.
 fn run_all(first: u64, count: u64, time: Option<Duration>, threads: usize) -> Total {
     let (next, total, began) = (AtomicU64::new(0), Mutex::new(Total::default()), Instant::now());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                loop {
-                    let nth = next.fetch_add(1, Ordering::Relaxed);
-                    let is_over = time.map_or(nth >= count, |time| began.elapsed() >= time);
-                    if is_over || total.lock().unwrap().failed.is_some() {
-                        return;
+                planted(|| {
+                    loop {
+                        let nth = next.fetch_add(1, Ordering::Relaxed);
+                        let is_over = time.map_or(nth >= count, |time| began.elapsed() >= time);
+                        if is_over || total.lock().unwrap().failed.is_some() {
+                            return;
+                        }
+                        let case = Case::of(first.wrapping_add(nth));
+                        let ran = run(&case, false);
+                        let mut total = total.lock().unwrap();
+                        total.add(&ran);
+                        if ran.violation.is_some() && total.failed.is_none() {
+                            total.failed = Some(keep(&case, &ran));
+                        }
                     }
-                    let case = Case::of(first.wrapping_add(nth));
-                    let ran = run(&case, false);
-                    let mut total = total.lock().unwrap();
-                    total.add(&ran);
-                    if ran.violation.is_some() && total.failed.is_none() {
-                        total.failed = Some(keep(&case, &ran));
-                    }
-                }
+                })
             });
         }
     });

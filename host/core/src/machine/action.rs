@@ -12,6 +12,7 @@ use crate::entry::{Finished, Record, Started};
 use crate::id::{MailId, Number, RunId, Seq, SignalName, idempotency_key};
 use crate::outcome::Outcome;
 use crate::payload::Payload;
+use crate::planted::{self, Bug};
 use crate::time::Timestamp;
 
 use super::mismatch::Mismatch;
@@ -316,7 +317,11 @@ impl Ticket {
 
     /// Returns the key that is the same for every performance of the call.
     pub fn key(&self) -> String {
-        idempotency_key(&self.run, self.number)
+        let key = idempotency_key(&self.run, self.number);
+        match self.attempt > 1 && planted::is(Bug::OtherKey) {
+            true => format!("{key}/{}", self.attempt),
+            false => key,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::effect::{Class, Kind};
 use crate::entry::{By, Entry, Retried, Returned, Why};
 use crate::id::Number;
 use crate::outcome::{Fault, Outcome};
+use crate::planted::{self, Bug};
 use crate::retry;
 use crate::time::Timestamp;
 
@@ -31,7 +32,7 @@ impl Machine {
             return self.answer(number, Outcome::Err(fault), Some(Cost::ZERO), By::Effect);
         }
         match flight.function.kind() {
-            Kind::FileChange { .. } => {
+            Kind::FileChange { .. } if !planted::is(Bug::LineSkipped) => {
                 self.flights.set_phase(number, Phase::InLine);
                 self.line.join(number);
             }
@@ -41,9 +42,9 @@ impl Machine {
             // Answered when nothing waits its turn, so that no note is taken and then passed over (rule P3).
             Kind::Notes => self.flights.set_phase(number, Phase::Waiting),
             Kind::Skill => self.begin_skill(number),
-            Kind::Effect if flight.in_doubt => self.recover(number),
+            Kind::Effect | Kind::FileChange { .. } if flight.in_doubt => self.recover(number),
             Kind::Effect if self.asks_first(flight) => self.park(number, Doubt::Unbegun),
-            Kind::Effect => {
+            Kind::Effect | Kind::FileChange { .. } => {
                 let behind = flight.behind(flight.seq);
                 self.flights.set_phase(number, behind);
             }
@@ -59,7 +60,8 @@ impl Machine {
             // Decided when the run was copied.
             return self.perform_again(number, Why::Redo, None, None);
         }
-        if flight.class == Class::AtMostOnce || self.is_decided(number) {
+        let must_ask = flight.class == Class::AtMostOnce && !planted::is(Bug::DoneTwice);
+        if must_ask || self.is_decided(number) {
             let reason = "the host ended while this was being done, and nobody can say whether it was";
             self.park(number, Doubt::Begun(reason.to_owned()));
         } else {
@@ -107,12 +109,17 @@ impl Machine {
                     spent,
                     reserved: reserved.as_ref().map(|reserved| reserved.cost),
                 }));
-                let barrier = self.line.behind(number, seq);
+                let barrier = match planted::is(Bug::RetriedBeforeDurable) {
+                    true => self.durable,
+                    false => self.line.behind(number, seq),
+                };
+                let anew = why == Why::Recovery && planted::is(Bug::MeasuredAnew);
                 self.flights.change(number, |flight| {
                     flight.in_doubt = false;
                     flight.anew = false;
                     flight.reserved = reserved;
                     flight.seq = seq;
+                    flight.measured = flight.measured.take().filter(|_| !anew);
                     flight.phase = flight.behind(barrier);
                 });
             }
@@ -124,7 +131,11 @@ impl Machine {
         if self.ending.is_some() || !self.live || self.is_held() {
             return;
         }
-        for number in self.flights.free(self.durable) {
+        let durable = match planted::is(Bug::PerformedBeforeDurable) {
+            true => self.last(),
+            false => self.durable,
+        };
+        for number in self.flights.free(durable) {
             let run = self.run.clone();
             let ticket = self.flights.change(number, |flight| {
                 let ticket = flight.ticket(&run, number);

@@ -42,6 +42,7 @@ use crate::budget::{Account, Cost};
 use crate::entry::{Entry, Finished, Limits, Pin, Record, Started};
 use crate::id::{MailId, Number, RunId, Seq};
 use crate::payload::Payload;
+use crate::planted::{self, Bug};
 use crate::recording::Playback;
 use crate::time::Timestamp;
 
@@ -142,7 +143,7 @@ impl Machine {
                 ..history.started
             }),
             recorded: history.calls,
-            waiting: history.outcomes,
+            waiting: in_turn(history.outcomes),
             refusals: VecDeque::new(),
             guest: Guest::Running,
             live: false,
@@ -285,8 +286,12 @@ impl Machine {
 
     fn append_at(&mut self, at: Timestamp, entry: Entry) -> Seq {
         let seq = self.seq_next;
-        self.seq_next = seq.next();
         let record = Record { seq, at, entry };
+        if matches!(record.entry, Entry::Returned(_)) && planted::is(Bug::GivenUnrecorded) {
+            self.waiting.push_back(record);
+            return self.last();
+        }
+        self.seq_next = seq.next();
         if record.entry.is_outcome() {
             self.waiting.push_back(record.clone());
         }
@@ -367,7 +372,7 @@ impl Machine {
 
     /// Says that the run goes on, in the append of whatever it goes on with: a crash must not leave a run that waits for nothing and that nobody wakes.
     fn say_that_it_runs(&mut self) {
-        if self.live && self.ending.is_none() && !self.paused {
+        if self.live && self.ending.is_none() && !self.paused && !planted::is(Bug::StandsStill) {
             self.set_status(Status::Running);
         }
     }
@@ -400,4 +405,12 @@ impl Machine {
             waits,
         }));
     }
+}
+
+/// Returns outcomes in the order in which they are consumed: that of the journal.
+fn in_turn(mut outcomes: VecDeque<Record>) -> VecDeque<Record> {
+    if planted::is(Bug::ReplayedOutOfOrder) {
+        outcomes.make_contiguous().sort_by_key(|record| record.entry.number());
+    }
+    outcomes
 }

@@ -10,6 +10,7 @@ use crate::entry::{By, Entry, Why};
 use crate::id::{MailId, Number, SignalName};
 use crate::outcome::{Fault, Outcome};
 use crate::payload::Payload;
+use crate::planted::{self, Bug};
 use crate::time::Timestamp;
 
 /// Why a call is left to a person.
@@ -282,7 +283,9 @@ impl Machine {
 
     fn take(&mut self, id: MailId) {
         self.mail_taken.insert(id);
-        self.local(Local::TakeMail(id));
+        if !planted::is(Bug::MailStays) {
+            self.local(Local::TakeMail(id));
+        }
     }
 
     fn wait_of(&self, number: Number) -> Option<Wait> {
@@ -321,7 +324,7 @@ impl Machine {
 
     /// Says beside the mail that asks for it that the run goes on: a crash after it was taken must not leave a run that stands as if it waited for it.
     fn say_that_it_is_gone_on_with(&mut self) {
-        if self.ending.is_none() {
+        if self.ending.is_none() && !planted::is(Bug::CancelUnsaid) {
             self.set_status(Status::Running);
         }
     }

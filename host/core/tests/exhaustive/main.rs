@@ -197,3 +197,44 @@ fn f2_every_cancelled_run_of_two_calls_can_be_copied_at_every_cut() {
     println!("{executions} executions, each copied at every cut");
     assert!(executions > 1_000);
 }
+
+#[cfg(feature = "planted")]
+mod planted {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use skillhost_core::planted::{Bug, with};
+
+    use super::*;
+
+    /// Returns whether any execution of two calls fails with a bug.
+    fn is_noticed(bug: Bug) -> bool {
+        let limits = Limits {
+            crashes: 1,
+            choose_after_crash: false,
+            cancel: false,
+            pause: false,
+            copy: false,
+        };
+        let all = AssertUnwindSafe(|| with(bug, || exhaust_all(programs(&Call::ALL, 2, false), limits)));
+        catch_unwind(all).is_err()
+    }
+
+    #[test]
+    fn every_bug_planted_in_the_machine_is_noticed_but_those_that_only_a_driver_shows() {
+        let noticed: Vec<Bug> = Bug::ALL.iter().copied().filter(|bug| is_noticed(*bug)).collect();
+        println!("{noticed:?}");
+        assert_eq!(
+            noticed,
+            [
+                Bug::PerformedBeforeDurable,
+                Bug::RetriedBeforeDurable,
+                Bug::DoneTwice,
+                Bug::GivenUnrecorded,
+                Bug::MeasuredAnew,
+                Bug::ShownEarly,
+                Bug::ReplayedOutOfOrder,
+                Bug::LineSkipped,
+            ]
+        );
+    }
+}

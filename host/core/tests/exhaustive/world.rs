@@ -126,6 +126,11 @@ pub(crate) fn drive_to_end(program: &Program, lasting: &mut Lasting, choices: &m
         clock = attempt.now.0 + 10;
         if !crashed {
             let finished = attempt.finished.take().unwrap();
+            assert_eq!(
+                Machine::finished(&lasting.records),
+                Some(&finished),
+                "j2: the end is durable when it is told"
+            );
             check_end(program, lasting, &finished, &choices.show());
             return;
         }

@@ -8,6 +8,7 @@ use skillhost_core::entry::{Entry, Record, Started};
 use skillhost_core::id::{Digest, Epoch, LaunchId, MailId, Number, RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::Lease;
 use skillhost_core::machine::{Command, Local, Mail, Source, Status, Successor, Write};
+use skillhost_core::planted::{self, Bug};
 use skillhost_core::time::Timestamp;
 
 use super::Appended;
@@ -231,12 +232,15 @@ impl State {
 
     pub(super) fn claim(&mut self, run: &RunId, worker: &WorkerId, seen: &Lease) -> Result<Taken, JournalError> {
         let row = self.run_mut(run)?;
-        if row.lease != *seen {
+        if row.lease != *seen && !planted::is(Bug::ClaimedBlindly) {
             return Ok(Taken::Changed(row.lease.clone()));
         }
         row.lease = Lease {
             holder: Some(worker.clone()),
-            epoch: seen.epoch.next(),
+            epoch: match planted::is(Bug::EpochReused) {
+                true => row.lease.epoch,
+                false => row.lease.epoch.next(),
+            },
         };
         row.held_from = Seq(row.records.len() as u64);
         Ok(Taken::At(row.lease.epoch))

@@ -1,0 +1,120 @@
+//! Bugs that are planted, one at a time, to see which suite notices them: a suite that has never failed may be unable to.
+//!
+//! Without the feature `planted` there are none, and a release cannot be built with it. Which suite catches which is a test: `tests/sim/tests/planted.rs` for the simulation,
+//! `core/tests/exhaustive` for the machine's.
+
+#[cfg(all(feature = "planted", not(debug_assertions)))]
+compile_error!("bugs are planted in test builds only: build without the feature `planted`");
+
+/// A bug that somebody might make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bug {
+    /// A call is performed as soon as its entry is queued (rule J1).
+    PerformedBeforeDurable,
+    /// A further performance begins before its entry is durable (rule R2).
+    RetriedBeforeDurable,
+    /// An at-most-once call in doubt is performed again (rule R4).
+    DoneTwice,
+    /// An outcome is given to the guest and not recorded (rule G3).
+    GivenUnrecorded,
+    /// The length before an append is measured anew after a crash (rule R3).
+    MeasuredAnew,
+    /// The end of a run is shown before it is durable (rule J2).
+    ShownEarly,
+    /// Mail that was taken stays in the mailbox (rule P1).
+    MailStays,
+    /// A further performance has another key (rule G1).
+    OtherKey,
+    /// Outcomes are replayed in the order of their calls (rule G3).
+    ReplayedOutOfOrder,
+    /// Changes to files do not stand in line (rule R3).
+    LineSkipped,
+    /// A run that goes on stands as one that waits.
+    StandsStill,
+    /// A worker that lives is displaced (rule L1).
+    HolderDisplaced,
+    /// Taking a lease does not raise its epoch (rule L1).
+    EpochReused,
+    /// A lease is taken although it changed since it was seen (rule L1).
+    ClaimedBlindly,
+    /// A commit that failed counts as one that held (rule J4).
+    FailureSwallowed,
+    /// Whoever rings at a run that is about to leave memory is not heard.
+    RingLost,
+    /// A run that another worker held is not gone on with when that one is gone (rule L1).
+    HolderForgotten,
+    /// A run that was just made when it was found is not looked for again.
+    YoungForgotten,
+    /// Times that come wake nobody.
+    TimesForgotten,
+    /// A run that waits and is cancelled stands as one that waits until it is given something.
+    CancelUnsaid,
+    /// Mail that could not be read is forgotten when its run leaves memory.
+    MailUnseen,
+}
+
+impl Bug {
+    /// Every one.
+    pub const ALL: &[Self] = &[
+        Self::PerformedBeforeDurable,
+        Self::RetriedBeforeDurable,
+        Self::DoneTwice,
+        Self::GivenUnrecorded,
+        Self::MeasuredAnew,
+        Self::ShownEarly,
+        Self::MailStays,
+        Self::OtherKey,
+        Self::ReplayedOutOfOrder,
+        Self::LineSkipped,
+        Self::StandsStill,
+        Self::HolderDisplaced,
+        Self::EpochReused,
+        Self::ClaimedBlindly,
+        Self::FailureSwallowed,
+        Self::RingLost,
+        Self::HolderForgotten,
+        Self::YoungForgotten,
+        Self::TimesForgotten,
+        Self::CancelUnsaid,
+        Self::MailUnseen,
+    ];
+}
+
+/// Returns whether this bug is planted.
+#[cfg(not(feature = "planted"))]
+#[inline(always)]
+pub const fn is(_bug: Bug) -> bool {
+    false
+}
+
+#[cfg(feature = "planted")]
+pub use enabled::{is, with};
+
+#[cfg(feature = "planted")]
+mod enabled {
+    use std::cell::Cell;
+
+    use super::Bug;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Returns whether this bug is planted on this thread.
+    pub fn is(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+
+    /// Does something with a bug planted on this thread.
+    pub fn with<T>(bug: Bug, work: impl FnOnce() -> T) -> T {
+        struct Pulled;
+        impl Drop for Pulled {
+            fn drop(&mut self) {
+                PLANTED.set(None);
+            }
+        }
+        PLANTED.set(Some(bug));
+        let _pulled = Pulled;
+        work()
+    }
+}
