@@ -71,7 +71,7 @@ impl Effects {
     }
 
     /// Measures what has to be known before the call can be performed so that doing it twice is as once.
-    pub async fn measure(&self, ticket: &Ticket) -> Result<Payload, Fault> {
+    pub async fn measure(&self, ticket: &Ticket) -> Result<Payload, Ended> {
         self.0.mounts.measure(ticket).await
     }
 

@@ -187,7 +187,7 @@ impl Performer for Doing {
         self.effects.note(called);
     }
 
-    fn measure(&self, ticket: Ticket) -> BoxFuture<'static, Result<Payload, Fault>> {
+    fn measure(&self, ticket: Ticket) -> BoxFuture<'static, Result<Payload, Ended>> {
         let effects = self.effects.clone();
         Box::pin(async move { effects.measure(&ticket).await })
     }

@@ -6,6 +6,7 @@ use futures::future::{AbortHandle, Abortable, BoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use skillhost_core::id::{Number, Seq};
 use skillhost_core::machine::{Ended, Event, Ticket};
+use skillhost_core::outcome::Outcome;
 use skillhost_effects::Watch;
 use skillhost_journal::{RunWriter, failpoint};
 
@@ -52,8 +53,14 @@ impl Flying {
     pub(super) fn launch(&mut self, effects: &dyn Performer, ticket: Ticket) {
         let number = ticket.number();
         let launched = effects.launch(ticket);
-        self.under_way
-            .push(Box::pin(async move { Ok(Event::Measured(number, launched.await?)) }));
+        self.under_way.push(Box::pin(async move {
+            let refused = |fault| Ended::Returned {
+                outcome: Outcome::Err(fault),
+                spent: None,
+                again: None,
+            };
+            Ok(Event::Measured(number, launched.await?.map_err(refused)))
+        }));
     }
 
     pub(super) fn perform(&mut self, effects: &dyn Performer, watch: &Watch, ticket: Ticket) {

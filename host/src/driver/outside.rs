@@ -123,8 +123,8 @@ pub trait Performer: Send + Sync {
     /// Takes note of a call that the journal holds ([`Effects::note`]).
     fn note(&self, called: &Called);
 
-    /// Measures what has to be known before the call can be performed.
-    fn measure(&self, ticket: Ticket) -> BoxFuture<'static, Result<Payload, Fault>>;
+    /// Measures what has to be known before the call can be performed; or it could not be, and the call ends so.
+    fn measure(&self, ticket: Ticket) -> BoxFuture<'static, Result<Payload, Ended>>;
 
     /// Has the run launched that a call of a skill is for, or finds it (rule K1), and returns what is recorded of that.
     ///

@@ -253,7 +253,8 @@ fn a_launch_of_an_id_that_is_known_has_to_give_what_was_given_before() {
 #[test]
 fn a_folder_that_is_gone_has_the_call_wait_for_a_person_and_nothing_is_lost() {
     let place = place();
-    let all = steps(&[read("docs", "a.md"), write("out", "b", "x"), write("run", "c", "y")]);
+    let append = json!({"deed": "append", "mount": "out", "path": "b", "text": "x"});
+    let all = steps(&[read("docs", "a.md"), append, write("run", "c", "y")]);
     let mut input = all;
     input["wait"] = true.into();
     let launched = launch(
@@ -284,8 +285,15 @@ fn a_folder_that_is_gone_has_the_call_wait_for_a_person_and_nothing_is_lost() {
     assert_eq!(output.status.code(), Some(WAITING), "{}", told(&output));
     fs::remove_file(&docs).unwrap();
     fs::rename(&away, &docs).unwrap();
+    // What is added to a file waits as well as what is read and written.
+    let (out, away) = (place.user_folder().join("out"), place.user_folder().join("away"));
+    fs::rename(&out, &away).unwrap();
     let output = place.run(&["resume", "one", "--redo", "1", "--here", "--json"]);
-    assert_eq!(came(&output), ["one", "written", "written"]);
+    assert_eq!(output.status.code(), Some(WAITING), "{}", told(&output));
+    fs::rename(&away, &out).unwrap();
+    let output = place.run(&["resume", "one", "--redo", "2", "--here", "--json"]);
+    assert_eq!(came(&output), ["one", "appended", "written"]);
+    assert_eq!(fs::read_to_string(out.join("b")).unwrap(), "x");
     assert!(place.run(&["replay", "one"]).status.success());
 }
 

@@ -64,7 +64,7 @@ pub(crate) struct Scene {
 impl Performer for Actor {
     fn note(&self, _called: &Called) {}
 
-    fn measure(&self, _ticket: Ticket) -> BoxFuture<'static, Result<Payload, Failed>> {
+    fn measure(&self, _ticket: Ticket) -> BoxFuture<'static, Result<Payload, Ended>> {
         let scene = Arc::clone(&self.0);
         let takes = scene.sim.draw(|chance| chance.time(Duration::from_millis(20)));
         Box::pin(async move {

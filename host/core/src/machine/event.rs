@@ -21,8 +21,8 @@ pub enum Event {
     Guest(Slice),
     /// Everything up to this entry is durable.
     Durable(Seq),
-    /// What had to be measured for a call was measured, in answer to [`super::Action::Measure`].
-    Measured(Number, Result<Payload, Fault>),
+    /// What had to be measured for a call was measured, in answer to [`super::Action::Measure`]; or it could not be, and the call ends so.
+    Measured(Number, Result<Payload, Ended>),
     /// A performance ended.
     Ended(Number, Ended),
     /// Something that is being performed printed a line.

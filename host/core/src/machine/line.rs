@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::Machine;
+use super::event::Ended;
 use super::flight::Phase;
 use super::guest::later;
+use super::waits::Doubt;
 use crate::effect::Kind;
 use crate::entry::{By, Entry};
 use crate::id::{Number, Seq};
-use crate::outcome::{Fault, Outcome};
 use crate::payload::Payload;
 
 /// The line.
@@ -52,7 +53,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn measured(&mut self, number: Number, result: Result<Payload, Fault>) {
+    pub(super) fn measured(&mut self, number: Number, result: Result<Payload, Ended>) {
         let Some(flight) = self.flights.get(number) else {
             return;
         };
@@ -67,7 +68,9 @@ impl Machine {
             return self.close(number);
         }
         match result {
-            Err(fault) => self.answer(number, Outcome::Err(fault), None, By::Effect),
+            Err(Ended::Returned { outcome, .. }) => self.answer(number, outcome, None, By::Effect),
+            Err(Ended::InDoubt(reason)) => self.park(number, Doubt::Begun(reason)),
+            Err(Ended::Aborted) => self.close(number),
             Ok(measured) => {
                 let seq = self.append(Entry::Prepared {
                     number,

@@ -6,6 +6,7 @@
 
 use serde_json::json;
 
+use super::event::Ended;
 use super::flight::Phase;
 use super::{Local, Machine};
 use crate::budget::Cost;
@@ -44,7 +45,7 @@ impl Machine {
     }
 
     /// Takes in that a run was launched for a call, or why none was.
-    pub(super) fn launched(&mut self, number: Number, result: Result<Payload, Fault>) {
+    pub(super) fn launched(&mut self, number: Number, result: Result<Payload, Ended>) {
         let Some(flight) = self.flights.get(number) else {
             return;
         };
@@ -62,7 +63,9 @@ impl Machine {
                 self.flights.change(number, |flight| flight.measured = Some(launched));
                 self.open_wait(number);
             }
-            Err(fault) if wanted => self.answer(number, Outcome::Err(fault), Some(Cost::ZERO), By::Effect),
+            Err(Ended::Returned { outcome, .. }) if wanted => {
+                self.answer(number, outcome, Some(Cost::ZERO), By::Effect)
+            }
             Ok(_) => {
                 self.cancel_child(number);
                 self.close(number);

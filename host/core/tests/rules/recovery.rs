@@ -165,6 +165,20 @@ fn r3_an_append_that_could_not_be_measured_returns_why() {
 }
 
 #[test]
+fn r3_an_append_whose_folder_is_gone_parks_before_it_is_measured_and_a_redo_measures() {
+    check(
+        "guest append => called 0
+         commit => measure 0
+         measured 0 gone => open 0 decision, post decision 0, idle [0 decision]
+         mail redo 0 => take mail 1, close 0, retried 0 redo
+         commit => measure 0
+         measured 0 7 => prepared 0 7
+         commit => perform 0 from 7
+         ends 0 ok => returned 0 ok at 1000, deliver 0 ok at 1000",
+    );
+}
+
+#[test]
 fn r3_an_append_whose_file_was_changed_parks_and_a_redo_measures_anew() {
     check(
         "journal called append, prepared 0

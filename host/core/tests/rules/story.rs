@@ -21,7 +21,9 @@ use skillhost_core::copy::{self, Plan, Redo};
 use skillhost_core::entry::{Entry, Limits, Provider, Record, SEMANTICS, Started};
 use skillhost_core::holdings::Holdings;
 use skillhost_core::id::{Digest, LaunchId, MailId, Number, RunId, Seq, SkillName};
-use skillhost_core::machine::{Act, Action, Continued, End, Event, Line, Local, Machine, Mail, Slice, Status, Write};
+use skillhost_core::machine::{
+    Act, Action, Continued, End, Ended, Event, Line, Local, Machine, Mail, Slice, Status, Write,
+};
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
 use skillhost_core::recording::Recording;
@@ -120,7 +122,12 @@ impl Story {
             "ends" => self.handle(Event::Ended(words.number(), words::ended(&words))),
             "measured" => {
                 let result = match rest.split_whitespace().nth(1).unwrap() {
-                    "fails" => Err(Fault::new(Fault::FAILED, "it went wrong")),
+                    "fails" => Err(Ended::Returned {
+                        outcome: Outcome::fault(Fault::FAILED, "it went wrong"),
+                        spent: None,
+                        again: None,
+                    }),
+                    "gone" => Err(Ended::InDoubt("the folder is not there".to_owned())),
                     length => Ok(Payload::parse(length).unwrap()),
                 };
                 self.handle(Event::Measured(words.number(), result))

@@ -165,15 +165,15 @@ impl Mounts {
     }
 
     /// Measures the file that an append is going to change: answers [`calls::Measured`].
-    pub async fn measure(&self, ticket: &Ticket) -> Result<Payload, Fault> {
-        let request: calls::Write = read_request(ticket)?;
+    pub async fn measure(&self, ticket: &Ticket) -> Result<Payload, Ended> {
+        let request = read_request(ticket).map_err(|fault| ended_without(Unsure::Fault(fault)))?;
         let turn = Arc::clone(&self.change).lock_owned().await;
         let table = Arc::clone(&self.table);
         let measured = blocking(move || {
             let _turn = turn;
-            table.measure_append(&request)
+            table.measure(&request)
         });
-        measured.await.map(|measured| Payload::of(&measured))
+        measured.await.map_err(ended_without)
     }
 
     /// Opens the folder that a program is to be run in: one that may be written, the run's own if none is named.
@@ -205,9 +205,16 @@ impl Mounts {
         });
         match ended.await {
             Ok(payload) => returned(Outcome::Ok(payload)),
-            Err(Unsure::Fault(fault)) => returned(Outcome::Err(fault)),
-            Err(Unsure::InDoubt(why)) => Ended::InDoubt(why),
+            Err(unsure) => ended_without(unsure),
         }
+    }
+}
+
+/// Says how a call ends that was not carried out, or of which nobody can say whether it was.
+fn ended_without(unsure: Unsure) -> Ended {
+    match unsure {
+        Unsure::Fault(fault) => returned(Outcome::Err(fault)),
+        Unsure::InDoubt(why) => Ended::InDoubt(why),
     }
 }
 
@@ -232,17 +239,30 @@ enum Mount {
 
 impl Table {
     fn perform(&self, ticket: &Ticket) -> Result<Payload, Unsure> {
-        self.perform_now(ticket).map_err(|unsure| match self.gone(ticket) {
-            // Not for the skill to work around: nothing was done, and a person can put it right.
-            Some(why) => Unsure::InDoubt(why),
+        let named: Option<Named> = ticket.request().read().ok();
+        self.perform_now(ticket).map_err(|unsure| match named {
+            Some(named) => self.unless_gone(&named.path, unsure),
             None => unsure,
         })
     }
 
+    fn measure(&self, request: &calls::Write) -> Result<Payload, Unsure> {
+        let measured = self.measure_append(request);
+        let measured = measured.map_err(|fault| self.unless_gone(&request.path, Unsure::Fault(fault)))?;
+        Ok(Payload::of(&measured))
+    }
+
+    /// Leaves a call to a person whose folder is gone: it is not for the skill to work around, nothing was done, and it can be put right.
+    fn unless_gone(&self, path: &str, unsure: Unsure) -> Unsure {
+        match self.gone(path) {
+            Some(why) => Unsure::InDoubt(why),
+            None => unsure,
+        }
+    }
+
     /// Says for its user why the folder of his that a call is about cannot be opened, if it cannot.
-    fn gone(&self, ticket: &Ticket) -> Option<String> {
-        let named: Named = ticket.request().read().ok()?;
-        let path = MountPath::parse(&named.path).ok()?;
+    fn gone(&self, path: &str) -> Option<String> {
+        let path = MountPath::parse(path).ok()?;
         match self.by_name.get(path.mount())? {
             Mount::Folder(folder) => folder.gone(),
             Mount::Bundle(_) => None,
