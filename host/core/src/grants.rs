@@ -258,7 +258,32 @@ impl Grants {
     }
 }
 
+impl Program {
+    /// Returns what both this and another grant of the program allow.
+    #[must_use]
+    pub fn within(&self, other: &Self) -> Self {
+        let environment = self.environment.iter().filter(|name| other.environment.contains(name));
+        let secrets = self.secrets.iter().filter(|name| other.secrets.contains(name));
+        Self {
+            program: self.program.clone(),
+            environment: environment.cloned().collect(),
+            secrets: secrets.cloned().collect(),
+        }
+    }
+}
+
 impl Site {
+    /// Returns what both this and another grant allow, for what both were found for.
+    #[must_use]
+    pub fn within(&self, other: &Self) -> Self {
+        let secrets = self.secrets.iter().filter(|name| other.secrets.contains(name));
+        Self {
+            private: self.private && other.private,
+            secrets: secrets.cloned().collect(),
+            ..self.clone()
+        }
+    }
+
     /// Returns whether requests of this method may be sent.
     pub fn may(&self, method: &str) -> bool {
         self.methods.iter().any(|known| known == ANY || known == method)

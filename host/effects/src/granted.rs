@@ -60,12 +60,15 @@ impl Granted {
 
     /// Finds the grant by which a program may be run now, and be told these secrets.
     pub(crate) fn program(&self, program: &str, variables: &[&str], secrets: &[SecretName]) -> Result<Program, Fault> {
-        self.check(|grants| grants.program(program, variables.iter().copied(), secrets).cloned())
+        let find = |grants: &Grants| grants.program(program, variables.iter().copied(), secrets).cloned();
+        let (at_launch, today) = self.check(find)?;
+        Ok(at_launch.within(&today))
     }
 
     /// Finds the grant by which a place may be spoken with now, and be told these secrets.
     pub(crate) fn site(&self, method: &str, place: &Place, secrets: &[SecretName]) -> Result<Site, Fault> {
-        self.check(|grants| grants.site(method, place, secrets).cloned())
+        let (at_launch, today) = self.check(|grants| grants.site(method, place, secrets).cloned())?;
+        Ok(at_launch.within(&today))
     }
 
     /// Looks up secrets, of which it was checked that they may be told.
@@ -80,7 +83,7 @@ impl Granted {
 
     /// Checks that a folder may be used now.
     pub(crate) fn folder(&self, mount: &str, path: &str, writable: bool) -> Result<(), Fault> {
-        self.check(|grants| grants.uses(mount, path, writable))
+        self.check(|grants| grants.uses(mount, path, writable)).map(drop)
     }
 
     /// Checks that a skill may be called now.
@@ -88,25 +91,25 @@ impl Granted {
     /// # Errors
     /// With the fault that answers the call.
     pub fn skill(&self, name: &SkillName) -> Result<(), Fault> {
-        self.check(|grants| grants.skill(name))
+        self.check(|grants| grants.skill(name)).map(drop)
     }
 
-    /// Asks what was granted at the launch, and then what is today; of the two, what allows less counts.
-    fn check<T>(&self, find: impl Fn(&Grants) -> Result<T, Denied>) -> Result<T, Fault> {
+    /// Asks what was granted at the launch, and then what is today, and returns both: only what both allow is allowed.
+    fn check<T>(&self, find: impl Fn(&Grants) -> Result<T, Denied>) -> Result<(T, T), Fault> {
         let denied = |why: String| Fault::new(Fault::DENIED, why);
         let (skill, word) = (&self.skill, &self.word);
         let at_launch = find(&self.at_launch).map_err(|why| {
             denied(format!(
                 "{why} to skill `{skill}`: `skillhost grant {word}` shows what it asks for, and grants it to runs that are launched from then on"
             ))
-        });
-        at_launch?;
+        })?;
         let today = (self.today)().map_err(|why| denied(format!("nobody can say what is granted today: {why}")))?;
-        find(&today).map_err(|why| {
+        let today = find(&today).map_err(|why| {
             denied(format!(
                 "{why} to skill `{skill}` any more: it was when the run was launched, and was revoked since; `skillhost grant {word}` grants it again"
             ))
-        })
+        })?;
+        Ok((at_launch, today))
     }
 }
 
@@ -145,6 +148,41 @@ mod tests {
         let said = |program: &str| granted.program(program, &[], &[]).unwrap_err().message;
         assert!(said("git").contains("was revoked since"), "{}", said("git"));
         assert!(said("sh").contains("`skillhost grant fixer` shows"), "{}", said("sh"));
+    }
+
+    #[test]
+    fn what_is_granted_in_a_wider_way_later_is_for_later_runs() {
+        let asked = |capability: &str, target: &str, access: &str| {
+            skillhost_core::grants::asked(capability, Some(target), Some(access))
+                .unwrap()
+                .unwrap()
+        };
+        let (mut at_launch, mut today) = (Grants::default(), Grants::default());
+        at_launch.add(&asked("process", "sh", "GREETING"));
+        at_launch.add(&asked("http", "example.org", "read"));
+        today.add(&asked("process", "sh", "GREETING TOKEN"));
+        today.add(&asked("http", "example.org", "read private"));
+        let skill = SkillName::parse("fixer").unwrap();
+        let names = |granted: &Granted| {
+            let program = granted.program("sh", &[], &[]).unwrap();
+            program
+                .environment
+                .iter()
+                .map(|name| name.to_string())
+                .collect::<Vec<_>>()
+        };
+        let place = Place {
+            secure: true,
+            host: "example.org".to_owned(),
+            port: 443,
+        };
+        let (wide, narrow) = (today.clone(), at_launch.clone());
+        let later = Granted::new(skill.clone(), at_launch, move || Ok(wide.clone()));
+        assert_eq!(names(&later), ["GREETING"]);
+        assert!(!later.site("GET", &place, &[]).unwrap().private);
+        let revoked = Granted::new(skill, today, move || Ok(narrow.clone()));
+        assert_eq!(names(&revoked), ["GREETING"]);
+        assert!(!revoked.site("GET", &place, &[]).unwrap().private);
     }
 
     #[test]
