@@ -401,7 +401,8 @@ impl Step {
             headers,
             naming,
             secrets,
-            body: match reads || same_place && !becomes_get {
+            // What is sent along with a question is for the place that was asked.
+            body: match same_place && !becomes_get {
                 true => self.body.clone(),
                 false => Vec::new(),
             },
