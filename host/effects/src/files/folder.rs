@@ -137,6 +137,10 @@ impl Folder {
         }
     }
 
+    pub(super) fn root_path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn is_writable(&self) -> bool {
         self.writable
     }

@@ -190,6 +190,15 @@ impl Mounts {
         .await
     }
 
+    /// Returns the folders that the run may write.
+    pub(crate) fn writable_folders(&self) -> Vec<PathBuf> {
+        let folders = self.table.by_name.values().filter_map(|mount| match mount {
+            Mount::Folder(folder) if folder.is_writable() => Some(folder.root_path().to_owned()),
+            _ => None,
+        });
+        folders.collect()
+    }
+
     /// Performs a call of `files` once.
     ///
     /// A change that was begun goes on to its end even if the future is dropped, and the next change of the run waits for that end.

@@ -1,6 +1,6 @@
 //! Performs `process.run`: a program of the user's machine, that was granted, to its end.
 //!
-//! Start with [`Programs`], one for each run; what is the same for all runs of a worker is its [`Ground`]. A program is found (never beneath the folder it runs in), started
+//! Start with [`Programs`], one for each run; what is the same for all runs of a worker is its [`Ground`]. A program is found (never where the run may write), started
 //! held ([`hold`]), written down ([`record`]) and then let go. It leads a process group, which ends with the future that waits for it, however that comes about; what a
 //! crash of the host leaves of it is ended by [`end_survivors`].
 
@@ -140,7 +140,7 @@ impl Programs {
         let secrets = named(&command)?;
         let grant = self.granted.program(&command.program, &variables, &secrets)?;
         let folder = mounts.working_folder(command.folder.as_deref()).await?;
-        let path = self.find(&command.program)?;
+        let path = self.find(&command.program, &mounts.writable_folders())?;
         watch.report(
             ticket.number(),
             Progress::Started {
@@ -174,8 +174,8 @@ impl Programs {
         }
     }
 
-    /// Finds a program: an absolute path is taken as it is, a name is looked up.
-    fn find(&self, program: &str) -> Result<PathBuf, Fault> {
+    /// Finds a program: an absolute path is taken as it is, a name is looked up; not in folders that the run may write, where it would find what it put there itself.
+    fn find(&self, program: &str, writable: &[PathBuf]) -> Result<PathBuf, Fault> {
         let is_program = |path: &Path| {
             std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
         };
@@ -194,13 +194,27 @@ impl Programs {
         }
         let folders = self.ground.0.search_path.as_deref().map(std::env::split_paths);
         let paths = folders.into_iter().flatten().map(|folder| folder.join(program));
-        let mut found = paths.filter(|path| is_program(path));
-        found.next().ok_or_else(|| {
-            Fault::new(
-                Fault::NOT_FOUND,
-                format!("there is no program `{program}` in the folders of `PATH`"),
-            )
-        })
+        let writable: Vec<PathBuf> = writable
+            .iter()
+            .flat_map(|folder| [Some(folder.clone()), folder.canonicalize().ok()])
+            .flatten()
+            .collect();
+        let is_own = |path: &Path| writable.iter().any(|folder| path.starts_with(folder));
+        let may_be = |path: &Path| !is_own(path) && path.canonicalize().is_ok_and(|path| !is_own(&path));
+        let mut only_own = false;
+        for path in paths.filter(|path| is_program(path)) {
+            if may_be(&path) {
+                return Ok(path);
+            }
+            only_own = true;
+        }
+        let message = match only_own {
+            false => format!("there is no program `{program}` in the folders of `PATH`"),
+            true => format!(
+                "`{program}` is found only where the run may write, so it may be the skill's own; one that is granted by its absolute path is not looked for"
+            ),
+        };
+        Err(Fault::new(Fault::NOT_FOUND, message))
     }
 
     /// Returns all that the program finds in its environment.

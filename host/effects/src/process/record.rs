@@ -32,6 +32,8 @@ pub(super) struct Records(PathBuf);
 struct Started {
     /// Which process, and so which group.
     pid: i32,
+    /// The session that the group is in.
+    session: i32,
     /// When it was started, in the system's own words.
     since: String,
     /// The key of the call.
@@ -72,11 +74,11 @@ impl Record {
 
     /// Writes down which process it is.
     pub(super) fn write(&self, pid: Pid, key: &str, program: &str) -> io::Result<()> {
-        let since =
-            table::since(pid).ok_or_else(|| io::Error::other("the system does not tell when it was started"))?;
+        let found = table::find(pid).ok_or_else(|| io::Error::other("the system does not tell when it was started"))?;
         let started = Started {
             pid: pid.as_raw_nonzero().get(),
-            since,
+            session: found.session,
+            since: found.since,
             key: key.to_owned(),
             program: program.to_owned(),
         };
@@ -147,7 +149,7 @@ impl Started {
         loop {
             let left: Vec<Found> = table::processes()
                 .into_iter()
-                .filter(|process| process.bears(MARK, &self.key) || self.is(process))
+                .filter(|process| process.bears(MARK, &self.key) || self.is(process) || self.leads(process))
                 .collect();
             if left.is_empty() {
                 return Ok(found);
@@ -173,6 +175,15 @@ impl Started {
     /// Returns whether this is the process that was started.
     fn is(&self, process: &Found) -> bool {
         process.pid == self.pid && process.since == self.since
+    }
+
+    /// Returns whether the process is in the group that was started, whose leader may be gone.
+    ///
+    /// The number of a group is given to nobody else while it has a member. If all were gone, and another group was given it, that has a leader of its own, or is in another
+    /// session.
+    fn leads(&self, process: &Found) -> bool {
+        let leader = || Pid::from_raw(self.pid).and_then(table::since);
+        process.group == self.pid && process.session == self.session && leader().is_none_or(|since| since == self.since)
     }
 
     /// Stops the process if it is the one that was started. Another that was stopped by mistake, because it was given the number in that moment, goes on.

@@ -10,6 +10,10 @@ use rustix::process::Pid;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) pid: i32,
+    /// The group that it is in.
+    pub(super) group: i32,
+    /// The session that the group is in; the same for all where nobody tells.
+    pub(super) session: i32,
     /// When it was started, in the system's own words.
     pub(super) since: String,
 }
@@ -27,15 +31,17 @@ impl Found {
 
 /// Returns when a process was started, if it is alive.
 pub(super) fn since(pid: Pid) -> Option<String> {
+    find(pid).map(|found| found.since)
+}
+
+/// Finds a process, if it is alive.
+pub(super) fn find(pid: Pid) -> Option<Found> {
     let pid = pid.as_raw_nonzero().get();
     if has_proc() {
-        return of_proc(pid).map(|found| found.since);
+        return of_proc(pid);
     }
     let listed = ps(&["-p", &pid.to_string()]);
-    listed
-        .into_iter()
-        .find(|found| found.pid == pid)
-        .map(|found| found.since)
+    listed.into_iter().find(|found| found.pid == pid)
 }
 
 /// Returns the processes that are alive.
@@ -56,12 +62,17 @@ fn of_proc(pid: i32) -> Option<Found> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The times count from the start of the system, of which this is the name.
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    // The name of the program is in brackets and may hold anything; after it come the state, which is the third, and so on to the start time, which is the 22nd.
+    // The name of the program is in brackets and may hold anything; after it come the state, which is the third, the parent, the group, the session, and so on to the start
+    // time, which is the 22nd.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?;
-    let start = fields.nth(18)?;
+    let group = fields.nth(1)?.parse().ok()?;
+    let session = fields.next()?.parse().ok()?;
+    let start = fields.nth(15)?;
     (!matches!(state, "Z" | "X")).then(|| Found {
         pid,
+        group,
+        session,
         since: format!("{start} {}", boot.trim()),
     })
 }
@@ -69,7 +80,7 @@ fn of_proc(pid: i32) -> Option<Found> {
 fn ps(which: &[&str]) -> Vec<Found> {
     let listed = Command::new("ps")
         .args(which)
-        .args(["-o", "pid=,stat=,lstart="])
+        .args(["-o", "pid=,pgid=,stat=,lstart="])
         .output();
     let listed = listed.map(|listed| listed.stdout).unwrap_or_default();
     String::from_utf8_lossy(&listed).lines().filter_map(of_ps).collect()
@@ -78,9 +89,15 @@ fn ps(which: &[&str]) -> Vec<Found> {
 fn of_ps(line: &str) -> Option<Found> {
     let mut words = line.split_whitespace();
     let pid = words.next()?.parse().ok()?;
+    let group = words.next()?.parse().ok()?;
     let state = words.next()?;
     let since = words.collect::<Vec<_>>().join(" ");
-    (!state.starts_with('Z') && !since.is_empty()).then_some(Found { pid, since })
+    (!state.starts_with('Z') && !since.is_empty()).then_some(Found {
+        pid,
+        group,
+        session: 0,
+        since,
+    })
 }
 
 #[cfg(test)]
@@ -104,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_process_that_has_ended_is_not_alive() {
-        assert_eq!(of_ps("  12 Z    Sat Nov 21 20:00:00 2026"), None);
+        assert_eq!(of_ps("  12 12 Z    Sat Nov 21 20:00:00 2026"), None);
         assert_eq!(of_ps(""), None);
         let mut child = Command::new("true").spawn().expect("`true` is there");
         let pid = Pid::from_child(&child);

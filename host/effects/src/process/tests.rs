@@ -37,13 +37,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let skill: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         let mounts = Mounts::new(folder.path().join("run"), Arc::new(skill));
-        let tests = std::env::current_exe().unwrap();
-        let holder = Holder {
-            program: tests.ancestors().nth(2).unwrap().join("examples/hold"),
-            words: Vec::new(),
-        };
-        let users = |name: &str| (name == "GREETING").then(|| OsString::from("of the user"));
-        let ground = Ground::new(holder, Some(search_path.into()), users);
+        let ground = ground(search_path);
         let programs = Programs::new(ground, granted(asked), folder.path().join("programs"));
         Self {
             folder,
@@ -101,6 +95,16 @@ impl Bench {
     async fn until_printed(&self, lines: usize) {
         until(|| self.printed().len() >= lines).await;
     }
+}
+
+fn ground(search_path: &str) -> Ground {
+    let tests = std::env::current_exe().unwrap();
+    let holder = Holder {
+        program: tests.ancestors().nth(2).unwrap().join("examples/hold"),
+        words: Vec::new(),
+    };
+    let users = |name: &str| (name == "GREETING").then(|| OsString::from("of the user"));
+    Ground::new(holder, Some(search_path.into()), users)
 }
 
 async fn until(is_so: impl Fn() -> bool) {
@@ -265,6 +269,27 @@ async fn a_program_runs_in_a_folder_that_may_be_written_and_its_name_is_not_look
 }
 
 #[tokio::test]
+async fn a_name_is_not_looked_up_where_the_run_may_write_whatever_the_path_says() {
+    let mut bench = Bench::new(&[("process", "sh", ""), ("process", "evil", ""), ("process", "kind", "")]);
+    bench
+        .run(&sh("mkdir bin; cp /bin/sh bin/evil; ln -s bin/evil kind"))
+        .await
+        .unwrap();
+    let run = bench.folder.path().join("run");
+    let away = bench.folder.path().join("away");
+    std::fs::create_dir(&away).unwrap();
+    std::os::unix::fs::symlink(run.join("bin/evil"), away.join("kind")).unwrap();
+    let path = format!("{}:{}:/usr/bin:/bin", run.join("bin").display(), away.display());
+    bench.programs.ground = ground(&path);
+    assert!(bench.run(&sh("true")).await.is_ok());
+    for name in ["evil", "kind"] {
+        let fault = bench.run(&command(name, &["-c", "true"])).await.unwrap_err();
+        assert_eq!(fault.code, Fault::NOT_FOUND, "{fault:?}");
+        assert!(fault.message.contains("where the run may write"), "{}", fault.message);
+    }
+}
+
+#[tokio::test]
 async fn of_a_long_output_the_end_is_kept_and_merged_outputs_are_one() {
     let bench = Bench::new(SH);
     let long = Command {
@@ -425,6 +450,18 @@ fn r4_what_a_survivor_started_is_ended_also_if_it_is_gone_itself() {
 }
 
 #[test]
+fn r4_what_is_left_of_the_group_is_ended_also_without_the_mark_and_the_leader() {
+    let folder = tempfile::tempdir().unwrap();
+    let programs = folder.path().join("programs");
+    let mut child = survivor(&programs, "env -i sleep 1000 >&- & echo $!");
+    let left = first_line(&mut child);
+    child.wait().unwrap();
+    assert!(is_alive(&left));
+    assert_eq!(end_survivors(&programs).unwrap(), ["sh"]);
+    assert!(!is_alive(&left));
+}
+
+#[test]
 fn r4_a_process_that_was_given_the_number_of_an_earlier_one_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let programs = folder.path().join("programs");
@@ -432,7 +469,9 @@ fn r4_a_process_that_was_given_the_number_of_an_earlier_one_is_left_alone() {
     let mut other = Program::new("sleep").arg("1000").process_group(0).spawn().unwrap();
     let file = programs.join("0.json");
     let pid = other.id();
-    let text = format!(r#"{{"pid":{pid},"since":"1 an earlier start","key":"run/0","program":"sh"}}"#);
+    let session = table::find(Pid::from_child(&other)).unwrap().session;
+    let text =
+        format!(r#"{{"pid":{pid},"session":{session},"since":"1 an earlier start","key":"run/0","program":"sh"}}"#);
     std::fs::write(&file, text).unwrap();
     // One that was being written when the host died names nobody: its program was never let go.
     std::fs::write(programs.join("1.new"), "{").unwrap();
