@@ -8,7 +8,7 @@ use skillhost_journal::{Created, NewRun, RunRow};
 
 use super::context::Session;
 use super::replay::{self, Verdict};
-use super::retry;
+use super::{budget, order, retry};
 use crate::driver::Pinned;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
@@ -76,9 +76,13 @@ impl Branch<'_> {
         let copied = copy::copy(self.records, &self.plan);
         let mut copy = copied.map_err(|e| CliError::of(Exit::Invalid, "cannot_copy", &e))?;
         // Its guest sees nothing of them, and what was denied may be granted by now.
-        copy.started.limits.prices = session.context.config()?.prices(&copy.started.provider.name);
+        copy.started.limits = budget::renewed(session.context, &copy.started)?;
         copy.started.grants = grants::of(&session.context.home, &self.row.skill)?;
         if edit(&mut copy)? {
+            // What a person agreed to was for what the other run did.
+            for mount in &copy.started.mounts {
+                order::agree(session.context.ground(), mount, session)?;
+            }
             self.check_replay(session, &copy)?;
         }
         let folder = session.context.home.run(&self.plan.run);

@@ -4,7 +4,7 @@
 //! not give itself what it was refused.
 
 use clap::Args;
-use skillhost_core::entry::{Limits, Provider};
+use skillhost_core::entry::{Limits, Provider, Started};
 use skillhost_core::id::SkillName;
 use skillhost_effects::model::millionths;
 
@@ -59,6 +59,39 @@ impl BudgetArgs {
             prices: config.prices(&provider.name),
             ..limits
         })
+    }
+}
+
+/// Returns what a run may spend that begins with a copy of another, unless something is said of it: what that might, but of time and size what the configuration says today.
+///
+/// What a person allowed beyond the configuration was for one run. Without a person, the copy has no more than a launch would.
+pub(super) fn renewed(context: &Context, started: &Started) -> Result<Limits> {
+    let config = context.config()?;
+    let (today, _) = config.limits(&started.skill, &Asked::default());
+    let mut limits = Limits {
+        prices: config.prices(&started.provider.name),
+        wall_ms_max: today.wall_ms_max,
+        computing_ms_max: today.computing_ms_max,
+        written_bytes_max: today.written_bytes_max,
+        journal_bytes_max: today.journal_bytes_max,
+        ..started.limits.clone()
+    };
+    if !grant::may_grant(context)? {
+        limits.budget.calls = limits.budget.calls.min(today.budget.calls);
+        limits.budget.tokens = limits.budget.tokens.min(today.budget.tokens);
+        let money = [limits.microdollars_max, today.microdollars_max];
+        limits.microdollars_max = money.into_iter().flatten().min();
+    }
+    Ok(limits)
+}
+
+impl BudgetArgs {
+    /// Returns whether these options say nothing else than what a run was launched with.
+    pub(super) fn were_given(&self, limits: &Limits) -> bool {
+        let same = |asked: Option<u64>, recorded: Option<u64>| asked.is_none() || asked == recorded;
+        same(self.max_calls, Some(limits.budget.calls))
+            && same(self.max_tokens, Some(limits.budget.tokens))
+            && same(self.max_cost, limits.microdollars_max)
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use skillhost_core::entry::{Entry, Started};
 use skillhost_core::id::{LaunchId, RunId};
 use skillhost_core::payload::Payload;
+use skillhost_effects::model::Name;
 use skillhost_journal::{Created, FindError, Journal, JournalError, NewRun, RunRow};
 use skillhost_runtime::Description;
 
@@ -110,6 +111,15 @@ fn check_same(session: &Session<'_>, row: &RunRow, args: &LaunchArgs, raw: &Raw)
     }
     if !ground.were_given(&args.mounts, &started.mounts) {
         return Err(different("other mounts"));
+    }
+    if !args.budget.were_given(&started.limits) {
+        return Err(different("another budget"));
+    }
+    let offline = args.offline.then_some(Name::Offline.as_str());
+    if let Some(provider) = offline.or(args.provider.as_deref())
+        && provider != started.provider.name
+    {
+        return Err(different(&format!("provider `{}`", started.provider.name)));
     }
     match input == recorded {
         true => Ok(()),

@@ -221,8 +221,12 @@ fn check_needs(skill: &SkillName, description: &Description, provider: &entry::P
 }
 
 /// Has a person agree to mounts that may be changed, where that does not go without saying.
-fn agree(ground: Ground<'_>, mount: &Mount, session: &Session<'_>) -> Result<()> {
+pub(super) fn agree(ground: Ground<'_>, mount: &Mount, session: &Session<'_>) -> Result<()> {
     let context = session.context;
+    // What is granted to the skill was agreed to for all its runs.
+    if mounts::is_given(mount, Giving::Grant) {
+        return Ok(());
+    }
     let everything = ground.opens_everything(mount);
     if !everything && !ground.opens_elsewhere(mount) {
         return Ok(());

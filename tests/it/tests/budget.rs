@@ -247,3 +247,36 @@ fn a_model_without_a_price_is_refused_where_a_budget_of_money_is_set_and_named_b
         (&"house-model".into(), &true.into())
     );
 }
+
+#[test]
+fn what_a_person_allowed_one_run_is_not_had_again_and_is_no_other_launch() {
+    let place = Place::new(PROGRAM, &["fanout"]);
+    configure(&place, "[budget]\ndollars = 2\n");
+    let limits = |id: &str| {
+        let run = place.journal().find_run(id).unwrap();
+        match place.records(&run).swap_remove(0).entry {
+            Entry::Started(started) => started.limits,
+            other => panic!("{other:?}"),
+        }
+    };
+    let launch = "launch fanout --here --id dear --calls 1 --max-cost 3 --await";
+    let launch: Vec<&str> = launch.split(' ').collect();
+    let output = place.at_a_terminal(&[], &launch).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    assert_eq!(limits("dear").microdollars_max, Some(3_000_000));
+    for other in ["--max-cost 1", "--max-calls 7", "--offline", "--provider openai"] {
+        let words = format!("launch fanout --here --id dear --calls 1 {other}");
+        let words: Vec<&str> = words.split(' ').collect();
+        assert_eq!(place.any_json(&words)["error"]["code"], "launch_differs", "{other}");
+    }
+    place.json(&launch);
+    configure(&place, "[budget]\ndollars = 2\njournal_mib = 7\n");
+    place.json(&["retry", "dear", "--from", "0", "--here", "--await"]);
+    let renewed = limits("dear");
+    assert_eq!(renewed.microdollars_max, Some(2_000_000), "nobody was at a terminal");
+    assert_eq!(
+        renewed.journal_bytes_max,
+        Some(7 << 20),
+        "as the configuration has it today"
+    );
+}

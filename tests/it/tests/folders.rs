@@ -218,10 +218,23 @@ fn what_lies_elsewhere_is_changed_only_if_a_person_says_so() {
     let readable = format!("out={}", elsewhere.path().display());
     assert!(launch(&place, &["--mount", &readable], &input).status.success());
     let text = input.to_string();
-    let words = ["launch", "files", "--here", "--mount", &word, "--input", &text];
+    let words = [
+        "launch", "files", "--here", "--id", "typed", "--mount", &word, "--input", &text,
+    ];
     let output = place.at_a_terminal(&[], &words).output().unwrap();
     assert!(output.status.success(), "{}", told(&output));
     assert!(elsewhere.path().join("a").exists());
+    // A fork does what was agreed to, and nothing else.
+    let other = steps(&[write("out", "b", "x")]).to_string();
+    let fork = ["fork", "typed", "--here", "--await", "--json", "--input", &other];
+    let told_so = refused(&place.run(&fork), NEEDS_A_PERSON, "mount_needs_terminal");
+    assert!(told_so.contains("current folder"), "{told_so}");
+    assert!(!elsewhere.path().join("b").exists());
+    let again = place.run(&["fork", "typed", "--here", "--await", "--at", "0"]);
+    assert!(again.status.success(), "{}", told(&again));
+    let output = place.at_a_terminal(&[], &fork).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(elsewhere.path().join("b").exists());
     fs::write(place.home().join("config.toml"), "agents_may_grant = true\n").unwrap();
     assert!(launch(&place, &["--mount", &word], &input).status.success());
 }
