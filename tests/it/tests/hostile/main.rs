@@ -107,7 +107,8 @@ fn judge(guest: &Hostile, ended: &Value) -> Option<String> {
     let code = ended["error"]["code"].as_str();
     let was_launched = ended["run_id"].is_string();
     let found = match (code, was_launched) {
-        (None, _) => End::Done,
+        (None, _) if ended["status"] == "done" => End::Done,
+        (None, _) => return Some("it ended in no way that is known".to_owned()),
         (Some(code), true) => End::Fails(code.to_owned()),
         (Some(code), false) => End::Refused(code.to_owned()),
     };
@@ -208,6 +209,17 @@ fn json_that_nests_a_hundred_thousand_times_is_refused_wherever_it_is_given() {
         assert!(place.run(&["launch", NEIGHBOUR, "--await", "--json"]).status.success());
     }
     assert_eq!(place.daemon_pid(), daemon);
+}
+
+#[test]
+fn an_end_that_nobody_can_read_is_no_good_end() {
+    let harmless = Hostile::of(NEIGHBOUR, HARMLESS);
+    let is_wrong = |ended: Value| judge(&harmless, &ended).is_some();
+    assert!(is_wrong("thread 'main' panicked".into()));
+    assert!(is_wrong(serde_json::json!({"ok": true, "run_id": "r"})));
+    assert!(!is_wrong(
+        serde_json::json!({"ok": true, "run_id": "r", "status": "done"})
+    ));
 }
 
 #[test]
