@@ -184,7 +184,8 @@ impl Place {
     pub fn kill_daemon(&self) -> bool {
         let Some(pid) = self.daemon_pid() else { return false };
         rustix::process::kill_process(pid, Signal::KILL).unwrap();
-        self.until(|| self.daemon_pid().is_none());
+        // A command that waits may have started another one already.
+        self.until(|| self.daemon_pid() != Some(pid));
         true
     }
 
