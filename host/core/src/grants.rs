@@ -202,15 +202,7 @@ impl Grants {
     pub fn within(&self, other: &Self) -> Self {
         let process = self.process.iter().filter_map(|program| {
             let known = other.process.iter().find(|known| known.program == program.program)?;
-            let both = program
-                .environment
-                .iter()
-                .filter(|name| known.environment.contains(name));
-            Some(Program {
-                program: program.program.clone(),
-                environment: both.cloned().collect(),
-                secrets: both_of(&program.secrets, &known.secrets),
-            })
+            Some(program.within(known))
         });
         let mut http: Vec<Site> = Vec::new();
         for (own, others) in self
@@ -218,7 +210,7 @@ impl Grants {
             .iter()
             .flat_map(|own| other.http.iter().map(move |others| (own, others)))
         {
-            let both = own.within(others);
+            let both = own.both(others);
             http.extend(both.filter(|both| !http.iter().any(|known| known.covers(both))));
         }
         let skills = self.skills.iter().filter(|skill| other.skills.contains(skill));
@@ -289,8 +281,8 @@ impl Site {
         self.methods.iter().any(|known| known == ANY || known == method)
     }
 
-    /// Returns what both allow; `None` if that is nothing.
-    fn within(&self, other: &Self) -> Option<Self> {
+    /// Returns what both allow of whatever they name; `None` if that is nothing.
+    fn both(&self, other: &Self) -> Option<Self> {
         let host = match (self.host.covers(&other.host), other.host.covers(&self.host)) {
             (true, _) => &other.host,
             (false, true) => &self.host,
@@ -308,8 +300,7 @@ impl Site {
         (!methods.is_empty()).then(|| Self {
             host: host.clone(),
             methods,
-            private: self.private && other.private,
-            secrets: both_of(&self.secrets, &other.secrets),
+            ..self.within(other)
         })
     }
 
@@ -330,10 +321,6 @@ fn add_new<T: Clone + PartialEq>(known: &mut Vec<T>, more: &[T]) {
             known.push(one.clone());
         }
     }
-}
-
-fn both_of(own: &[SecretName], others: &[SecretName]) -> Vec<SecretName> {
-    own.iter().filter(|name| others.contains(name)).cloned().collect()
 }
 
 /// Reads what a skill asks for in its description as what it would be granted; `None` if it is about an interface that needs no grant of this kind.
