@@ -363,5 +363,7 @@ fn values(grantee: &Grantee, granted: &Grants) -> Vec<Value> {
             "capability": "http", "host": site.host, "methods": site.methods, "private": site.private, "secrets": site.secrets,
         })
     });
-    programs.chain(sites).chain(folders).map(of).collect()
+    let skills = granted.skills.iter();
+    let skills = skills.map(|skill| json!({"capability": "skills", "calls": skill}));
+    programs.chain(sites).chain(folders).chain(skills).map(of).collect()
 }

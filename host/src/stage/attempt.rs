@@ -323,7 +323,7 @@ impl<'a> Attempt<'a> {
         self.world
             .calls_skill(number, self.world.now.after(delay.max(PERFORMANCE)), outcome);
         Payload::of(&Launched {
-            run: self.scenario.started.run.successor(Timestamp(number.0.into())),
+            run: self.scenario.started.run.successor(Timestamp(number.0)),
         })
     }
 
