@@ -23,6 +23,7 @@ pub enum Deed {
 }
 
 /// Does it, and says what came of it.
+#[allow(clippy::print_stdout, reason = "what a skill prints is logged")]
 pub async fn perform(deed: Deed) -> String {
     let done = match deed {
         Deed::Wait(name) => signals::wait(name).await.map(|event: String| event),

@@ -64,6 +64,41 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
+fn what_other_skills_answer_is_said_by_the_case_wherever_the_host_is_killed() {
+    let place = Place::new(PROGRAM, &["calls"]);
+    let text = r#"
+input = { calls = [{ skill = "fanout", input = { calls = 3 } }, { skill = "fails", input = {} }], asks = 1 }
+
+[[reply]]
+text = "done"
+
+[[effect]]
+call = "fanout"
+answer = { order = [0, 1, 2] }
+delay_ms = 60_000
+
+[[effect]]
+call = "fails"
+error = { code = "failed", message = "nobody wants that" }
+
+[expect]
+output_has = { below = 0 }
+calls = ["fanout", "fails", "model.complete"]
+"#;
+    case(&place, "calls", "two", text);
+    let cases = passed(&place, &["calls", "--crash"]);
+    assert!(kills(&cases) > 10, "{cases:?}");
+    case(
+        &place,
+        "calls",
+        "two",
+        &text.replace(r#"call = "fails""#, r#"call = "other""#),
+    );
+    let told = failed(&place, &["calls"]);
+    assert!(told.contains("no call `other` was made"), "{told}");
+}
+
+#[test]
 fn the_cases_of_hello_world_pass_wherever_it_is_killed() {
     let cases = shipped("hello-world");
     assert_eq!(cases.len(), 3);
