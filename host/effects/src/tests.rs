@@ -46,11 +46,22 @@ pub(crate) fn ticket_of(
     options: CallOptions,
     provider: skillhost_core::entry::Provider,
 ) -> Ticket {
-    ticket_of_run(function, class, request, options, provider, Limits::default(), None)
+    ticket_of_run(
+        RUN,
+        function,
+        class,
+        request,
+        options,
+        provider,
+        Limits::default(),
+        None,
+    )
 }
 
 /// Returns a ticket of a run that may spend so much, for a call that asks a model.
+#[allow(clippy::too_many_arguments, reason = "a test names those that it is about")]
 pub(crate) fn ticket_of_run(
+    run: &str,
     function: Function,
     class: Class,
     request: Payload,
@@ -60,7 +71,7 @@ pub(crate) fn ticket_of_run(
     asks: Option<Asks>,
 ) -> Ticket {
     let started = Started {
-        run: RunId::parse(RUN).unwrap(),
+        run: RunId::parse(run).unwrap(),
         launch: LaunchId::parse(RUN).unwrap(),
         skill: SkillName::parse("asker").unwrap(),
         input: Payload::null(),

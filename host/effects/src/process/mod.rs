@@ -282,7 +282,7 @@ impl Start<'_> {
         let child = held.spawn().map_err(failed)?;
         // It holds the writing ends, without which the reading one would see no end.
         drop(held);
-        let running = Running::new(child, reader, record);
+        let mut running = Running::new(child, reader, record);
         let pid = running
             .group
             .ok_or_else(|| failed(io::Error::other("it has no process number")))?;
@@ -350,6 +350,7 @@ impl Running {
             }
         };
         self.end_group();
+        self.record.ended();
         if !read {
             // What left the group may go on printing; nobody waits for it.
             if let Ok(done) = tokio::time::timeout(OUTLIVED_BY, reading).await {

@@ -21,6 +21,9 @@ pub(super) const MARK: &str = "SKILLHOST_CALL";
 /// How long to wait for a process that was killed to be gone. One that takes longer hangs in the kernel.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long to wait for that where others wait for this thread. What is left then stays noted.
+const CUT_SHORT_WITHIN: Duration = Duration::from_millis(500);
+
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// The files about the programs of a run.
@@ -46,6 +49,8 @@ struct Started {
 #[derive(Debug)]
 pub(super) struct Record {
     path: PathBuf,
+    /// What it says, once it is written.
+    started: Option<Started>,
 }
 
 impl Records {
@@ -58,9 +63,12 @@ impl Records {
         use std::os::unix::fs::DirBuilderExt as _;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         let path = self.0.join(format!("{number}.json"));
-        // Left by an earlier program of the same call, which is ended: else nobody would be here.
+        // Left by an earlier program of the same call, of which something did not end at once.
+        if let Some(started) = path.exists().then(|| read(&path)).transpose()?.flatten() {
+            started.end(GONE_WITHIN)?;
+        }
         remove(&path)?;
-        let record = Record { path };
+        let record = Record { path, started: None };
         remove(&record.failure())?;
         Ok(record)
     }
@@ -73,7 +81,7 @@ impl Record {
     }
 
     /// Writes down which process it is.
-    pub(super) fn write(&self, pid: Pid, key: &str, program: &str) -> io::Result<()> {
+    pub(super) fn write(&mut self, pid: Pid, key: &str, program: &str) -> io::Result<()> {
         let found = table::find(pid).ok_or_else(|| io::Error::other("the system does not tell when it was started"))?;
         let started = Started {
             pid: pid.as_raw_nonzero().get(),
@@ -85,12 +93,33 @@ impl Record {
         let text = serde_json::to_vec(&started).map_err(io::Error::other)?;
         let unfinished = self.path.with_extension("new");
         fs::write(&unfinished, text)?;
-        fs::rename(unfinished, &self.path)
+        fs::rename(unfinished, &self.path)?;
+        self.started = Some(started);
+        Ok(())
+    }
+
+    /// Ends all that came of a program which is not waited for to its end, also what left its group.
+    pub(super) fn cut_short(&mut self) {
+        if let Some(started) = self.started.take()
+            && let Err(error) = started.end(CUT_SHORT_WITHIN)
+        {
+            tracing::warn!("a program was cut short, and something of it goes on: {error}");
+            self.started = Some(started);
+        }
+    }
+
+    /// Notes that the program ended by itself: what left its group may go on.
+    pub(super) fn ended(&mut self) {
+        self.started = None;
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
+        self.cut_short();
+        if self.started.is_some() {
+            return;
+        }
         // What stays behind names a process that is gone, which is found out.
         let _ = remove(&self.path);
         let _ = remove(&self.failure());
@@ -117,7 +146,7 @@ pub fn end_survivors(folder: &Path) -> io::Result<Vec<String>> {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "json")
             && let Some(started) = read(&path)?
-            && started.end()?
+            && started.end(GONE_WITHIN)?
         {
             ended.push(started.program);
         }
@@ -136,7 +165,10 @@ fn read(path: &Path) -> io::Result<Option<Started>> {
 
 impl Started {
     /// Ends what is left of it, and returns whether there was anything.
-    fn end(&self) -> io::Result<bool> {
+    ///
+    /// # Errors
+    /// If something is still there after so long.
+    fn end(&self, within: Duration) -> io::Result<bool> {
         let mut found = false;
         if let Some(pid) = Pid::from_raw(self.pid)
             && self.hold(pid)?
@@ -155,7 +187,7 @@ impl Started {
                 return Ok(found);
             }
             found = true;
-            if begun.elapsed() > GONE_WITHIN {
+            if begun.elapsed() > within {
                 return Err(io::Error::other(format!(
                     "process {}, which was started by `{}`, does not end",
                     left[0].pid, self.program

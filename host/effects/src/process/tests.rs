@@ -16,7 +16,7 @@ use skillhost_core::id::Number;
 use tempfile::TempDir;
 
 use super::*;
-use crate::tests::{RUN, granted, no_provider, ticket_of};
+use crate::tests::{granted, no_provider, ticket_of_run};
 
 /// After this long, something that a test waits for will not come about.
 const ABSURD: Duration = Duration::from_secs(60);
@@ -65,20 +65,33 @@ impl Bench {
         self.run_within(command, None).await
     }
 
+    /// Names the run that this is: one of its own, because what bears its mark is ended, and other tests run at the same time.
+    fn of(&self) -> String {
+        let digest = skillhost_core::id::Digest::of(self.folder.path().to_string_lossy().as_bytes());
+        format!("0{}", &digest.to_string()[..25])
+    }
+
     async fn run_within(&self, command: &Command, timeout: Option<Duration>) -> Result<Ended, Fault> {
+        self.run_by(&self.programs, command, timeout).await
+    }
+
+    async fn run_by(&self, programs: &Programs, command: &Command, timeout: Option<Duration>) -> Result<Ended, Fault> {
         let options = CallOptions {
             timeout_ns: timeout.map(|timeout| timeout.as_nanos() as u64),
             ..CallOptions::default()
         };
         let class = Class::AtMostOnce;
-        let ticket = ticket_of(
+        let ticket = ticket_of_run(
+            &self.of(),
             Function::PROCESS_RUN,
             class,
             Payload::of(command),
             options,
             no_provider(),
+            skillhost_core::entry::Limits::default(),
+            None,
         );
-        match self.programs.perform(&ticket, &self.mounts, &self.watch()).await {
+        match programs.perform(&ticket, &self.mounts, &self.watch()).await {
             Performed::Returned {
                 outcome: Outcome::Ok(ended),
                 ..
@@ -195,7 +208,7 @@ async fn the_environment_holds_the_path_what_was_granted_and_nothing_else() {
             lines
         }
     };
-    let mark = format!("SKILLHOST_CALL={RUN}/0");
+    let mark = format!("SKILLHOST_CALL={}/0", bench.of());
     let path = "PATH=/usr/bin:/bin";
     assert_eq!(
         seen(command("env", &[])).await,
@@ -332,6 +345,21 @@ async fn the_whole_group_ends_when_it_takes_too_long() {
 }
 
 #[tokio::test]
+async fn what_left_the_group_ends_too_when_nobody_waits_any_more() {
+    let bench = Bench::new(SH);
+    let command = sh("sh -c 'setsid sleep 1000 & echo $!'; sleep 1000");
+    {
+        let mut running = pin!(bench.run(&command));
+        tokio::select! {
+            ended = &mut running => panic!("{ended:?}"),
+            () = bench.until_printed(1) => {}
+        }
+    }
+    assert!(!is_alive(&bench.printed()[0]));
+    assert!(!bench.folder.path().join("programs").exists());
+}
+
+#[tokio::test]
 async fn the_whole_group_ends_when_nobody_waits_any_more() {
     let bench = Bench::new(SH);
     let command = sh("sleep 1000 & echo $!; echo $$; wait");
@@ -410,7 +438,7 @@ fn survivor(folder: &Path, script: &str) -> std::process::Child {
     // Of this test alone: others run at the same time.
     let key = folder.to_str().unwrap();
     let mut child = program.env(record::MARK, key).spawn().unwrap();
-    let record = Records::new(folder.to_owned()).reserve(Number(0)).unwrap();
+    let mut record = Records::new(folder.to_owned()).reserve(Number(0)).unwrap();
     record.write(Pid::from_child(&child), key, "sh").unwrap();
     std::mem::forget(record);
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"begin\n").unwrap();
@@ -487,7 +515,15 @@ fn r4_a_process_that_was_given_the_number_of_an_earlier_one_is_left_alone() {
 async fn a_run_whose_programs_take_long_keeps_nobody_else_waiting() {
     let bench = Bench::new(&[("process", "sh", "")]);
     let script = sh("echo started; sleep 60");
-    let many = futures::future::join_all((0..AT_ONCE_OF_RUN_MAX + 4).map(|_| bench.run(&script)));
+    // Each as if it were another call of the same run, with a file of its own.
+    let of_calls: Vec<Programs> = (0..AT_ONCE_OF_RUN_MAX + 4)
+        .map(|call| Programs {
+            records: Records::new(bench.folder.path().join(format!("programs-{call}"))),
+            ..bench.programs.clone()
+        })
+        .collect();
+    let many = of_calls.iter().map(|programs| bench.run_by(programs, &script, None));
+    let many = futures::future::join_all(many);
     let other = Bench {
         programs: Programs::new(
             bench.programs.ground.clone(),

@@ -12,7 +12,7 @@ use skillhost_core::machine::Asks;
 use skillhost_loopback::{Behaviour, Rule};
 
 use super::*;
-use crate::tests::ticket_of_run;
+use crate::tests::{RUN, ticket_of_run};
 use crate::watch::Progress;
 
 fn start() -> (Loopback, Provider) {
@@ -497,6 +497,7 @@ async fn b1_who_answers_is_what_the_ladder_says_and_then_what_extra_says() {
         let (payload, options) = (Payload::of(&request), CallOptions::default());
         let (function, class) = (Function::MODEL_COMPLETE, Class::Retryable);
         let ticket = ticket_of_run(
+            RUN,
             function,
             class,
             payload,
