@@ -14,6 +14,7 @@ use skillhost_runtime::Description;
 
 use super::build;
 use super::context::{Context, Session};
+use super::hook::shell_word;
 use super::report::{Envelope, Report, Rows};
 use super::secret;
 use crate::author::build::Purpose;
@@ -100,13 +101,14 @@ pub(super) fn grant(args: &GrantArgs, context: &Context) -> Result<Report> {
         (false, true) => format!("skill {word} is granted all that it asks for"),
         (_, false) => {
             if !may_grant(context)? {
+                let command = command(word, &args.mounts);
                 return Err(CliError::new(
                     Exit::Host,
                     "grant_needs_terminal",
                     format!("granting something to skill `{word}` needs a person at a terminal"),
                 )
                 .hint(format!(
-                    "run `skillhost grant {word}` in a terminal yourself; `agents_may_grant = true` in the configuration does without"
+                    "run `{command}` in a terminal yourself; `agents_may_grant = true` in the configuration does without"
                 )));
             }
             if !agrees(context, word, &missing) {
@@ -159,6 +161,19 @@ fn asking(word: &str, context: &Context) -> Result<std::result::Result<Asking, B
 /// Returns whether a word names the crate of a skill by its folder.
 fn is_path(word: &str) -> bool {
     word.contains('/') || matches!(word, "." | "..")
+}
+
+/// Returns the command that grants this, for somebody to paste.
+fn command(word: &str, mounts: &[Word]) -> String {
+    let mut command = format!("skillhost grant {word}");
+    for Word { name, path, writable } in mounts {
+        let how = if *writable { ":rw" } else { "" };
+        command.push_str(&format!(
+            " --mount {}",
+            shell_word(Path::new(&plain_line(&format!("{name}={path}{how}"))))
+        ));
+    }
+    command
 }
 
 /// Finds the folders that are to be given to every run.

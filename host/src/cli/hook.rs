@@ -147,7 +147,7 @@ pub(super) fn command(environment: &Environment) -> Result<String> {
 }
 
 /// Returns a path as a word for the shell.
-fn shell_word(path: &Path) -> String {
+pub(super) fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
     match text.chars().all(plain) {

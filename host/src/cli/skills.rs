@@ -234,7 +234,7 @@ fn look(session: &Session<'_>, edition: &Edition, settings: &Settings) -> Result
     let asks = asks(description, &grants::of(&session.context.home, name)?);
     let denied: Vec<&str> = asks
         .iter()
-        .filter(|ask| !ask.granted)
+        .filter(|ask| !ask.granted && ask.flag.is_none())
         .map(|ask| ask.words.as_str())
         .collect();
     let denied =
@@ -257,11 +257,14 @@ fn asks(description: &Description, granted: &Grants) -> Vec<Ask> {
         reason: request.reason,
         flag: None,
     });
-    let mounts = grants::mounts_asked(description).0.into_iter().map(|request| Ask {
-        granted: true,
-        words: request.words(),
-        flag: (!grant::gives(granted, &request)).then(|| request.flag()),
-        reason: request.reason,
+    let mounts = grants::mounts_asked(description).0.into_iter().map(|request| {
+        let granted = grant::gives(granted, &request);
+        Ask {
+            granted,
+            words: request.words(),
+            flag: (!granted).then(|| request.flag()),
+            reason: request.reason,
+        }
     });
     requests.chain(mounts).collect()
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -61,6 +62,22 @@ pub fn workspace() -> &'static Path {
 /// Returns the guests, built if need be.
 pub fn guests() -> &'static Guests {
     ensure_guests(workspace())
+}
+
+/// Reads the JSON envelope that a command printed, and holds it to its schema.
+fn envelope(words: &[&str], output: &Output) -> Value {
+    static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+        let text = include_str!("../../../host/schema/skillhost-run-v1.json");
+        jsonschema::validator_for(&serde_json::from_str(text).unwrap()).unwrap()
+    });
+    let envelope: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{words:?}: {}", told(output)));
+    let mistakes: Vec<String> = SCHEMA
+        .iter_errors(&envelope)
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
+    assert!(mistakes.is_empty(), "{words:?}: {mistakes:?} in {envelope}");
+    envelope
 }
 
 impl Place {
@@ -165,13 +182,13 @@ impl Place {
     pub fn json(&self, words: &[&str]) -> Value {
         let output = self.run(&[words, &["--json"]].concat());
         assert!(output.status.success(), "{words:?}: {}", told(&output));
-        serde_json::from_slice(&output.stdout).unwrap()
+        envelope(words, &output)
     }
 
     /// Runs a command with an input, of which the answer is its JSON envelope whatever came of it.
     pub fn any_json(&self, words: &[&str]) -> Value {
         let output = self.run(&[words, &["--json"]].concat());
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{words:?}: {}", told(&output)))
+        envelope(words, &output)
     }
 
     /// Returns the process that is the daemon of this place, as the daemon itself says.

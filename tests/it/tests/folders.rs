@@ -226,8 +226,9 @@ fn what_lies_elsewhere_is_changed_only_if_a_person_says_so() {
     assert!(elsewhere.path().join("a").exists());
     // A fork does what was agreed to, and nothing else.
     let other = steps(&[write("out", "b", "x")]).to_string();
-    let fork = ["fork", "typed", "--here", "--await", "--json", "--input", &other];
-    let told_so = refused(&place.run(&fork), NEEDS_A_PERSON, "mount_needs_terminal");
+    let fork = ["fork", "typed", "--here", "--await", "--input", &other];
+    let by_nobody = place.run(&[&fork[..], &["--json"]].concat());
+    let told_so = refused(&by_nobody, NEEDS_A_PERSON, "mount_needs_terminal");
     assert!(told_so.contains("current folder"), "{told_so}");
     assert!(!elsewhere.path().join("b").exists());
     let again = place.run(&["fork", "typed", "--here", "--await", "--at", "0"]);

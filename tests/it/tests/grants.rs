@@ -82,9 +82,24 @@ fn a_folder_that_is_granted_is_given_to_every_run_until_it_is_revoked() {
         "out=out:rw",
         "--json",
     ];
-    refused(&place.run(&grant), NEEDS_A_PERSON, "grant_needs_terminal");
+    let by_nobody = place.run(&grant);
+    refused(&by_nobody, NEEDS_A_PERSON, "grant_needs_terminal");
+    let command = "skillhost grant asks --mount 'docs=docs' --mount 'out=out:rw'";
+    assert!(told(&by_nobody).contains(command), "{}", told(&by_nobody));
+    let asks = place.json(&["skills"])["skills"][0]["asks"].clone();
+    assert_eq!(
+        (&asks[0]["granted"], asks[0]["flag"].is_string()),
+        (&json!(false), true),
+        "{asks}"
+    );
     let_agents_grant(&place, true);
     place.json(&grant[..grant.len() - 1]);
+    let asks = place.json(&["skills"])["skills"][0]["asks"].clone();
+    assert_eq!(
+        (&asks[0]["granted"], asks[0]["flag"].is_string()),
+        (&json!(true), false),
+        "{asks}"
+    );
     let_agents_grant(&place, false);
     let real = fs::canonicalize(place.user_folder()).unwrap();
     let shown = place.json(&["grants"]);
