@@ -250,6 +250,8 @@ pub enum DayNews {
         /// What there was no room in.
         over: Over,
     },
+    /// There was no room for a performance, the first time on that day.
+    Full(Over),
     /// So much of a budget is spent.
     Mark {
         /// In percent: one of [`MARKS`].
@@ -266,9 +268,12 @@ pub struct DaySpent {
     pub spent: Cost,
     /// The part of it that is reserved.
     pub reserved: Cost,
-    /// The highest mark that somebody was told of.
+    /// The highest mark that somebody was told of, and [`TOLD_FULL`] more if he was told that something had no room.
     pub told: u64,
 }
+
+/// What is added to the highest mark that was told of when it was told that something had no room, which may be at any mark: what is reserved takes room, too.
+const TOLD_FULL: u64 = 1_000;
 
 impl DaySpent {
     /// Reserves the upper bound of a performance, if it fits.
@@ -303,10 +308,22 @@ impl DaySpent {
             Some((mark(used, limit)?, over))
         });
         let (percent, spent) = marks.max_by_key(|(percent, _)| *percent)?;
-        (percent > self.told).then(|| {
-            self.told = percent;
-            (percent, spent)
-        })
+        let told = self.told % TOLD_FULL;
+        if percent <= told {
+            return None;
+        }
+        self.told = self.told - told + percent;
+        let is_known = percent >= 100 && self.told >= TOLD_FULL;
+        (!is_known).then_some((percent, spent))
+    }
+
+    /// Notes that something had no room, and returns whether somebody is to be told, which he is once.
+    pub fn note_full(&mut self) -> bool {
+        let is_news = self.told < TOLD_FULL;
+        if is_news {
+            self.told += TOLD_FULL;
+        }
+        is_news
     }
 }
 

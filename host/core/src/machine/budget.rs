@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::event::{Call, Level, Line};
 use super::flight::Flight;
 use super::{Local, Machine, Source};
-use crate::budget::{Budget, Cost, DayAccount, DayNews, Over, mark};
+use crate::budget::{Budget, Cost, Over, mark};
 use crate::calls::model::TIERS;
 use crate::effect::{Function, Kind};
-use crate::entry::{By, Called, Entry, Failure, Record};
-use crate::id::{Number, SkillName};
+use crate::entry::{Called, Entry, Failure, Record};
+use crate::id::Number;
 use crate::outcome::{Fault, Outcome};
 use crate::time::Timestamp;
 
@@ -29,8 +29,6 @@ const ENTRY_BYTES: u64 = 256;
 /// How often a run may go on although all calls that it started since it was last given something were refused for a budget.
 const FUTILE_TURNS_MAX: u32 = 1_000;
 
-const DAY_US: i64 = 86_400_000_000;
-
 /// What is measured of a run, beside its account.
 #[derive(Debug, Default)]
 pub(super) struct Meters {
@@ -44,7 +42,7 @@ pub(super) struct Meters {
     /// What the guest computed until it had gone through all that was copied from another run.
     computed_of_copy_ms: u64,
     /// What the skill may spend in a day, over all its runs.
-    day_limit: Option<Cost>,
+    pub(super) day_limit: Option<Cost>,
     /// The highest mark of each budget that was told of.
     told: BTreeMap<Budget, u64>,
     /// Budgets that had no room for a call.
@@ -52,7 +50,7 @@ pub(super) struct Meters {
     /// How often in a row all that was called in a turn was refused.
     futile: u32,
     /// How often in a row something had no room in the day, and nothing was answered in between.
-    futile_in_day: u32,
+    pub(super) futile_in_day: u32,
     turn: Turn,
     /// Whether an entry was written since somebody was last told.
     moved: bool,
@@ -171,13 +169,6 @@ fn bytes(record: &Record) -> u64 {
 }
 
 impl Machine {
-    /// Says what the skill may spend in a day, all its runs together. Whoever commits decides whether a performance fits, because other processes spend from it, too.
-    #[must_use]
-    pub fn with_day(mut self, limit: Option<Cost>) -> Self {
-        self.meters.day_limit = limit;
-        self
-    }
-
     /// Says how long the guest has computed in this attempt.
     ///
     /// A replay computes again what was computed before, so that nothing of it has to be recorded, and no recovery adds to it; on a slower machine it comes to more.
@@ -341,50 +332,6 @@ impl Machine {
         }
     }
 
-    /// Takes in what whoever committed says of the day's account. What had no room is answered; its entry holds no reservation.
-    pub(super) fn take_day_news(&mut self, news: Vec<DayNews>) {
-        let skill = self.started.skill.clone();
-        let is_futile = news.iter().any(|news| matches!(news, DayNews::Refused { .. }));
-        let futile = self.meters.futile_in_day + u32::from(is_futile);
-        for news in news {
-            match news {
-                DayNews::Refused { number, over } => self.refuse_for_day(number, &over, &skill),
-                DayNews::Mark { percent, spent } => {
-                    let share = spent.budget.share(spent.used, spent.limit);
-                    let message = match percent {
-                        100.. => format!("the budget of skill `{skill}` for today is used up: {share}"),
-                        percent => {
-                            format!("{percent} % of the budget of skill `{skill}` for today is spent: {share}")
-                        }
-                    };
-                    self.tell_of_budget(percent, message);
-                }
-            }
-        }
-        // Answering the refused ones is no answer in between.
-        self.meters.futile_in_day = futile;
-    }
-
-    /// Notes that something was answered: a run that waits for tomorrow, say, does not go on and on.
-    pub(super) fn note_answer(&mut self) {
-        self.meters.futile_in_day = 0;
-    }
-
-    fn refuse_for_day(&mut self, number: Number, over: &Over, skill: &SkillName) {
-        let reserved = self.flights.change(number, |flight| flight.reserved.take());
-        if let Some(Some(reserved)) = reserved {
-            self.account.settle(reserved.cost, Cost::ZERO);
-        }
-        if self
-            .flights
-            .get(number)
-            .is_some_and(|flight| !flight.in_flight() && flight.open)
-        {
-            let fault = over.fault_of_day(skill);
-            self.answer(number, Outcome::Err(fault), Some(Cost::ZERO), By::Effect);
-        }
-    }
-
     /// Ends a run that goes on and on although its calls are refused: each refusal is two entries. Returns whether it did.
     pub(super) fn end_if_heedless(&mut self) -> bool {
         let turn = std::mem::take(&mut self.meters.turn);
@@ -446,7 +393,7 @@ impl Machine {
         }
     }
 
-    fn tell_of_budget(&mut self, percent: u64, message: String) {
+    pub(super) fn tell_of_budget(&mut self, percent: u64, message: String) {
         if percent >= 100 {
             self.local(Local::Post {
                 source: Source::Budget,
@@ -589,21 +536,6 @@ impl Machine {
         };
         let place_asked = place(asked).or_else(by_id)?;
         (place_asked > place(&rung.tier)?).then(|| rung.tier.clone())
-    }
-
-    /// Returns which day it is where the user is.
-    fn day(&self) -> u32 {
-        let zone = self.started.zone_offsets.iter().rfind(|offset| offset.from <= self.now);
-        let ahead_us = zone.map_or(0, |offset| i64::from(offset.ahead_s) * 1_000_000);
-        let now = i64::try_from(self.now.0).unwrap_or(i64::MAX);
-        u32::try_from(now.saturating_add(ahead_us).div_euclid(DAY_US)).unwrap_or(0)
-    }
-
-    fn day_account(&self, day: u32) -> DayAccount {
-        DayAccount {
-            skill: self.started.skill.clone(),
-            day,
-        }
     }
 }
 

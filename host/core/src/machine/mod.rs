@@ -21,6 +21,7 @@
 mod action;
 mod budget;
 mod continuing;
+mod day;
 mod effects;
 mod ending;
 mod event;

@@ -419,8 +419,8 @@ impl State {
                 (Write::Local(local @ (Local::Reserve { .. } | Local::Settle { .. })), _) => {
                     refused = self.account(local, &mut news);
                 }
-                (Write::Entry(mut record), Some(over)) => {
-                    refuse(&mut record.entry, &over);
+                (Write::Entry(mut record), Some(_)) => {
+                    refuse(&mut record.entry);
                     self.apply(&lane.run, lane.epoch, Write::Entry(record));
                 }
                 (write, _) => self.apply(&lane.run, lane.epoch, write),
@@ -451,8 +451,12 @@ impl State {
                 bound,
                 limit,
             } => {
-                let over = self.days.entry(account).or_default().reserve(bound, limit).err()?;
+                let day = self.days.entry(account).or_default();
+                let over = day.reserve(bound, limit).err()?;
                 news.push(DayNews::Refused { number, over });
+                if day.note_full() {
+                    news.push(DayNews::Full(over));
+                }
                 Some(over)
             }
             Local::Settle {

@@ -312,8 +312,8 @@ impl Committer {
                 (Packed::Local(local @ (Local::Reserve { .. } | Local::Settle { .. })), _) => {
                     refused = self.days.apply(&self.db, local, &mut news)?;
                 }
-                (Packed::Entry(entry), Some(over)) => {
-                    insert_entry_as(&self.db, known.key, entry, &without_reservation(&entry.body, &over))?;
+                (Packed::Entry(entry), Some(_)) => {
+                    insert_entry_as(&self.db, known.key, entry, &without_reservation(&entry.body))?;
                 }
                 _ => apply(&self.db, known.key, row)?,
             }

@@ -36,10 +36,14 @@ impl Days {
                 bound,
                 limit,
             } => {
-                let refused = self.met(db, account)?.reserve(*bound, *limit).err();
+                let day = self.met(db, account)?;
+                let refused = day.reserve(*bound, *limit).err();
                 if let Some(over) = refused {
                     let number = *number;
                     news.push(DayNews::Refused { number, over });
+                    if day.note_full() {
+                        news.push(DayNews::Full(over));
+                    }
                 }
                 Ok(refused)
             }
@@ -117,19 +121,16 @@ fn amount(amount: u64) -> i64 {
 }
 
 /// Returns the body of an entry whose performance has no room: it holds no reservation, so that whoever replays it knows that it was never begun.
-pub(super) fn without_reservation(body: &str, over: &Over) -> String {
+pub(super) fn without_reservation(body: &str) -> String {
     let mut entry: Entry = serde_json::from_str(body).expect("it was made of an entry");
-    refuse(&mut entry, over);
+    refuse(&mut entry);
     serde_json::to_string(&entry).expect("an entry serialises")
 }
 
-/// Takes the reservation out of an entry whose performance has no room.
-pub(crate) fn refuse(entry: &mut Entry, over: &Over) {
+/// Takes the reservation out of an entry whose performance has no room. It does not say of which budget: the run's own has room, and goes on being told of.
+pub(crate) fn refuse(entry: &mut Entry) {
     match entry {
-        Entry::Called(called) => {
-            called.reserved = None;
-            called.over = Some(over.budget);
-        }
+        Entry::Called(called) => called.reserved = None,
         Entry::Retried(retried) => retried.reserved = None,
         other => unreachable!(
             "a {} entry has no reservation: the machine puts one beside its entry",

@@ -17,6 +17,7 @@ stories! {
     b1_a_stale_append_counts_nothing,
     b1_an_append_that_is_refused_half_way_counts_nothing,
     b1_each_skill_and_each_day_has_an_account_of_its_own,
+    b1_that_a_day_has_no_room_is_told_once_of_all_runs_and_marks_are_told_nevertheless,
     b1_marks_are_told_once,
 }
 
@@ -83,7 +84,7 @@ fn refused(writer: &RunWriter) -> Vec<Number> {
             assert_eq!((over.budget, over.limit, over.wanted), (Budget::Tokens, 100, 60));
             Some(number)
         }
-        DayNews::Mark { .. } => None,
+        DayNews::Full(_) | DayNews::Mark { .. } => None,
     };
     news.filter_map(number).collect()
 }
@@ -107,7 +108,11 @@ fn b1_what_fits_is_counted_and_what_does_not_is_recorded_without_a_reservation(s
     assert_eq!(refused(&second), [], "it is told once");
     assert_eq!(spent(stage), 60);
     assert_eq!(reservation(stage, &first, 1), (Some(tokens(60)), None));
-    assert_eq!(reservation(stage, &second, 1), (None, Some(Budget::Tokens)));
+    assert_eq!(
+        reservation(stage, &second, 1),
+        (None, None),
+        "the run's own budget has room"
+    );
 }
 
 fn b1_runs_of_one_batch_share_the_account(stage: &Stage) {
@@ -202,6 +207,26 @@ fn b1_each_skill_and_each_day_has_an_account_of_its_own(stage: &Stage) {
     );
 }
 
+fn b1_that_a_day_has_no_room_is_told_once_of_all_runs_and_marks_are_told_nevertheless(stage: &Stage) {
+    let (_, mut first) = stage.run(1);
+    let (_, mut second) = stage.run(2);
+    let told = |writer: &RunWriter| -> Vec<u64> {
+        let told = |news| match news {
+            DayNews::Full(over) => Some(over.used),
+            DayNews::Mark { percent, .. } => Some(percent),
+            DayNews::Refused { .. } => None,
+        };
+        writer.take_day_news().into_iter().filter_map(told).collect()
+    };
+    append(&mut first, asks(1, 0)).unwrap();
+    append(&mut second, asks(1, 0)).unwrap();
+    assert_eq!(told(&second), [60], "what is reserved takes room, too");
+    append(&mut second, asks(2, 1)).unwrap();
+    assert_eq!(told(&second), [0_u64; 0]);
+    append(&mut first, [settle(50), entry(2, returned(0, json("1")))]).unwrap();
+    assert_eq!(told(&first), [50]);
+}
+
 fn b1_marks_are_told_once(stage: &Stage) {
     let (_, mut writer) = stage.run(1);
     let marks = |writer: &RunWriter| -> Vec<u64> {
@@ -210,7 +235,7 @@ fn b1_marks_are_told_once(stage: &Stage) {
                 assert_eq!(spent.budget, Budget::Tokens);
                 Some(percent)
             }
-            DayNews::Refused { .. } => None,
+            DayNews::Refused { .. } | DayNews::Full(_) => None,
         };
         writer.take_day_news().into_iter().filter_map(mark).collect()
     };
