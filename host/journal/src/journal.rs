@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skillhost_core::budget::{DayAccount, DaySpent};
 use skillhost_core::entry::{Called, Entry, Record};
-use skillhost_core::id::{Digest, Epoch, MailId, Number, RunId, Seq, SkillName, WorkerId};
+use skillhost_core::id::{Digest, Epoch, LaunchId, MailId, Number, RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::Lease;
 use skillhost_core::machine::{Command, Mail, Status};
 use skillhost_core::time::Timestamp;
@@ -80,6 +80,9 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Returns the run that a person means: by run id, launch id, or the beginning or end of one, of at least [`FindError::LENGTH_MIN`] characters.
     fn find_run(&self, text: &str) -> Result<RunId, FindError>;
+
+    /// Returns the run that a launch is known by, by its very id; of runs that took each other's place, the newest.
+    fn launched(&self, launch: &LaunchId) -> Result<Option<RunId>, JournalError>;
 
     /// Returns lines of the run's log after `after` in the order in which they were said, `most` at most.
     fn lines(&self, run: &RunId, after: Option<LineKey>, most: usize) -> Result<Vec<LineRow>, JournalError>;

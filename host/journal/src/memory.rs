@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skillhost_core::budget::{DayAccount, DaySpent};
 use skillhost_core::entry::Record;
-use skillhost_core::id::{Digest, Epoch, MailId, RunId, Seq, SkillName, WorkerId};
+use skillhost_core::id::{Digest, Epoch, LaunchId, MailId, RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::Lease;
 use skillhost_core::machine::{Command, Mail, Status, Write};
 use skillhost_core::planted::{self, Bug};
@@ -308,6 +308,10 @@ impl Journal for MemoryJournal {
 
     fn find_run(&self, text: &str) -> Result<RunId, FindError> {
         find(text, &self.read(State::names))
+    }
+
+    fn launched(&self, launch: &LaunchId) -> Result<Option<RunId>, JournalError> {
+        Ok(self.read(|state| state.launched(launch)))
     }
 
     fn lines(&self, run: &RunId, after: Option<LineKey>, most: usize) -> Result<Vec<LineRow>, JournalError> {

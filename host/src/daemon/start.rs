@@ -196,9 +196,13 @@ fn has_ended(pid: Pid) -> bool {
         return true;
     }
     // The state stands behind the name, which is in brackets. Only some systems have this file; the others' children are asked for at once.
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    let folder = format!("/proc/{}", pid.as_raw_nonzero());
+    let stat = std::fs::read_to_string(format!("{folder}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
-    state.is_some_and(|state| state.starts_with(['Z', 'X']))
+    let is_over = state.is_some_and(|state| state.starts_with(['Z', 'X']));
+    // That is the state of its first thread; the last one to end frees the locks.
+    let threads = std::fs::read_dir(format!("{folder}/task")).map_or(0, Iterator::count);
+    is_over && threads <= 1
 }
 
 fn holder(home: &Home) -> Result<Option<Pid>> {

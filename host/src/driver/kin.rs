@@ -127,7 +127,7 @@ impl Nursery {
         })?;
         let journal = &self.journal;
         let launch = LaunchId::of_call(&self.caller.run, ticket.number());
-        if let Ok(run) = journal.find_run(launch.as_str()) {
+        if let Some(run) = journal.launched(&launch)? {
             return self.found(&journal.run(&run)?, ticket);
         }
         if let Ok(skill) = SkillName::parse(&call.skill) {

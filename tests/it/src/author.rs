@@ -58,6 +58,11 @@ impl<'a> Author<'a> {
         self.kept.join("home").join(&self.name)
     }
 
+    /// Configures that whoever runs commands may grant, too.
+    pub fn let_agents_grant(&self) {
+        std::fs::write(self.home().join("config.toml"), "agents_may_grant = true\n").unwrap();
+    }
+
     /// Gives a command what cargo needs, and a folder to work in. Nothing is downloaded: what the repository is built of is enough.
     pub fn equip(&self, mut command: Command, folder: &Path) -> Command {
         let found = |name: &str, below: &str| {

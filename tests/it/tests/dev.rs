@@ -70,6 +70,48 @@ fn reused(answer: &Value) -> Vec<(String, bool)> {
     model.map(call).collect()
 }
 
+/// Has another skill do something, and then asks a model about it.
+const CALLER: &str = r#"
+use skillhost_sdk::prelude::*;
+use skillhost_sdk::serde_json::Value;
+
+/// Has something done.
+#[skill(skills("fanout", reason = "to have it done"))]
+async fn run() -> Result<Value> {
+    let done: Value = skills::call("fanout", json!({"calls": 2})).await?;
+    let words = model::haiku("Say it in a word.").text().await?;
+    Ok(json!({"done": done, "words": words}))
+}
+"#;
+
+#[test]
+fn d2_what_another_skill_answered_is_reused_and_that_skill_is_not_run_again() {
+    let place = Place::new(PROGRAM, &["fanout"]);
+    let author = Author::new(&place, KEPT, "dev-caller");
+    let folder = author.folder().join("caller");
+    author.json(&author.folder(), &["new", "caller"]);
+    fs::write(folder.join("src/lib.rs"), CALLER).unwrap();
+    fs::remove_file(folder.join("prompts/summary.md")).unwrap();
+    // What was not granted is denied, and the skill is run all the same.
+    let denied = author.json(&folder, &["dev", "--once"]);
+    assert_eq!(denied["error"]["code"], "denied", "{denied}");
+    author.let_agents_grant();
+    let granted = author.json(&folder, &["grant", "."]);
+    assert_eq!(granted["ok"], true, "{granted}");
+    let first = author.json(&folder, &["dev", "--once"]);
+    assert_eq!(
+        first["result"]["done"]["order"].as_array().map(Vec::len),
+        Some(2),
+        "{first}"
+    );
+    assert_eq!(total(&place), 3);
+    let source = CALLER.replace("in a word", "in two words");
+    fs::write(folder.join("src/lib.rs"), source).unwrap();
+    let changed = author.json(&folder, &["dev", "--once"]);
+    assert_eq!(changed["result"]["done"], first["result"]["done"], "{changed}");
+    assert_eq!(total(&place), 4, "only the model was asked once more");
+}
+
 #[test]
 fn d1_from_nothing_to_a_change_of_the_second_of_three_calls_which_alone_is_made_again() {
     let place = Place::new(PROGRAM, &[]);

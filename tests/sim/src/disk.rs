@@ -2,7 +2,7 @@
 
 use skillhost_core::budget::{DayAccount, DaySpent};
 use skillhost_core::entry::Record;
-use skillhost_core::id::{Digest, Epoch, MailId, RunId, Seq, SkillName, WorkerId};
+use skillhost_core::id::{Digest, Epoch, LaunchId, MailId, RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::Lease;
 use skillhost_core::machine::{Command, Mail, Status};
 use skillhost_core::time::Timestamp;
@@ -89,6 +89,10 @@ impl Journal for Disk {
 
     fn find_run(&self, text: &str) -> Result<RunId, FindError> {
         self.inner.find_run(text)
+    }
+
+    fn launched(&self, launch: &LaunchId) -> Result<Option<RunId>, JournalError> {
+        self.reads("launched", || self.inner.launched(launch))
     }
 
     fn lines(&self, run: &RunId, after: Option<LineKey>, most: usize) -> Result<Vec<LineRow>, JournalError> {

@@ -152,6 +152,10 @@ impl State {
         found.collect()
     }
 
+    pub(super) fn launched(&self, launch: &LaunchId) -> Option<RunId> {
+        self.launches.get(launch).cloned()
+    }
+
     pub(super) fn names(&self) -> Vec<(RunId, String)> {
         let runs = self.runs.iter().rev();
         runs.map(|(run, row)| (run.clone(), row.started.launch.to_string()))

@@ -27,7 +27,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use skillhost_core::budget::{DayAccount, DaySpent};
 use skillhost_core::entry::Record;
-use skillhost_core::id::{Digest, Epoch, MailId, RunId, Seq, SkillName, WorkerId};
+use skillhost_core::id::{Digest, Epoch, LaunchId, MailId, RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::Lease;
 use skillhost_core::machine::{Command, Mail, Status};
 use skillhost_core::time::Timestamp;
@@ -287,6 +287,10 @@ impl Journal for SqliteJournal {
 
     fn find_run(&self, text: &str) -> Result<RunId, FindError> {
         find(text, &self.shared.read(runs::names)?)
+    }
+
+    fn launched(&self, launch: &LaunchId) -> Result<Option<RunId>, JournalError> {
+        self.shared.read(|db| runs::launched(db, launch))
     }
 
     fn lines(&self, run: &RunId, after: Option<LineKey>, most: usize) -> Result<Vec<LineRow>, JournalError> {

@@ -112,6 +112,13 @@ pub(super) fn row(db: &Connection, run: &RunId) -> Result<RunRow, NotDone> {
     }
 }
 
+pub(super) fn launched(db: &Connection, launch: &LaunchId) -> Result<Option<RunId>, NotDone> {
+    let sql = "select runs.id from launches join runs on runs.key = launches.run where launches.id = ?";
+    let mut find = db.prepare_cached(sql)?;
+    let id: Option<String> = find.query_row([launch.as_str()], |row| row.get(0)).optional()?;
+    id.map(|id| parse("a run", RunId::parse(&id))).transpose()
+}
+
 pub(super) fn rows(db: &Connection, filter: &RunFilter) -> Result<Vec<RunRow>, NotDone> {
     let mut find = db.prepare_cached(&rows_sql(!filter.status.is_empty()))?;
     let statuses: Vec<&str> = filter.status.iter().map(|status| status.as_str()).collect();

@@ -102,6 +102,11 @@ fn f1_a_retry_takes_the_place_of_the_run_before_under_the_same_launch(stage: &St
         run_id(2),
         "the launch id follows"
     );
+    let launch = stage.journal.run(&run_id(1)).unwrap().launch;
+    assert_eq!(stage.journal.launched(&launch).unwrap(), Some(run_id(2)));
+    // What a person may shorten, a program may not.
+    let beginning = LaunchId::parse(&launch.as_str()[..launch.as_str().len() - 1]).unwrap();
+    assert_eq!(stage.journal.launched(&beginning).unwrap(), None);
     let newest = RunFilter {
         newest_of_launch: true,
         ..RunFilter::default()
