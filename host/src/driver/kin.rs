@@ -7,10 +7,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use skillhost_core::budget::Cost;
 use skillhost_core::calls::skills::{Call, Launched};
 use skillhost_core::entry::{self, Caller, Giving, Limits, Mount, Source, Started};
 use skillhost_core::grants::Grants;
-use skillhost_core::id::{Digest, LaunchId, RunId, SkillName};
+use skillhost_core::id::{Digest, LaunchId, RunId, Seq, SkillName};
 use skillhost_core::machine::Ticket;
 use skillhost_core::outcome::Fault;
 use skillhost_core::payload::Payload;
@@ -149,7 +150,7 @@ impl Nursery {
 
     /// Checks that a run was launched for this very call, and not by somebody who gave it the same id.
     fn found(&self, row: &RunRow, ticket: &Ticket) -> Result<RunId> {
-        let records = self.journal.records(&row.run, skillhost_core::id::Seq(0), 1)?;
+        let records = self.journal.records(&row.run, Seq(0), 1)?;
         let caller = match records.first().map(|record| &record.entry) {
             Some(entry::Entry::Started(started)) => started.caller.as_ref(),
             _ => None,
@@ -239,7 +240,7 @@ impl Nursery {
                 run: caller.run.clone(),
                 number: ticket.number(),
                 depth: caller.caller.as_ref().map_or(0, |caller| caller.depth) + 1,
-                before: skillhost_core::budget::Cost::ZERO,
+                before: Cost::ZERO,
             }),
             skills_folder: caller.skills_folder.clone(),
             grants,
@@ -377,7 +378,7 @@ impl Nursery {
             .map(|_| reserved.microdollars);
         let least = |own: Option<u64>, most: Option<u64>| own.into_iter().chain(most).min();
         Limits {
-            budget: skillhost_core::budget::Cost {
+            budget: Cost {
                 calls: own.budget.calls.min(reserved.calls),
                 tokens: own.budget.tokens.min(reserved.tokens),
                 microdollars: own.budget.microdollars,
