@@ -47,12 +47,15 @@ struct Output {
 
 #[skill(
     name = "calls",
+    process("sh", env("GREETING"), reason = "to let others run it"),
+    process("sleep", reason = "to let others wait"),
     skills("calls", reason = "to show how deep calls go"),
     skills("fanout", reason = "to have work done"),
     skills("fails", reason = "to be disappointed"),
     skills("waits", reason = "to be kept waiting"),
     skills("continues", reason = "to be kept waiting for long"),
     skills("process", reason = "to have programs run"),
+    skills("reaches", reason = "to have hosts reached"),
     skills("asks", reason = "to have folders looked through"),
     skills("files", reason = "to have files looked through"),
     skills("nowhere", reason = "to miss it")

@@ -108,13 +108,13 @@ fn k1_a_skill_calls_others_and_each_has_a_run_of_its_own() {
 
 #[test]
 fn what_cannot_be_called_is_an_outcome_that_says_why() {
-    let place = place(&["fanout", "process"]);
+    let place = place(&["fanout", "reaches"]);
     let input = json!({"calls": [
         {"skill": "nowhere"},
         {"skill": "hello-world"},
         {"skill": "No Such Name"},
         {"skill": "fanout", "input": {"calls": "many"}},
-        {"skill": "process", "input": {"commands": []}},
+        {"skill": "reaches", "input": {"deeds": []}},
     ]});
     let answers = came(&place, &input);
     let expected = [
@@ -125,21 +125,41 @@ fn what_cannot_be_called_is_an_outcome_that_says_why() {
         ),
         ("invalid", "names no skill"),
         ("invalid", "does not fit skill `fanout`"),
-        ("denied", "`skillhost grant process` grants it"),
+        ("denied", "`skillhost grant reaches` grants it"),
     ];
     for (answer, (code, words)) in answers.iter().zip(expected) {
         assert!(answer.starts_with(code) && answer.contains(words), "{answer}");
     }
     assert_eq!(answers.len(), expected.len());
     // What is granted to the one that is called, and not to its caller, is not granted.
-    assert!(place.run(&["grant", "process"]).status.success());
-    let again = launch_as(&place, "again", &one("process", json!({"commands": []})), &["--await"]);
+    assert!(place.run(&["grant", "reaches"]).status.success());
+    let again = launch_as(&place, "again", &one("reaches", json!({"deeds": []})), &["--await"]);
     let told = answers_of(&again);
     assert!(
         told[0].starts_with("denied") && told[0].contains("but not to this run of `calls`"),
         "{told:?}"
     );
     assert_eq!(place.server.counts().requests.values().sum::<u64>(), 0);
+}
+
+#[test]
+fn what_both_were_granted_is_done_for_the_caller() {
+    let place = place(&["process"]);
+    assert!(place.run(&["grant", "process"]).status.success());
+    let greet = |program: &str, variable: &str| {
+        let arguments = ["-c", "printf %s \"hello $GREETING\""];
+        json!({"program": program, "arguments": arguments, "environment": [[variable, "ada"]]})
+    };
+    let commands = [
+        greet("sh", "GREETING"),
+        greet("sh", "LANGUAGE"),
+        greet("cat", "GREETING"),
+    ];
+    let answers = came(&place, &one("process", json!({"commands": commands})));
+    let told = &answers[0];
+    assert!(told.contains("hello ada"), "{told}");
+    assert!(told.contains("the variable `LANGUAGE` was not granted"), "{told}");
+    assert!(told.contains("the program `cat` was not granted"), "{told}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ usage: terminal.py PROMPT ANSWER [PROMPT ANSWER ...] -- COMMAND [WORD ...]
 
 An ANSWER that begins with `secret:` is typed, without that, as soon as the terminal shows no longer what is typed; `^D` ends the input, and `^C` is what it is.
 One that begins with `sh:` is a command that is run meanwhile, and nothing is typed; one that begins with `part:` is typed without the end of a line.
-Prints what was on the screen, and ends as the command did, or with 98 if it left the terminal otherwise than it was.
+Prints what was on the screen, and ends as the command did, with 98 if it left the terminal otherwise than it was, or with 97 if a prompt did not come.
 """
 
 import os
@@ -15,8 +15,6 @@ import sys
 import termios
 import time
 
-# What does not come about within this time will not.
-signal.alarm(120)
 words = sys.argv[1:]
 cut = words.index("--")
 dialogue = list(zip(words[:cut:2], words[1:cut:2]))
@@ -42,11 +40,22 @@ def type_in(answer):
     os.write(screen, answer.encode() + b"\n")
 
 
+def give_up(*_):
+    print(f"still waiting for {[prompt for prompt, _ in dialogue]}; on the screen:", file=sys.stderr)
+    sys.stderr.flush()
+    sys.stderr.buffer.write(shown)
+    os.kill(process, signal.SIGKILL)
+    os._exit(97)
+
+
 process, screen = pty.fork()
 if process == 0:
     os.execvp(words[cut + 1], words[cut + 1 :])
 before = termios.tcgetattr(screen)
 shown, seen = b"", 0
+# What does not come about within this time will not.
+signal.signal(signal.SIGALRM, give_up)
+signal.alarm(120)
 while True:
     try:
         part = os.read(screen, 4096)

@@ -200,6 +200,7 @@ enum Deed {
     SendHome(&'static str, &'static str),
     Read(&'static str, &'static str),
     Change(&'static str, &'static str),
+    Call(&'static str),
 }
 
 fn secrets(names: &[&str]) -> Vec<SecretName> {
@@ -215,12 +216,13 @@ fn may(grants: &Grants, deed: Deed) -> bool {
         Deed::SendHome(method, url) => grants.site(method, &place(url), &[]).is_ok_and(|site| site.private),
         Deed::Read(mount, path) => grants.uses(mount, path, false).is_ok(),
         Deed::Change(mount, path) => grants.uses(mount, path, true).is_ok(),
+        Deed::Call(skill) => grants.skill(&skill.parse().unwrap()).is_ok(),
     }
 }
 
 #[test]
 fn a_call_may_do_what_was_granted_and_nothing_beside_it() {
-    use Deed::{Change, Read, Run, RunKnowing, Send, SendHome, Tell};
+    use Deed::{Call, Change, Read, Run, RunKnowing, Send, SendHome, Tell};
 
     let folder = |mount: &str, path: &str, writable| Grants {
         files: vec![Folder {
@@ -242,6 +244,7 @@ fn a_call_may_do_what_was_granted_and_nothing_beside_it() {
         ("http", "*.example.net", "read-write"),
         ("http", "www.example.net", "read secret:net"),
     ]);
+    let review = all(&[("skills", "code-review", ""), ("skills", "deep-research", "")]);
     let (docs, out) = (
         folder("docs", "/home/ada/docs", false),
         folder("out", "/home/ada/out", true),
@@ -297,10 +300,90 @@ fn a_call_may_do_what_was_granted_and_nothing_beside_it() {
         (&api, Tell("POST", "www.example.net", &["net"]), false),
         (&api, Tell("GET", "evil.example.net", &["net"]), false),
         (&api, Tell("GET", "www.example.net", &["one"]), false),
+        (&review, Call("code-review"), true),
+        (&review, Call("deep-research"), true),
+        (&review, Call("code"), false),
+        (&review, Call("code-reviews"), false),
+        (&review, Run("code-review", &[]), false),
+        (&review, Send("GET", "code-review"), false),
+        (&cargo, Call("cargo"), false),
+        (&read, Call("example-org"), false),
     ];
     for (granted, deed, allowed) in table {
         assert_eq!(may(granted, *deed), *allowed, "{deed:?} of {granted:?}");
         assert!(!may(&Grants::default(), *deed), "{deed:?} of nothing");
+    }
+    // A skill that another one calls may do what both may, and no more. Folders are not handed on, as each run is given its own.
+    for (own, ..) in table {
+        for (callers, ..) in table {
+            let within = own.within(callers);
+            for (_, deed, _) in table {
+                let is_of_folder = matches!(deed, Read(..) | Change(..));
+                let expected = !is_of_folder && may(own, *deed) && may(callers, *deed);
+                assert_eq!(may(&within, *deed), expected, "{deed:?} of {own:?} for {callers:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_skill_that_is_called_may_do_what_it_and_its_caller_may() {
+    for (own, callers, both) in [
+        (
+            ("process", "gh", "HOME USER secret:gh"),
+            ("process", "gh", "USER SHELL"),
+            Some(("process", "gh", "USER")),
+        ),
+        (
+            ("process", "gh", "secret:gh"),
+            ("process", "gh", "HOME secret:gh"),
+            Some(("process", "gh", "secret:gh")),
+        ),
+        (("process", "gh", ""), ("process", "git", ""), None),
+        (
+            ("http", "*.example.org", "read-write"),
+            ("http", "a.example.org", "read"),
+            Some(("http", "a.example.org", "read")),
+        ),
+        (
+            ("http", "a.example.org", "read private"),
+            ("http", "*.example.org", "read-write"),
+            Some(("http", "a.example.org", "read")),
+        ),
+        (
+            ("http", "a.example.org", "read secret:one"),
+            ("http", "a.example.org", "read secret:two"),
+            Some(("http", "a.example.org", "read")),
+        ),
+        (
+            ("http", "a.example.org", "read private"),
+            ("http", "a.example.org", "read private"),
+            Some(("http", "a.example.org", "read private")),
+        ),
+        (
+            ("http", "example.org", "read"),
+            ("http", "example.org:8443", "read"),
+            None,
+        ),
+        (
+            ("skills", "code-review", ""),
+            ("skills", "code-review", ""),
+            Some(("skills", "code-review", "")),
+        ),
+        (("skills", "code-review", ""), ("skills", "deep-research", ""), None),
+        (("skills", "code-review", ""), ("process", "code-review", ""), None),
+    ] {
+        let expected = both.map_or_else(Grants::default, |both| all(&[both]));
+        assert_eq!(
+            all(&[own]).within(&all(&[callers])),
+            expected,
+            "{own:?} for {callers:?}"
+        );
+        assert_eq!(
+            all(&[callers]).within(&all(&[own])),
+            expected,
+            "{callers:?} for {own:?}"
+        );
     }
 }
 
