@@ -71,11 +71,11 @@ pub fn prompt(text: &str) {
 /// it is still there, and what it reads is the answer to the question that is on the screen by then. So no line is lost to one that was left.
 pub fn ask(text: &str) -> oneshot::Receiver<String> {
     static ASKED: Asked = Asked::new();
-    prompt(text);
-    ASKED.next(|| {
+    let read = || {
         let mut line = String::new();
         matches!(io::stdin().lock().read_line(&mut line), Ok(1..)).then_some(line)
-    })
+    };
+    ASKED.next(read, || prompt(text))
 }
 
 /// Who gets the next line, and whether somebody reads it already.
@@ -86,7 +86,18 @@ impl Asked {
         Self(Mutex::new((None, false)))
     }
 
-    fn next(&'static self, read: impl FnOnce() -> Option<String> + Send + 'static) -> oneshot::Receiver<String> {
+    /// Has the next line come here, and shows what is asked. In this order: whoever types as soon as it is shown types to what asks now.
+    fn next(
+        &'static self,
+        read: impl FnOnce() -> Option<String> + Send + 'static,
+        show: impl FnOnce(),
+    ) -> oneshot::Receiver<String> {
+        let typed = self.ask(read);
+        show();
+        typed
+    }
+
+    fn ask(&'static self, read: impl FnOnce() -> Option<String> + Send + 'static) -> oneshot::Receiver<String> {
         let (sender, typed) = oneshot::channel();
         let mut asked = self.lock();
         asked.0 = Some(sender);
@@ -251,13 +262,19 @@ mod tests {
     fn a_line_is_the_answer_to_the_last_question_also_if_it_was_waited_for_before() {
         static ASKED: Asked = Asked::new();
         let (typing, typed) = std::sync::mpsc::channel::<String>();
-        let left = ASKED.next(move || typed.recv().ok());
+        let left = ASKED.next(move || typed.recv().ok(), || ());
         drop(left);
-        let asked = ASKED.next(|| panic!("two would read"));
-        typing.send("it".to_owned()).expect("it is read");
+        // It is typed, and read, as soon as the question is shown.
+        let type_at_once = || {
+            typing.send("it".to_owned()).expect("it is read");
+            while ASKED.lock().1 {
+                std::thread::yield_now();
+            }
+        };
+        let asked = ASKED.next(|| Some("what comes later".to_owned()), type_at_once);
         assert_eq!(asked.blocking_recv().as_deref(), Ok("it"));
         // The next one reads anew, and hears of the end.
-        assert!(ASKED.next(|| None).blocking_recv().is_err());
+        assert!(ASKED.next(|| None, || ()).blocking_recv().is_err());
     }
 
     #[test]

@@ -44,6 +44,7 @@ def give_up(*_):
     print(f"still waiting for {[prompt for prompt, _ in dialogue]}; on the screen:", file=sys.stderr)
     sys.stderr.flush()
     sys.stderr.buffer.write(shown)
+    sys.stderr.buffer.flush()
     os.kill(process, signal.SIGKILL)
     os._exit(97)
 
