@@ -51,6 +51,12 @@ pub enum Bug {
     CancelUnsaid,
     /// Mail that could not be read is forgotten when its run leaves memory.
     MailUnseen,
+    /// A run goes on although whoever called it wants no answer any more (rule G5).
+    CalledGoesOn,
+    /// A run that was called answers nobody (rule K1).
+    AnswerUnsent,
+    /// What a called run answers before its caller has recorded that it was launched is lost (rule K1).
+    AnswerUnexpected,
 }
 
 impl Bug {
@@ -77,6 +83,9 @@ impl Bug {
         Self::TimesForgotten,
         Self::CancelUnsaid,
         Self::MailUnseen,
+        Self::CalledGoesOn,
+        Self::AnswerUnsent,
+        Self::AnswerUnexpected,
     ];
 }
 

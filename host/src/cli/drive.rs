@@ -9,12 +9,11 @@ use skillhost_journal::{InboxFilter, Journal, RunRow};
 
 use super::context::Session;
 use super::follow::{self, Followed};
-use super::here::Here;
 use super::launch;
 use super::newest::newest;
 use super::report::{Envelope, ErrorMember, Report};
 use super::waits;
-use crate::driver::{DriveError, Driven};
+use crate::driver::{DriveError, Driven, Here};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::progress::Progress;

@@ -21,7 +21,6 @@ mod follow;
 mod following;
 mod fork;
 mod grant;
-mod here;
 mod hook;
 mod inbox;
 mod inject;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::FutureExt as _;
 use skillhost::driver::{Player, Replayed, next_input, replay_with};
 use skillhost_core::effect::Kind;
-use skillhost_core::entry::{By, Entry, How, Record};
+use skillhost_core::entry::{By, Caller, Entry, How, Record};
 use skillhost_core::id::{Epoch, Number, RunId, WorkerId};
-use skillhost_core::machine::{Delivery, Slice, Source, Status};
+use skillhost_core::machine::{Command, Delivery, Slice, Source, Status};
 use skillhost_core::outcome::Outcome;
 use skillhost_journal::{InboxFilter, Journal as _, RunRow};
 
@@ -23,6 +23,8 @@ pub(crate) struct Checker {
     seen: BTreeMap<RunId, Vec<Record>>,
     /// Who held each run at each epoch.
     holders: BTreeMap<(RunId, Epoch), WorkerId>,
+    /// The runs that were over, with all that they called.
+    over: BTreeSet<RunId>,
 }
 
 impl Checker {
@@ -33,12 +35,37 @@ impl Checker {
             return false;
         }
         self.version = version;
-        for row in people.rows() {
-            if let Err(broken) = self.look_at(sim, &row) {
+        let rows = people.rows();
+        for row in &rows {
+            if let Err(broken) = self.look_at(sim, row) {
                 sim.violate(format!("run {}: {broken}", row.run));
             }
         }
+        for row in &rows {
+            if row.status.is_final() && self.over.insert(row.run.clone()) {
+                let broken =
+                    called_by(&rows, &self.seen, &row.run).find_map(|child| self.is_let_go(sim, row, child).err());
+                if let Some(broken) = broken {
+                    sim.violate(format!("run {}: {broken}", row.run));
+                }
+            }
+        }
         true
+    }
+
+    /// G5, K1: when a run is over, what it called has answered, or is over, or is being cancelled.
+    fn is_let_go(&self, sim: &Sim, caller: &RunRow, child: &RunRow) -> Result<(), String> {
+        let entries = |run: &RunId| self.seen.get(run).into_iter().flatten().map(|record| &record.entry);
+        let is_cancelled = entries(&child.run).any(|entry| matches!(entry, Entry::Cancelled { .. }));
+        let mail = sim.store().mail(&child.run).unwrap_or_default();
+        let is_told = mail.iter().any(|mail| matches!(mail.command, Command::Cancel { .. }));
+        match child.status.is_final() || is_cancelled || is_told {
+            true => Ok(()),
+            false => Err(format!(
+                "k1: it is {:?}, and run {}, which it called, is {:?} and goes on",
+                caller.status, child.run, child.status
+            )),
+        }
     }
 
     fn look_at(&mut self, sim: &Sim, row: &RunRow) -> Result<(), String> {
@@ -94,6 +121,23 @@ impl Checker {
     }
 }
 
+/// Returns the runs that a run called, and what goes on in their place.
+fn called_by<'a>(
+    rows: &'a [RunRow],
+    seen: &'a BTreeMap<RunId, Vec<Record>>,
+    caller: &'a RunId,
+) -> impl Iterator<Item = &'a RunRow> {
+    rows.iter()
+        .filter(move |row| caller_of(seen, &row.run).is_some_and(|of| of.run == *caller))
+}
+
+fn caller_of<'a>(seen: &'a BTreeMap<RunId, Vec<Record>>, run: &RunId) -> Option<&'a Caller> {
+    match seen.get(run)?.first().map(|record| &record.entry) {
+        Some(Entry::Started(started)) => started.caller.as_ref(),
+        _ => None,
+    }
+}
+
 /// A run that nobody holds, and that stands as one that waits, waits for something; else nobody would ever go on with it.
 fn is_somebodys(sim: &Sim, row: &RunRow) -> Result<(), String> {
     let is_held = row.holder.as_ref().is_some_and(|holder| sim.is_there(holder));
@@ -142,11 +186,65 @@ fn may_follow(before: &[Record], entry: &Entry) -> Result<(), String> {
 /// Checks everything when all runs are over.
 pub(crate) fn check_end(sim: &Sim, people: &People) {
     let mut events = BTreeSet::new();
-    for row in people.rows() {
-        if let Err(broken) = check_run(sim, people, &row, &mut events) {
+    let rows = people.rows();
+    for row in &rows {
+        if let Err(broken) = check_run(sim, people, row, &mut events) {
             sim.violate(format!("at the end, run {}: {broken}", row.run));
         }
     }
+    if let Err(broken) = check_calls(sim, &rows) {
+        sim.violate(format!("at the end: {broken}"));
+    }
+}
+
+/// K1: each call of a skill launched one run at most, and was answered with what came of that.
+fn check_calls(sim: &Sim, rows: &[RunRow]) -> Result<(), String> {
+    let mut journals = BTreeMap::new();
+    for row in rows {
+        let records = sim.store().all_records(&row.run).map_err(|error| error.to_string())?;
+        journals.insert(row.run.clone(), records);
+    }
+    let mut ends = BTreeMap::new();
+    for row in rows {
+        let Some(caller) = caller_of(&journals, &row.run) else {
+            continue;
+        };
+        let call = (caller.run.clone(), caller.number);
+        match journals[&row.run].last().map(|record| &record.entry) {
+            Some(Entry::Finished(finished)) if matches!(finished.how, How::Continued(_)) => {}
+            Some(Entry::Finished(finished)) => {
+                if ends.insert(call, (&row.run, &finished.how)).is_some() {
+                    return Err(format!("k1: call {} of run {} has two runs", caller.number, caller.run));
+                }
+            }
+            _ => return Err(format!("run {} has no end", row.run)),
+        }
+    }
+    for (caller, records) in &journals {
+        let skill = |record: &Record| match &record.entry {
+            Entry::Called(called) if called.function.kind() == Kind::Skill => Some(called.number),
+            _ => None,
+        };
+        let called: BTreeSet<Number> = records.iter().filter_map(skill).collect();
+        for record in records {
+            let Entry::Returned(returned) = &record.entry else {
+                continue;
+            };
+            let Outcome::Ok(answer) = &returned.outcome else {
+                continue;
+            };
+            if called.contains(&returned.number) {
+                let end = ends.get(&(caller.clone(), returned.number));
+                if !end.is_some_and(|(_, how)| matches!(how, How::Done(result) if result == answer)) {
+                    return Err(format!(
+                        "k1: call {} of run {caller} is answered {answer:?}, and what it called ended {end:?}",
+                        returned.number
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_run(sim: &Sim, people: &People, row: &RunRow, events: &mut BTreeSet<String>) -> Result<(), String> {

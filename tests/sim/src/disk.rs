@@ -140,7 +140,10 @@ impl Journal for Disk {
     }
 
     fn mail(&self, run: &RunId) -> Result<Vec<Mail>, JournalError> {
-        self.reads("mail", || self.inner.mail(run))
+        let mail = self.reads("mail", || self.inner.mail(run));
+        self.sim
+            .note(|| format!("p{} looks into the mailbox of {run}: {mail:?}", self.pid.0));
+        mail
     }
 
     fn mail_since(&self, after: MailId) -> Result<Vec<(RunId, MailId)>, JournalError> {

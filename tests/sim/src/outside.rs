@@ -137,7 +137,11 @@ impl Outside for Surroundings {
                     guest,
                     scene: Arc::clone(&scene),
                 }),
-                effects: Arc::new(Actor(scene)),
+                effects: Arc::new(Actor {
+                    scene,
+                    started: attempt.started.clone(),
+                    kin: Arc::clone(attempt.kin),
+                }),
                 day: None,
             })
         })

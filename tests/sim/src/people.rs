@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::channel::{mpsc, oneshot};
 use skillhost::daemon::Simulated;
-use skillhost::driver::{Alone, Bell, Drive, Driven, Room, Silent, Until, Worker};
+use skillhost::driver::{Driven, Here, Room, Silent, Worker};
 use skillhost::env::Environment;
 use skillhost::home::Home;
 use skillhost_core::entry::{Limits, Provider, SEMANTICS, Started};
@@ -160,31 +160,15 @@ impl People {
 impl People {
     fn launch(&self) {
         let sim = &self.0.sim;
-        let number = {
-            let mut said = self.said();
-            said.launched += 1;
-            said.launched
-        };
+        self.said().launched += 1;
         let place = match sim.goes_wrong(Fault::Swap, 2) {
             true => 1,
             false => 0,
         };
-        let bytes = component(place).into_bytes();
-        let file = BundleFile {
-            path: "skill.wasm".to_owned(),
-            digest: Digest::of(&bytes),
-            size: bytes.len() as u64,
-        };
-        let bundle = Bundle::new([file]).expect("a bundle of one file");
-        let (store, at) = (sim.store(), sim.clock());
-        let bundle = store
-            .put_bundle(&bundle, at, &|_| Ok(bytes.clone()))
-            .expect("it is put");
-        let run = RunId::parse(&format!("{number:026}")).expect("a run id");
-        let started = started(&run, bundle, Digest::of(&bytes));
+        let run = sim.world().next_run();
         sim.note(|| format!("run {run} is launched with program {place}"));
-        store
-            .create_run(NewRun::first(started, at, None))
+        sim.store()
+            .create_run(NewRun::first(install(sim, &run, place), sim.clock(), None))
             .expect("it is created");
         match self.draw(5) {
             0 => self.begin_command(&run),
@@ -298,16 +282,14 @@ impl People {
 
     async fn be_command(&self, pid: Pid, run: &RunId, patience: Option<Duration>) {
         let settings = Settings::new(model::Config::default(), model::Environment::of(|_| None));
-        let drive = Drive {
+        let worker = self.worker(pid);
+        let here = Here {
+            worker: &worker,
             settings: &settings,
-            until: patience.map_or(Until::Finished, |patience| Until::Waiting { patience }),
-            bell: Bell::Absent,
-            check_result: &|_| Ok(()),
-            observer: &mut Silent,
-            kin: Arc::new(Alone),
+            patience,
             development: None,
         };
-        let driven = self.worker(pid).drive(run, drive).await;
+        let driven = here.drive(run, &mut Silent).await;
         let sim = &self.0.sim;
         sim.note(|| format!("p{} drove run {run}: {driven:?}", pid.0));
         if let Ok(Driven::Finished(_)) = driven {
@@ -515,6 +497,19 @@ impl People {
             }
         }
     }
+}
+
+/// Has a component be there, and returns how a run of it begins.
+pub(crate) fn install(sim: &Sim, run: &RunId, place: usize) -> Started {
+    let bytes = component(place).into_bytes();
+    let file = BundleFile {
+        path: "skill.wasm".to_owned(),
+        digest: Digest::of(&bytes),
+        size: bytes.len() as u64,
+    };
+    let bundle = Bundle::new([file]).expect("a bundle of one file");
+    let put = sim.store().put_bundle(&bundle, sim.clock(), &|_| Ok(bytes.clone()));
+    started(run, put.expect("it is put"), Digest::of(&bytes))
 }
 
 fn started(run: &RunId, bundle: Digest, component: Digest) -> Started {

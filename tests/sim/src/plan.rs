@@ -218,6 +218,7 @@ fn program(chance: &mut Chance) -> Program {
         Call::WaitAWhile,
         Call::Question,
         Call::Notes,
+        Call::Skill,
     ];
     let mut steps = Vec::new();
     let mut started = 0;

@@ -5,24 +5,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use skillhost::driver::{DriveError, Performer};
+use skillhost::driver::{DriveError, Kin, Performer};
+use skillhost_core::budget::Cost;
+use skillhost_core::calls::skills::Launched;
 use skillhost_core::effect::{Class, Function, Kind};
-use skillhost_core::entry::{Called, Entry, Record};
-use skillhost_core::id::{Epoch, Number, RunId};
+use skillhost_core::entry::{Called, Caller, Entry, Record, Started};
+use skillhost_core::id::{Epoch, LaunchId, Number, RunId};
 use skillhost_core::machine::{Again, Ended, Ticket};
 use skillhost_core::outcome::{Fault as Failed, Outcome};
 use skillhost_core::payload::Payload;
 use skillhost_core::retry::FaultKind;
 use skillhost_effects::Watch;
-use skillhost_journal::Journal as _;
+use skillhost_journal::{Created, Journal as _, NewRun};
 
+use crate::disk::Disk;
+use crate::people::install;
 use crate::plan::Fault;
 use crate::sim::{Pid, Sim, lock};
+
+/// With so many runs there are no more that are called, or those that call each other would never end.
+const RUNS_MAX: u64 = 40;
 
 /// What was done to the world, by run.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     runs: BTreeMap<RunId, Done>,
+    /// How many runs there were, which are numbered.
+    numbered: u64,
 }
 
 /// What was done for one run.
@@ -43,13 +52,23 @@ pub(crate) struct Done {
 }
 
 impl World {
+    /// Returns the id of a run that is to be launched.
+    pub(crate) fn next_run(&mut self) -> RunId {
+        self.numbered += 1;
+        RunId::parse(&format!("{:026}", self.numbered)).expect("a run id")
+    }
+
     pub(crate) fn of(&mut self, run: &RunId) -> &mut Done {
         self.runs.entry(run.clone()).or_default()
     }
 }
 
 /// What performs the calls of one attempt.
-pub(crate) struct Actor(pub(crate) Arc<Scene>);
+pub(crate) struct Actor {
+    pub(crate) scene: Arc<Scene>,
+    pub(crate) started: Started,
+    pub(crate) kin: Arc<dyn Kin>,
+}
 
 /// One attempt, as the world sees it.
 pub(crate) struct Scene {
@@ -65,7 +84,7 @@ impl Performer for Actor {
     fn note(&self, _called: &Called) {}
 
     fn measure(&self, _ticket: Ticket) -> BoxFuture<'static, Result<Payload, Ended>> {
-        let scene = Arc::clone(&self.0);
+        let scene = Arc::clone(&self.scene);
         let takes = scene.sim.draw(|chance| chance.time(Duration::from_millis(20)));
         Box::pin(async move {
             scene.sim.sleep(takes).await;
@@ -74,22 +93,62 @@ impl Performer for Actor {
         })
     }
 
-    fn launch(&self, _ticket: Ticket) -> BoxFuture<'static, Result<Result<Payload, Failed>, DriveError>> {
-        // The guests here call no skills: the exhaustive tests of the machine do, and those of the program.
-        Box::pin(std::future::ready(Ok(Err(Failed::new(
-            Failed::NOT_FOUND,
-            "there are no skills here",
-        )))))
+    fn launch(&self, ticket: Ticket) -> BoxFuture<'static, Result<Result<Payload, Failed>, DriveError>> {
+        let scene = Arc::clone(&self.scene);
+        scene.check(&ticket);
+        let (caller, kin) = (self.started.clone(), Arc::clone(&self.kin));
+        let takes = scene.sim.draw(|chance| chance.time(Duration::from_millis(100)));
+        Box::pin(async move {
+            scene.sim.sleep(takes).await;
+            let launched = scene.launch(&caller, ticket.number())?;
+            scene.sim.gate(scene.pid, "launched");
+            if let Ok(run) = &launched {
+                kin.launched(run);
+            }
+            Ok(launched.map(|run| Payload::of(&Launched { run })))
+        })
     }
 
     fn perform(&self, ticket: Ticket, _watch: Watch) -> BoxFuture<'static, Ended> {
-        self.0.check(&ticket);
-        let performance = Performance::begin(Arc::clone(&self.0), ticket);
+        self.scene.check(&ticket);
+        let performance = Performance::begin(Arc::clone(&self.scene), ticket);
         Box::pin(performance.go_on())
     }
 }
 
 impl Scene {
+    /// Launches the run that a call is for, or finds it, as the product does.
+    fn launch(&self, caller: &Started, number: Number) -> Result<Result<RunId, Failed>, DriveError> {
+        let journal = Disk::of(&self.sim, self.pid);
+        let launch = LaunchId::of_call(&self.run, number);
+        if let Some(run) = journal.launched(&launch)? {
+            return Ok(Ok(run));
+        }
+        if self.sim.world().numbered >= RUNS_MAX || self.sim.draw(|chance| chance.one_in(8)) {
+            return Ok(Err(Failed::new(Failed::NOT_FOUND, "there is no such skill")));
+        }
+        let place = self.sim.draw(|chance| chance.below(2));
+        let run = self.sim.world().next_run();
+        let started = Started {
+            launch,
+            caller: Some(Caller {
+                run: self.run.clone(),
+                number,
+                depth: caller.caller.as_ref().map_or(0, |caller| caller.depth) + 1,
+                before: Cost::ZERO,
+            }),
+            ..install(&self.sim, &run, place)
+        };
+        self.sim
+            .note(|| format!("run {run} is launched for {}/{number}", self.run));
+        Ok(Ok(
+            match journal.create_run(NewRun::first(started, self.sim.clock(), None))? {
+                Created::New => run,
+                Created::Existing(row) => row.run,
+            },
+        ))
+    }
+
     /// Checks that this may be performed now: L1, J1, R1, R2, R3, R5, and the promise about what must not be done twice.
     fn check(&self, ticket: &Ticket) {
         if let Err(broken) = self.may(ticket) {

@@ -16,6 +16,7 @@ use crate::entry::{By, Entry, Failure, How, Why};
 use crate::id::Number;
 use crate::outcome::{Fault, Outcome};
 use crate::payload::Payload;
+use crate::planted::{self, Bug};
 
 impl Machine {
     /// Begins a call of a skill: has it launched, or goes on waiting for what was.
@@ -40,7 +41,7 @@ impl Machine {
 
     /// Returns whether a call of a skill is on its way to being waited for: then its answer may be there already, after a crash, and is kept.
     pub(super) fn is_being_launched(&self, number: Number) -> bool {
-        let flight = self.flights.get(number);
+        let flight = self.flights.get(number).filter(|_| !planted::is(Bug::AnswerUnexpected));
         flight.is_some_and(|flight| flight.open && !flight.cancelled && flight.wait().is_none())
     }
 
@@ -96,7 +97,9 @@ impl Machine {
 
     /// Has the run that was launched for a call cancelled, if there is one.
     pub(super) fn cancel_child(&mut self, number: Number) {
-        self.local(Local::CancelChild { number, at: self.now });
+        if !planted::is(Bug::CalledGoesOn) {
+            self.local(Local::CancelChild { number, at: self.now });
+        }
     }
 
     /// Returns what a call may spend if it is one of a skill: what it asks for, and else a part of what is left.
@@ -113,6 +116,9 @@ impl Machine {
         let (Some(caller), Some(ending)) = (self.started.caller.clone(), &self.ending) else {
             return;
         };
+        if planted::is(Bug::AnswerUnsent) {
+            return;
+        }
         let outcome = match &ending.how {
             How::Done(result) => Outcome::Ok(result.clone()),
             How::Failed(failure) => self.failed(failure),

@@ -8,11 +8,14 @@ use std::time::Duration;
 use skillhost_core::calls::CallOptions;
 use skillhost_core::effect::Function;
 use skillhost_core::entry::Failure;
-use skillhost_core::id::{Number, SignalName};
+use skillhost_core::id::{Digest, Number, SignalName};
 use skillhost_core::machine::{self, Act, Continued, Delivery, End, Level, Line, Slice};
 use skillhost_core::outcome::Outcome;
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
+
+/// Of a longer outcome, a guest remembers the digest: what another guest answers is all that this one has seen, and so on.
+const SEEN_BYTES_MAX: usize = 500;
 
 /// A kind of call, one for each way in which the machine treats them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,8 +274,11 @@ impl<P: Deref<Target = Program>> Guest<P> {
     fn observe(&mut self, number: u64, outcome: &Outcome) {
         self.done.insert(number);
         self.is_cancelled |= outcome.code() == Some("cancelled");
-        self.transcript
-            .push_str(&format!("[{number} {outcome:?} at {}]", self.time));
+        let mut seen = format!("{outcome:?}");
+        if seen.len() > SEEN_BYTES_MAX {
+            seen = Digest::of(seen.as_bytes()).to_string();
+        }
+        self.transcript.push_str(&format!("[{number} {seen} at {}]", self.time));
     }
 
     fn call(&mut self, call: Call, cleanup: bool) -> machine::Call {

@@ -12,9 +12,8 @@ use skillhost_core::payload::Payload;
 use skillhost_journal::RunRow;
 
 use super::super::context::Session;
-use super::super::here::Here;
 use super::super::{answer, waits};
-use crate::driver::{self, Development, Driven, Worker};
+use crate::driver::{self, Development, Driven, Here, Worker};
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::terminal;

@@ -7,25 +7,28 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::LocalBoxFuture;
+use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use skillhost_core::id::RunId;
-use skillhost_core::machine::{Idle, Status, Wait};
+use skillhost_core::id::{RunId, SignalName};
+use skillhost_core::machine::{Command, Idle, Status, Wait};
 use skillhost_core::payload::Payload;
 use skillhost_effects::model::Settings;
+use skillhost_journal::WaitRow;
 use tokio::sync::mpsc;
 
-use crate::driver::{Bell, Development, Drive, DriveError, Driven, Kin, Observer, Seen, Silent, Until, Worker, now};
+use super::{Bell, Development, Drive, DriveError, Driven, Kin, Observer, Seen, Silent, Until, Worker};
 use crate::schema;
 
 /// How a run is driven here.
-pub(super) struct Here<'a> {
-    pub(super) worker: &'a Worker,
-    pub(super) settings: &'a Settings,
+pub struct Here<'a> {
+    /// Who drives.
+    pub worker: &'a Worker,
+    /// Where keys and places of model providers come from.
+    pub settings: &'a Settings,
     /// How long a timer is worth staying for; `None` to stay until the run is over.
-    pub(super) patience: Option<Duration>,
+    pub patience: Option<Duration>,
     /// What a run in development is given further; those that it calls are not in development.
-    pub(super) development: Option<Development>,
+    pub development: Option<Development>,
 }
 
 /// What is heard of the runs that are driven here.
@@ -40,7 +43,10 @@ type Sender = mpsc::UnboundedSender<News>;
 
 impl Here<'_> {
     /// Drives a run, and those that it calls, as far as they go.
-    pub(super) async fn drive(&self, root: &RunId, observer: &mut dyn Observer) -> Result<Driven, DriveError> {
+    ///
+    /// # Errors
+    /// If one of them cannot be driven further.
+    pub async fn drive(&self, root: &RunId, observer: &mut dyn Observer) -> Result<Driven, DriveError> {
         let (sender, mut news) = mpsc::unbounded_channel();
         let mut driving = FuturesUnordered::new();
         let mut here = BTreeSet::from([root.clone()]);
@@ -72,6 +78,13 @@ impl Here<'_> {
                         Err(DriveError::Held { .. }) if run != *root => continue,
                         driven => driven?,
                     };
+                    // Whoever left something in its mailbox while it was about to leave was told that it is driven.
+                    if let Driven::Waiting(Idle { paused: false, .. }) = &driven
+                        && self.is_wanted(&run, &self.worker.journal().waits(&run)?)?
+                    {
+                        sender.send(News::Drive(run)).ok();
+                        continue;
+                    }
                     if run == *root {
                         of_root = Some(driven);
                     }
@@ -97,7 +110,7 @@ impl Here<'_> {
         mut observer: Watching<'o>,
         development: Option<Development>,
         news: Sender,
-    ) -> LocalBoxFuture<'o, (RunId, Result<Driven, DriveError>)> {
+    ) -> BoxFuture<'o, (RunId, Result<Driven, DriveError>)> {
         Box::pin(async move {
             let driving = async {
                 let journal = self.worker.journal();
@@ -132,7 +145,7 @@ impl Here<'_> {
             if journal.run(run)?.status != Status::Waiting {
                 return Ok(false);
             }
-            let worth_it = |deadline| now().after(patience) >= deadline;
+            let worth_it = |deadline| self.worker.outside().now().after(patience) >= deadline;
             let waits = journal.waits(run)?;
             if waits.iter().any(|wait| wait.deadline.is_some_and(worth_it)) {
                 return Ok(false);
@@ -145,11 +158,26 @@ impl Here<'_> {
                     return Ok(false);
                 }
             }
-            if !journal.mail(run)?.is_empty() {
+            if self.is_wanted(run, &waits)? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Returns whether something lies in a run's mailbox that it takes before anything else happens. Notes and events that it does not wait for may lie there for long.
+    fn is_wanted(&self, run: &RunId, waits: &[WaitRow]) -> Result<bool, DriveError> {
+        let is_awaited = |name: &SignalName| {
+            waits
+                .iter()
+                .any(|wait| matches!(&wait.wait, Wait::Event(other) if other == name))
+        };
+        let mail = self.worker.journal().mail(run)?;
+        Ok(mail.iter().any(|mail| match &mail.command {
+            Command::Event { name, .. } => is_awaited(name),
+            Command::Note { .. } => false,
+            _ => true,
+        }))
     }
 
     fn idle(&self, run: &RunId) -> Result<Idle, DriveError> {
