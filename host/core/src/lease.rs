@@ -29,17 +29,17 @@ pub enum Holder {
 pub enum Claim {
     /// Take the lease at this epoch, provided that it still stands as it was read.
     Take(Epoch),
-    /// It is already this worker's.
-    Held(Epoch),
     /// Leave it: somebody else drives the run.
     Busy(WorkerId),
 }
 
-/// Decides whether `worker` may take the lease.
+/// Decides whether `worker` may take the lease. One that it holds already is of an attempt of its own that is over and could not give it back, and what that one queued may
+/// still be on its way to the disk: it is taken anew, as that of anybody who is gone.
 pub fn claim(lease: &Lease, worker: &WorkerId, holder: Holder) -> Claim {
     match (&lease.holder, holder) {
-        (Some(current), _) if current == worker => Claim::Held(lease.epoch),
-        (Some(current), Holder::Alive) if !planted::is(Bug::HolderDisplaced) => Claim::Busy(current.clone()),
+        (Some(current), Holder::Alive) if current != worker && !planted::is(Bug::HolderDisplaced) => {
+            Claim::Busy(current.clone())
+        }
         (Some(_) | None, _) => Claim::Take(lease.epoch.next()),
     }
 }
@@ -60,7 +60,7 @@ mod tests {
         };
         assert_eq!(claim(&held, &worker("b"), Holder::Alive), Claim::Busy(worker("a")));
         assert_eq!(claim(&held, &worker("b"), Holder::Gone), Claim::Take(Epoch(4)));
-        assert_eq!(claim(&held, &worker("a"), Holder::Alive), Claim::Held(Epoch(3)));
+        assert_eq!(claim(&held, &worker("a"), Holder::Alive), Claim::Take(Epoch(4)));
     }
 
     #[test]

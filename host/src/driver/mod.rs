@@ -356,7 +356,6 @@ impl Worker {
     fn claim(&self, run: &RunId) -> Result<Epoch, DriveError> {
         loop {
             match self.decide(run)? {
-                (Claim::Held(epoch), _) => return Ok(epoch),
                 (Claim::Busy(holder), _) => {
                     return Err(DriveError::Held {
                         run: run.clone(),
