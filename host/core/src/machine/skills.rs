@@ -27,10 +27,14 @@ impl Machine {
         let (is_launched, in_doubt) = (flight.launched().is_some(), flight.in_doubt);
         match (is_launched, in_doubt) {
             (true, _) => self.open_wait(number),
-            // It may have been launched; then that is found. What was reserved for it may have gone with a copy (rule F5).
+            // It may have been launched; then that is found. However often it is tried it is one run, which may spend what was reserved for it first: the same is reserved
+            // in its place. It may have gone with a copy (rule F5); then a part of what is left is.
             (false, true) => {
-                self.flights.change(number, |flight| flight.measured = None);
-                self.perform_again(number, Why::Recovery, None, None);
+                self.flights.change(number, |flight| {
+                    flight.measured = None;
+                    flight.bound = flight.bound.or(flight.reserved.as_ref().map(|reserved| reserved.cost));
+                });
+                self.perform_again(number, Why::Recovery, None, Some(Cost::ZERO));
             }
             (false, false) => {
                 let behind = flight.behind(flight.seq);

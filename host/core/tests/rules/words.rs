@@ -115,7 +115,7 @@ impl<'a> Words<'a> {
     }
 }
 
-/// `ask`, `read`, `act`, `write`, `append`, `post`, `sleep for=5`, `wait`, `question`, `tick`, `notes`; with `bound=`, `for=`, `with=`, `cleanup`, `malformed`, `fresh`, `pure`.
+/// `ask`, `read`, `act`, `write`, `append`, `post`, `sleep for=5`, `wait`, `question`, `tick`, `notes`, `skill`; with `bound=`, `for=`, `with=`, `cleanup`, `malformed`, `fresh`, `pure`.
 pub(crate) fn call(words: &Words<'_>, number: Number, guest_time: Timestamp) -> Call {
     let function = match words.first() {
         "ask" => Function::MODEL_COMPLETE,
@@ -129,6 +129,7 @@ pub(crate) fn call(words: &Words<'_>, number: Number, guest_time: Timestamp) -> 
         "question" => Function::SIGNALS_ASK,
         "tick" => Function::CLOCK_TICK,
         "notes" => Function::RUN_NOTES,
+        "skill" => Function::SKILLS_CALL,
         other => panic!("`{other}` is no call"),
     };
     let with = words.value("with").unwrap_or("this");
