@@ -17,6 +17,7 @@ pub mod env;
 pub mod error;
 pub mod exit;
 pub mod explain;
+pub mod failpoints;
 pub mod fault;
 pub mod fields;
 pub mod grants;

@@ -9,32 +9,54 @@
 //! - `SKILLHOST_FAILPOINT_LOG=<file>` appends a line for each place reached, so that a test can list where an undisturbed run passes, and then be killed at
 //!   every one of them.
 //!
-//! Other crates use the same facility for places of their own: `skillhost_journal::failpoint::hit("driver.before-perform")`.
+//! Other crates have lists of places of their own, made by the same macro.
 
-/// The places of this crate.
-pub const POINTS: &[&str] = &[
-    BEFORE_COMMIT,
-    IN_TRANSACTION,
-    AFTER_COMMIT,
-    BEFORE_ANSWER,
-    BETWEEN_BATCHES,
-];
+/// A place. Only [`places`](crate::places) makes one, so each stands in a list, and tests go through the lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(&'static str);
 
-/// Something was taken from the queue, and no transaction has begun.
-pub const BEFORE_COMMIT: &str = "journal.before-commit";
-/// A transaction holds everything and is not committed.
-pub const IN_TRANSACTION: &str = "journal.in-transaction";
-/// A transaction was committed, and nobody knows yet.
-pub const AFTER_COMMIT: &str = "journal.after-commit";
-/// An append's fate is about to be told to its run; of a batch, some may know already.
-pub const BEFORE_ANSWER: &str = "journal.before-answer";
-/// Everybody knows of the last commit, and the next has not begun.
-pub const BETWEEN_BATCHES: &str = "journal.between-batches";
+impl Place {
+    #[doc(hidden)]
+    pub const fn listed(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// Returns its name, as the environment spells it.
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+/// Names places and lists them: a place that no list has cannot be.
+#[macro_export]
+macro_rules! places {
+    ($(#[$of_list:meta])* $list:ident: $($(#[$meta:meta])* $constant:ident = $name:literal;)+) => {
+        $($(#[$meta])* pub const $constant: $crate::failpoint::Place = $crate::failpoint::Place::listed($name);)+
+
+        $(#[$of_list])*
+        pub const $list: &[$crate::failpoint::Place] = &[$($constant),+];
+    };
+}
+
+places! {
+    /// The places of this crate.
+    POINTS:
+    /// Something was taken from the queue, and no transaction has begun.
+    BEFORE_COMMIT = "journal.before-commit";
+    /// A transaction holds everything and is not committed.
+    IN_TRANSACTION = "journal.in-transaction";
+    /// A transaction was committed, and nobody knows yet.
+    AFTER_COMMIT = "journal.after-commit";
+    /// An append's fate is about to be told to its run; of a batch, some may know already.
+    BEFORE_ANSWER = "journal.before-answer";
+    /// Everybody knows of the last commit, and the next has not begun.
+    BETWEEN_BATCHES = "journal.between-batches";
+}
 
 /// Marks a place.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
-pub fn hit(_name: &str) {}
+pub fn hit(_place: Place) {}
 
 /// Returns whether a test wants the disk to be full.
 #[cfg(not(feature = "failpoints"))]
@@ -60,6 +82,8 @@ mod enabled {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use super::Place;
+
     struct Aim {
         name: String,
         hits_left: AtomicU64,
@@ -79,7 +103,8 @@ mod enabled {
     static LOG: OnceLock<Option<std::fs::File>> = OnceLock::new();
 
     /// Marks a place: holds or kills the process, or panics, if the environment says so.
-    pub fn hit(name: &str) {
+    pub fn hit(place: Place) {
+        let name = place.name();
         if let Some(mut log) = LOG.get_or_init(open_log).as_ref() {
             // One write each, so that lines of several threads and processes do not mix.
             log.write_all(format!("{name}\n").as_bytes())

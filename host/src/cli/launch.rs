@@ -7,7 +7,7 @@ use skillhost_core::entry::{Entry, Started};
 use skillhost_core::id::{LaunchId, RunId};
 use skillhost_core::payload::Payload;
 use skillhost_effects::model::Name;
-use skillhost_journal::{Created, FindError, Journal, JournalError, NewRun, RunRow};
+use skillhost_journal::{Created, FindError, Journal, JournalError, NewRun, RunRow, failpoint};
 use skillhost_runtime::Description;
 
 use super::args::{Cli, LaunchArgs};
@@ -18,12 +18,11 @@ use super::grant;
 use super::order::Order;
 use super::report::Report;
 pub(super) use crate::describe::{input_schema, output_schema};
-use crate::driver;
 use crate::error::{CliError, REPORT, Result};
 use crate::exit::Exit;
 use crate::fields::Given;
 use crate::input::{self, About, Raw, Spelling, Words};
-use crate::terminal;
+use crate::{driver, failpoints, terminal};
 
 pub(super) fn run(args: LaunchArgs, given: Vec<Given>, context: &Context) -> Result<Report> {
     let launch = args.id.as_deref().map(LaunchId::parse).transpose();
@@ -201,8 +200,10 @@ fn make(
         silent: args.no_notify,
         ..NewRun::first(started, driver::now(), context.environment.caller_folder.clone())
     };
+    failpoint::hit(failpoints::BEFORE_LAUNCH);
     match session.journal.create_run(new)? {
         Created::New => {
+            failpoint::hit(failpoints::LAUNCHED);
             if let Some(last) = last.as_ref().filter(|_| !context.json) {
                 terminal::note(&last.line());
             }

@@ -9,7 +9,7 @@ use serde_json::json;
 use skillhost_core::id::{RunId, WorkerId};
 use skillhost_core::machine::Status;
 use skillhost_core::time::Timestamp;
-use skillhost_journal::{Journal, RunFilter, Taken};
+use skillhost_journal::{Journal, RunFilter, Taken, failpoint};
 
 use super::context::Context;
 use super::list::status;
@@ -18,7 +18,7 @@ use super::since;
 use crate::error::{CliError, Result};
 use crate::terminal;
 use crate::timeline::count;
-use crate::{driver, leftovers};
+use crate::{driver, failpoints, leftovers};
 
 /// Every status of a run that is over.
 const FINAL: [Status; 4] = [Status::Done, Status::Failed, Status::Cancelled, Status::Continued];
@@ -188,6 +188,7 @@ fn calls_shown(context: &Context, run: &RunId) -> Vec<PathBuf> {
 
 /// Removes what is left of runs that are no longer in the journal, and says so.
 fn forgotten(journal: &dyn Journal, runs: &[RunId], context: &Context) -> Result<Report> {
+    failpoint::hit(failpoints::FORGOTTEN);
     for run in runs {
         // The run is gone already, so that its files cannot be removed is told and fails nothing.
         let (folder, result) = (context.home.run(run), context.home.result(run));

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use skillhost_core::id::{MailId, RunId, WorkerId};
 use skillhost_core::machine::{Command, Status as Standing, Wait};
 use skillhost_core::time::Timestamp;
-use skillhost_journal::{Journal, SqliteJournal};
+use skillhost_journal::{Journal, SqliteJournal, failpoint};
 use skillhost_runtime::{Engine, EngineConfig, Loader};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -44,9 +44,9 @@ use crate::env::Environment;
 use crate::error::{CliError, REPORT, Result};
 use crate::exit::Exit;
 use crate::home::Home;
-use crate::limits;
 use crate::notify::Notifier;
 use crate::skills::Library;
+use crate::{failpoints, limits};
 use herald::Herald;
 use librarian::Librarian;
 use roster::Roster;
@@ -102,6 +102,7 @@ pub fn serve(
     let Some(_lock) = lock else {
         return Ok(Served::AlreadyThere);
     };
+    failpoint::hit(failpoints::DAEMON_LOCKED);
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let tokio = tokio.map_err(|e| CliError::new(Exit::Host, "no_threads", "could not start threads").caused_by(&e))?;
     let tenure = Tenure {
@@ -163,6 +164,7 @@ async fn live(home: &Home, library: &Library, roster: Arc<Roster>, loader: Loade
         ends,
     });
     tracing::info!(worker = %roster.worker().id(), "listening");
+    failpoint::hit(failpoints::DAEMON_LISTENING);
     // Before anybody can ask for anything, so that what was interrupted comes first.
     let seen = lookout::Seen::begin(&roster)?;
     // Tasks of their own, so that none keeps another waiting.
@@ -186,6 +188,7 @@ async fn live(home: &Home, library: &Library, roster: Arc<Roster>, loader: Loade
     }
     roster.drain();
     roster.emptied().await;
+    failpoint::hit(failpoints::DAEMON_DRAINED);
     tasks.shutdown().await;
     roster.tell_rest();
     Ok(())

@@ -12,6 +12,7 @@ use skillhost_journal::{RunWriter, failpoint};
 
 use super::DriveError;
 use super::outside::Performer;
+use crate::failpoints;
 
 /// Everything under way.
 #[derive(Default)]
@@ -30,7 +31,7 @@ impl Flying {
         let next = self.under_way.next().await;
         if let Some(Ok(Event::Ended(number, _))) = &next {
             self.abort.remove(number);
-            failpoint::hit("driver.effect-ended");
+            failpoint::hit(failpoints::EFFECT_ENDED);
         }
         next
     }
@@ -64,7 +65,7 @@ impl Flying {
     }
 
     pub(super) fn perform(&mut self, effects: &dyn Performer, watch: &Watch, ticket: Ticket) {
-        failpoint::hit("driver.before-perform");
+        failpoint::hit(failpoints::BEFORE_PERFORM);
         let number = ticket.number();
         let (handle, registration) = AbortHandle::new_pair();
         self.abort.insert(number, handle);

@@ -17,7 +17,7 @@ use skillhost_core::outcome::Fault;
 use skillhost_core::payload::Payload;
 use skillhost_effects::model::{Hub, Name, Settings};
 use skillhost_effects::{Granted, files};
-use skillhost_journal::{Created, Journal, NewRun, RunRow};
+use skillhost_journal::{Created, Journal, NewRun, RunRow, failpoint};
 use skillhost_runtime::{EngineConfig, Loader};
 
 use super::{DriveError, now};
@@ -29,10 +29,8 @@ use crate::exit::Exit;
 use crate::grants::{self, Grantee};
 use crate::home::Home;
 use crate::installed::{Bytes, Edition, Shelf};
-use crate::limits;
-use crate::mounts;
 use crate::skills::Library;
-use crate::zone;
+use crate::{failpoints, limits, mounts, zone};
 
 /// Hears of runs that call each other.
 pub trait Kin: Send + Sync {
@@ -143,7 +141,10 @@ impl Nursery {
         };
         let run = new.started.run.clone();
         match journal.create_run(new)? {
-            Created::New => Ok(run),
+            Created::New => {
+                failpoint::hit(failpoints::CHILD_LAUNCHED);
+                Ok(run)
+            }
             Created::Existing(row) => self.found(&row, ticket),
         }
     }

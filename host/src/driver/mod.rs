@@ -32,6 +32,7 @@ use skillhost_effects::model::{self, Settings};
 use skillhost_journal::{AppendError, Journal, JournalError, Taken, failpoint};
 use skillhost_runtime::{LoadError, Loader, Reread};
 
+use crate::failpoints;
 use crate::home::Home;
 pub use clock::now;
 pub use computer::Computer;
@@ -51,18 +52,6 @@ use shell::{Shell, Stopped};
 
 /// The file of a bundle that scripts the offline provider.
 pub const SCRIPT: &str = "offline.toml";
-
-/// The places at which a test may have this process killed, beside those of the journal.
-pub const FAILPOINTS: &[&str] = &[
-    "driver.before-claim",
-    "driver.claimed",
-    "driver.loaded",
-    "driver.before-write",
-    "driver.before-deliver",
-    "driver.before-perform",
-    "driver.effect-ended",
-    "driver.before-release",
-];
 
 /// A process that drives runs. Cheap to clone; its lock is free when the last clone is gone.
 #[derive(Clone)]
@@ -256,9 +245,9 @@ impl Worker {
     /// Drives a run as far as it goes.
     pub async fn drive(&self, run: &RunId, drive: Drive<'_>) -> Result<Driven, DriveError> {
         let epoch = self.claim(run)?;
-        failpoint::hit("driver.claimed");
+        failpoint::hit(failpoints::CLAIMED);
         let driven = self.attempt(run, epoch, drive).await;
-        failpoint::hit("driver.before-release");
+        failpoint::hit(failpoints::BEFORE_RELEASE);
         // A lease that passed to somebody else meanwhile is not given back; that is not the error to report.
         let released = self.0.journal.release(run, epoch);
         let driven = driven?;
@@ -302,7 +291,7 @@ impl Worker {
         });
         let Equipment { guest, effects, day } = equipment.await?;
         note_calls(effects.as_ref(), &records);
-        failpoint::hit("driver.loaded");
+        failpoint::hit(failpoints::LOADED);
         let next = Seq(records.len() as u64);
         let machine = Machine::new(records).map_err(history)?.paused(paused).with_day(day);
         let shell = Shell::new(shell::Parts {
@@ -363,7 +352,7 @@ impl Worker {
                     });
                 }
                 (Claim::Take(_), seen) => {
-                    failpoint::hit("driver.before-claim");
+                    failpoint::hit(failpoints::BEFORE_CLAIM);
                     match self.0.journal.claim(run, &self.0.id, &seen)? {
                         Taken::At(epoch) => return Ok(epoch),
                         // Somebody was faster: look again.

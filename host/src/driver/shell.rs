@@ -23,7 +23,7 @@ use super::mailbox::{Bell, Mailbox};
 use super::observe::{Observer, Seen};
 use super::outside::{Outside, Performer, Player};
 use super::{DriveError, Driven, Until};
-use crate::zone;
+use crate::{failpoints, zone};
 
 /// The longest sleep before the wall clock is read again: it may have been set meanwhile.
 const LOOK_AT_CLOCK_EVERY: Duration = Duration::from_secs(30);
@@ -135,7 +135,7 @@ impl<'a> Shell<'a> {
             };
             match step {
                 Step::Deliver(delivery) => {
-                    failpoint::hit("driver.before-deliver");
+                    failpoint::hit(failpoints::BEFORE_DELIVER);
                     ran = self.beside(guest.deliver(delivery)).await?;
                 }
                 Step::Idle(idle) => return Ok(Stopped::Driven(Driven::Waiting(idle))),
@@ -378,7 +378,7 @@ impl<'a> Shell<'a> {
     }
 
     fn write(&mut self, writes: Vec<Write>) -> Result<(), DriveError> {
-        failpoint::hit("driver.before-write");
+        failpoint::hit(failpoints::BEFORE_WRITE);
         for write in &writes {
             match write {
                 Write::Entry(record) => self.show(&record.entry),

@@ -85,8 +85,8 @@ fn a_process_killed_at_any_place_loses_nothing_that_was_told_and_the_next_goes_o
     let undisturbed = tempfile::tempdir().unwrap();
     assert!(run_child(undisturbed.path(), None));
     let passed = fs::read_to_string(undisturbed.path().join("passed")).unwrap();
-    for point in failpoint::POINTS {
-        let times = passed.lines().filter(|name| name == point).count();
+    for point in failpoint::POINTS.iter().map(|place| place.name()) {
+        let times = passed.lines().filter(|name| *name == point).count();
         assert!(times as u64 >= CALLS, "`{point}` is passed {times} times");
         for hit in 1..=times {
             killed_at(&format!("{point}:{hit}"));
