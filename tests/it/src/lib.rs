@@ -9,10 +9,12 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
+use skillhost::driver::Replayed;
 use skillhost::env::Environment;
 use skillhost::home::Home;
 use skillhost_core::entry::{Entry, Record};
@@ -31,6 +33,8 @@ const ABSURD: Duration = Duration::from_secs(300);
 pub struct Place {
     folder: tempfile::TempDir,
     program: PathBuf,
+    /// Whether what was run here was replayed already.
+    replayed: AtomicBool,
     /// The model provider.
     pub server: Loopback,
 }
@@ -49,6 +53,7 @@ pub struct Left {
 }
 
 pub mod author;
+pub mod ordeal;
 mod replay;
 pub mod site;
 
@@ -86,6 +91,7 @@ impl Place {
         let place = Self {
             folder: tempfile::tempdir().unwrap(),
             program: program.into(),
+            replayed: AtomicBool::new(false),
             server: Loopback::start().unwrap(),
         };
         for skill in skills {
@@ -99,6 +105,18 @@ impl Place {
         let folder = self.skills().join(skill.replace('_', "-"));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::copy(component, folder.join("skill.wasm")).unwrap();
+    }
+
+    /// Installs a skill with everything that lies in its folder.
+    pub fn install_folder(&self, from: &Path) {
+        copy_folder(from, &self.skills().join(from.file_name().unwrap()));
+    }
+
+    /// Leaves everything where it is, for whoever wants to look at it, and returns where that is.
+    pub fn keep(mut self) -> PathBuf {
+        self.folder.disable_cleanup(true);
+        self.replayed.store(true, Ordering::SeqCst);
+        self.folder.path().to_owned()
     }
 
     /// Returns the folder of skills.
@@ -279,12 +297,13 @@ impl Place {
 }
 
 impl Place {
-    /// Replays whatever was run here, on the components of the day: all of it has to be identical.
+    /// Replays whatever was run here, on the components of the day, and returns what did otherwise than its journal says.
     #[allow(clippy::print_stderr, reason = "a test")]
-    fn replay_all(&self) {
+    pub fn replay_all(&self) -> Vec<(RunId, Replayed)> {
+        self.replayed.store(true, Ordering::SeqCst);
         let home = self.home();
         if !home.join("journal.db").exists() {
-            return;
+            return Vec::new();
         }
         // The test may have a runtime of its own, on whose threads no other can be waited for.
         let replaying = std::thread::spawn(move || {
@@ -297,7 +316,7 @@ impl Place {
         let (count, others) = replaying.join().unwrap();
         // For whoever wants to know how many there are.
         eprintln!("{count} journals replayed");
-        assert!(others.is_empty(), "these did otherwise: {others:#?}");
+        others
     }
 }
 
@@ -305,8 +324,20 @@ impl Drop for Place {
     fn drop(&mut self) {
         // A daemon that a command started must not outlive the test.
         drop(self.command(&["worker", "stop", "--force"]).output());
-        if !std::thread::panicking() {
-            self.replay_all();
+        if !std::thread::panicking() && !self.replayed.load(Ordering::SeqCst) {
+            let others = self.replay_all();
+            assert!(others.is_empty(), "these did otherwise: {others:#?}");
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        match file.file_type().unwrap().is_dir() {
+            true => copy_folder(&file.path(), &to.join(file.file_name())),
+            false => drop(std::fs::copy(file.path(), to.join(file.file_name())).unwrap()),
         }
     }
 }

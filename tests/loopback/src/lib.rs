@@ -23,6 +23,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -81,6 +82,8 @@ pub(crate) struct Inner {
     pub(crate) in_flight: u64,
     /// Whether acts are counted and then never answered.
     pub(crate) acts_held: bool,
+    /// How long an act takes, after it was counted.
+    pub(crate) acts_last: Duration,
 }
 
 impl State {
@@ -161,6 +164,11 @@ impl Loopback {
     /// Answers acts again, from now on; those that are not answered stay so.
     pub fn answer_acts(&self) {
         self.state.lock().acts_held = false;
+    }
+
+    /// Has acts take so long from now on.
+    pub fn slow_acts(&self, last: Duration) {
+        self.state.lock().acts_last = last;
     }
 
     /// Returns what was counted so far.

@@ -63,11 +63,12 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
             complete(state, path.to_owned(), &head.headers, key, body).await
         }
         (&Method::POST, "/acts") => {
-            let held = {
+            let (held, last) = {
                 let mut state = state.lock();
                 *state.counts.acts.entry(key).or_default() += 1;
-                state.acts_held
+                (state.acts_held, state.acts_last)
             };
+            tokio::time::sleep(last).await;
             if held {
                 std::future::pending::<()>().await;
             }

@@ -1,6 +1,7 @@
 //! What cargo cannot do alone: `cargo xtask demo` shows a run that survives its process, `cargo xtask test` does all that CI does, and
 //! `cargo xtask guests` builds the skills that ship and the fixtures,
-//! and `cargo xtask fuzz` gives whatever reads what others write inputs that nobody thought of, `cargo xtask sim` lets everything go wrong that may.
+//! and `cargo xtask fuzz` gives whatever reads what others write inputs that nobody thought of, `cargo xtask sim` lets everything go wrong that may,
+//! and `cargo xtask kills` does so with real processes.
 
 #![allow(
     clippy::print_stdout,
@@ -49,6 +50,18 @@ enum Command {
     },
     /// Build the skills that ship and the fixtures into `guests/` and `skills/` of the target folder
     Guests,
+    /// Kill the daemon again and again, with SIGKILL, while runs of all kinds go on, and judge what they leave
+    Kills {
+        /// How many kills; without it, as many as in the tests, or as the time allows
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
+        /// How long, in seconds
+        #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+        seconds: Option<u64>,
+        /// The seed of the first ordeal; each further one has the next
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Simulate processes, disks, clocks and people around the real driver, and let them fail
     Sim {
         /// How long, in seconds; without it, as long as in the tests
@@ -75,6 +88,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::show_all(cli.guest_toolchain),
         Command::Fuzz { target, seconds, seed } => test::fuzz(target.as_deref(), *seconds, *seed),
         Command::Guests => guests(cli.guest_toolchain).map(|guests| println!("{}", guests.skills().display())),
+        Command::Kills { count, seconds, seed } => test::kill(cli.guest_toolchain, *count, *seconds, *seed),
         Command::Sim { seconds, seed, case } => test::simulate(*seconds, *seed, case.as_deref()),
         Command::Test { filters } => test::run_all(cli.guest_toolchain, filters),
     };
@@ -104,10 +118,16 @@ fn bench(choice: Choice) -> Result<(), String> {
     step::run("what skillhost does", &mut figures)
 }
 
-/// Reads a time as `60` or `60s`.
+/// Reads a time as `60`, `60s` or `10m`.
 fn seconds(text: &str) -> Result<u64, String> {
-    let number = text.strip_suffix('s').unwrap_or(text);
-    number.parse().map_err(|_| format!("`{text}` is no number of seconds"))
+    let (number, seconds_each) = match text.strip_suffix('m') {
+        Some(minutes) => (minutes, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    let number = number.parse::<u64>().ok();
+    number
+        .and_then(|number| number.checked_mul(seconds_each))
+        .ok_or_else(|| format!("`{text}` is no time, as `60s` or `10m` is"))
 }
 
 /// Returns the folder of the workspace.

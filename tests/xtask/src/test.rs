@@ -127,14 +127,7 @@ pub(crate) fn simulate(seconds: Option<u64>, seed: Option<u64>, case: Option<&st
         Some(_) => "one_case_is_shown",
         None => "every_promise_holds_in_every_simulation",
     };
-    let not_here = guest_packages(workspace()).map_err(|error| error.to_string())?;
-    let packages = not_here.iter().flat_map(|package| ["--exclude", package]);
-    let arguments: Vec<&str> = ["test", "--workspace"]
-        .into_iter()
-        .chain(packages)
-        .chain(["--test", "sim", "--", filter, "--nocapture"])
-        .collect();
-    let mut command = cargo(arguments);
+    let mut command = one_test("sim", filter)?;
     let variables = [
         ("SKILLHOST_SIM_SECONDS", seconds.map(|seconds| seconds.to_string())),
         ("SKILLHOST_SIM_SEED", seed.map(|seed| seed.to_string())),
@@ -142,6 +135,34 @@ pub(crate) fn simulate(seconds: Option<u64>, seed: Option<u64>, case: Option<&st
     ];
     command.envs(variables.into_iter().filter_map(|(name, value)| Some((name, value?))));
     run("simulation", &mut command)
+}
+
+/// Kills so often, or for so long, beginning with a seed.
+pub(crate) fn kill(choice: Choice, count: Option<u64>, seconds: Option<u64>, seed: Option<u64>) -> Result<(), String> {
+    let guests = crate::guests(choice)?;
+    let mut command = one_test("kills", "r5_killed_again_and_again_all_runs_end_as_if_undisturbed")?;
+    let variables = [
+        ("SKILLHOST_KILLS", count),
+        ("SKILLHOST_KILLS_SECONDS", seconds),
+        ("SKILLHOST_KILLS_SEED", seed),
+    ];
+    let given = variables
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?.to_string())));
+    command.envs(given).env(GUESTS_VARIABLE, guests.folder());
+    run("kills", &mut command)
+}
+
+/// Returns the command that runs one test at length.
+fn one_test(target: &str, filter: &str) -> Result<Command, String> {
+    let not_here = guest_packages(workspace()).map_err(|error| error.to_string())?;
+    let packages = not_here.iter().flat_map(|package| ["--exclude", package]);
+    let arguments: Vec<&str> = ["test", "--workspace"]
+        .into_iter()
+        .chain(packages)
+        .chain(["--test", target, "--", filter, "--nocapture"])
+        .collect();
+    Ok(cargo(arguments))
 }
 
 fn has_nextest() -> bool {

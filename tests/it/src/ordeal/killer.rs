@@ -1,0 +1,330 @@
+//! Whoever kills the processes of an ordeal, at moments that fall into their work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::process::{Flock, FlockType, Pid, Signal, kill_process, test_kill_process};
+use skillhost_core::entry::Entry;
+use skillhost_core::machine::Status;
+use skillhost_journal::{Journal as _, RunFilter, SqliteJournal};
+
+use super::Ordeal;
+use crate::Seeded;
+
+/// How long a moment is waited for that may never come.
+const PATIENCE: Duration = Duration::from_millis(600);
+
+/// How many of the requests to come are waited for, at most.
+const REQUESTS_MOST: u64 = 6;
+
+/// How often a failpoint is passed before it kills, at most: rarely many times, as most processes are killed before they come that far.
+const HITS_MOST: [u64; 3] = [1, 4, 24];
+
+/// The how-many-th time that somebody comes to a place, where each place is tried.
+const HITS_TRIED: [u64; 2] = [1, 3];
+
+/// The launch of a run that is forgotten.
+const FORGOTTEN: &str = "forgotten";
+
+/// What a kill is aimed at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Aim {
+    /// A failpoint of the process itself.
+    Failpoint(&'static str),
+    /// Soon after a request came.
+    Request,
+    /// Soon after something was committed.
+    Commit,
+    /// Soon after the daemon began.
+    Start,
+    /// A process that drives one run.
+    Here,
+}
+
+/// Kills that were made.
+#[derive(Clone, Debug, Default)]
+pub struct Kills {
+    /// How many.
+    pub count: u64,
+    /// By what they were aimed at.
+    pub by_aim: BTreeMap<Aim, u64>,
+    /// How many runs were held by who was killed.
+    pub held: u64,
+    /// How many kills hit nobody's work.
+    pub idle: u64,
+    /// How many calls had no outcome then, by function.
+    pub open: BTreeMap<&'static str, u64>,
+}
+
+impl Aim {
+    /// Returns the place, if it is one.
+    pub(super) fn place(&self) -> Option<&'static str> {
+        match self {
+            Self::Failpoint(place) => Some(place),
+            _ => None,
+        }
+    }
+}
+
+impl Kills {
+    /// Counts one.
+    pub(super) fn note(&mut self, aim: Aim) {
+        self.count += 1;
+        *self.by_aim.entry(aim).or_default() += 1;
+    }
+
+    /// Adds others.
+    pub(super) fn add(&mut self, others: Self) {
+        self.count += others.count;
+        self.held += others.held;
+        self.idle += others.idle;
+        for (aim, count) in others.by_aim {
+            *self.by_aim.entry(aim).or_default() += count;
+        }
+        for (function, count) in others.open {
+            *self.open.entry(function).or_default() += count;
+        }
+    }
+}
+
+/// Has a process killed at each of these places, by itself, as long as there is work in which it comes there.
+pub(super) fn kill_at_places(ordeal: &Ordeal, places: &BTreeSet<&'static str>, kills: &mut Kills) {
+    // Those of a run's beginning come first, while there is one.
+    let mut places: Vec<&'static str> = places.iter().copied().collect();
+    places.sort_by_key(|place| !place.contains("child"));
+    for place in places {
+        match place.split('.').next() {
+            // Whoever launches is killed by those who launch.
+            Some("launch") => {}
+            Some("prune") => kill_forgetting(ordeal, place, kills),
+            _ => {
+                for hit in HITS_TRIED {
+                    kill_daemon_at(ordeal, place, hit, kills);
+                }
+            }
+        }
+    }
+}
+
+/// Kills whoever forgets a run, when the run is gone and its folder is there; `prune` removes that when it is a day old.
+fn kill_forgetting(ordeal: &Ordeal, place: &'static str, kills: &mut Kills) {
+    let input = r#"{"steps": [{"deed": "write", "path": "a.txt", "text": "a"}]}"#;
+    ordeal.run(&[
+        "launch", "--here", "files", "--input", input, "--id", FORGOTTEN, "--json",
+    ]);
+    let Some(run) = ordeal.place.run_of(FORGOTTEN) else {
+        return;
+    };
+    let folder = ordeal.place.home().join("runs").join(run.as_str());
+    let mut discard = ordeal.command(&["discard", FORGOTTEN]);
+    let output = discard.env("SKILLHOST_FAILPOINT", place).output().unwrap();
+    note_kill(ordeal, &Aim::Failpoint(place), crate::was_killed(&output), kills);
+    let long_ago = SystemTime::now() - Duration::from_secs(2 * 86_400);
+    std::fs::File::open(&folder)
+        .and_then(|folder| folder.set_modified(long_ago))
+        .unwrap();
+    ordeal.run(&["prune", "--older-than", "9999d"]);
+    if ordeal.place.run_of(FORGOTTEN).is_some() || folder.exists() {
+        ordeal.violate("what a run left that was forgotten by half is still there".to_owned());
+    }
+}
+
+/// Has a daemon killed when it comes to a place for the n-th time.
+fn kill_daemon_at(ordeal: &Ordeal, place: &'static str, hit: u64, kills: &mut Kills) {
+    if let Some(pid) = holder(ordeal) {
+        kill_process(pid, Signal::KILL).ok();
+        ordeal.place.until(|| holder(ordeal) != Some(pid));
+    }
+    let mut command = ordeal.command(&["worker", "run"]);
+    command.env("SKILLHOST_FAILPOINT", format!("{place}:{hit}"));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let pid = Pid::from_child(&child);
+    if place == "daemon.drained" {
+        until(ordeal, || holder(ordeal) == Some(pid));
+        ordeal.run(&["worker", "stop"]);
+    }
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() && !ordeal.is_over() && begun.elapsed() < PATIENCE * 4 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    let ended = child.wait().unwrap();
+    let by_itself = begun.elapsed() < PATIENCE * 4 && !ordeal.is_over();
+    note_kill(
+        ordeal,
+        &Aim::Failpoint(place),
+        by_itself && std::os::unix::process::ExitStatusExt::signal(&ended) == Some(crate::SIGKILL),
+        kills,
+    );
+}
+
+/// Kills again and again, until it was often enough or all is over.
+pub(super) fn kill(ordeal: &Ordeal, random: &mut Seeded, most: u64, kills: &mut Kills) {
+    let last = kills.count + most;
+    let mut child: Option<Child> = None;
+    while kills.count < last && !ordeal.is_over() {
+        let aim = draw(random);
+        reap(&mut child);
+        if holder(ordeal).is_none() && child.is_none() {
+            child = start(ordeal, &aim, random);
+        }
+        let victims = std::mem::take(&mut *ordeal.victims.lock().unwrap());
+        wait_for(ordeal, &aim, random);
+        if let Some(pid) = victims.first().filter(|_| aim == Aim::Here) {
+            note_kill(
+                ordeal,
+                &aim,
+                kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL).is_ok(),
+                kills,
+            );
+            ordeal.victims.lock().unwrap().extend(&victims[1..]);
+            continue;
+        }
+        ordeal.victims.lock().unwrap().extend(victims);
+        let by_itself = child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some());
+        let Some(pid) = holder(ordeal) else {
+            // It was killed where it was aimed at, if it did not end by itself.
+            note_kill(ordeal, &aim, by_itself && was_killed(&mut child), kills);
+            continue;
+        };
+        let is_killed = kill_process(pid, Signal::KILL).is_ok();
+        if child.as_ref().is_some_and(|child| Pid::from_child(child) == pid) {
+            child.take().unwrap().wait().unwrap();
+        }
+        ordeal
+            .place
+            .until(|| holder(ordeal) != Some(pid) || test_kill_process(pid).is_err());
+        let aim = match aim {
+            Aim::Failpoint(_) => Aim::Commit,
+            aim => aim,
+        };
+        note_kill(ordeal, &aim, is_killed, kills);
+    }
+    // The last one lives until the end, and is waited for by whoever judges.
+    if let Some(mut child) = child {
+        std::thread::spawn(move || child.wait());
+    }
+}
+
+fn was_killed(child: &mut Option<Child>) -> bool {
+    use std::os::unix::process::ExitStatusExt as _;
+    let ended = child.take().map(|mut child| child.wait().unwrap());
+    ended.is_some_and(|status| status.signal() == Some(crate::SIGKILL))
+}
+
+fn reap(child: &mut Option<Child>) {
+    if child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some()) {
+        *child = None;
+    }
+}
+
+fn draw(random: &mut Seeded) -> Aim {
+    match random.below(20) {
+        0..7 => {
+            let points: Vec<&'static str> = super::places().collect();
+            Aim::Failpoint(points[random.below(points.len() as u64) as usize])
+        }
+        7..12 => Aim::Request,
+        12..16 => Aim::Commit,
+        16..19 => Aim::Start,
+        _ => Aim::Here,
+    }
+}
+
+/// Starts a daemon: one that is our child, or the one that a command of the program starts.
+fn start(ordeal: &Ordeal, aim: &Aim, random: &mut Seeded) -> Option<Child> {
+    if !matches!(aim, Aim::Failpoint(_)) && random.below(4) == 0 {
+        ordeal.run(&["list"]);
+        return None;
+    }
+    let mut command = ordeal.command(&["worker", "run"]);
+    if let Aim::Failpoint(point) = aim {
+        let most = HITS_MOST[random.below(HITS_MOST.len() as u64) as usize];
+        command.env("SKILLHOST_FAILPOINT", format!("{point}:{}", 1 + random.below(most)));
+    }
+    Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+}
+
+/// Waits for the moment that is aimed at, or until that takes too long.
+fn wait_for(ordeal: &Ordeal, aim: &Aim, random: &mut Seeded) {
+    let requests = || ordeal.place.server.counts().requests.values().sum::<u64>();
+    let log = ordeal.journal_path().with_extension("db-wal");
+    let committed = || std::fs::metadata(&log).and_then(|log| log.modified()).ok();
+    let has_daemon = || holder(ordeal).is_some();
+    until(ordeal, has_daemon);
+    match aim {
+        Aim::Failpoint(_) => until(ordeal, || !has_daemon()),
+        Aim::Request | Aim::Here => {
+            let least = requests() + 1 + random.below(REQUESTS_MOST);
+            until(ordeal, || requests() >= least);
+        }
+        Aim::Commit => {
+            for _ in 0..=random.below(8) {
+                let before = committed();
+                until(ordeal, || committed() != before);
+            }
+        }
+        Aim::Start => std::thread::sleep(Duration::from_micros(random.below(400_000))),
+    }
+    // Not only at the moment itself: up to some tens of milliseconds after it.
+    let longest = [200, 5_000, 40_000][random.below(3) as usize];
+    std::thread::sleep(Duration::from_micros(random.below(longest)));
+}
+
+fn until(ordeal: &Ordeal, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() && !ordeal.is_over() && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_micros(300));
+    }
+}
+
+/// Returns the process that is the daemon, asked of its lock.
+pub(super) fn holder(ordeal: &Ordeal) -> Option<Pid> {
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(ordeal.place.state().daemon_lock())
+        .ok()?;
+    let asked = Flock::from(FlockType::WriteLock);
+    rustix::process::fcntl_getlk(file, &asked)
+        .ok()?
+        .and_then(|lock| lock.pid)
+}
+
+/// Counts a kill, and what it hit.
+fn note_kill(ordeal: &Ordeal, aim: &Aim, is_killed: bool, kills: &mut Kills) {
+    if !is_killed {
+        return;
+    }
+    kills.note(aim.clone());
+    if !ordeal.journal_path().exists() {
+        kills.idle += 1;
+        return;
+    }
+    let journal = ordeal.place.journal();
+    let running = RunFilter {
+        status: vec![Status::Running],
+        ..RunFilter::default()
+    };
+    let held: Vec<_> = journal.runs(&running).unwrap();
+    kills.held += held.len() as u64;
+    let open: usize = held.iter().map(|row| note_open(&journal, &row.run, kills)).sum();
+    kills.idle += u64::from(open == 0);
+}
+
+/// Counts the calls of a run that have no outcome.
+fn note_open(journal: &SqliteJournal, run: &skillhost_core::id::RunId, kills: &mut Kills) -> usize {
+    let mut open = BTreeMap::new();
+    for record in journal.all_records(run).unwrap() {
+        match record.entry {
+            Entry::Called(called) => drop(open.insert(called.number, called.function.name())),
+            Entry::Returned(returned) => drop(open.remove(&returned.number)),
+            _ => {}
+        }
+    }
+    for function in open.values() {
+        *kills.open.entry(function).or_default() += 1;
+    }
+    open.len()
+}

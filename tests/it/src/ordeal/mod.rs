@@ -1,0 +1,319 @@
+//! An ordeal: many runs of all kinds at once, driven by the real daemon, whose process is killed again and again until all of them are over; and the judge of what is left then.
+//!
+//! A [`Ground`] keeps what is the same for all ordeals (compiled components, grants), [`Ground::ordeal`] goes through one: the tasks ([`task`]), the people who launch them and see to
+//! them ([`people`]), whoever kills ([`killer`]), and the [`judge`]. Numbers decide what is launched and when it is killed; when what happens is the machine's, so a number that was seen to
+//! fail repeats the attempt and not the execution.
+
+#![allow(clippy::print_stderr, reason = "it speaks to whoever runs the tests")]
+
+mod judge;
+mod killer;
+mod people;
+mod task;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use skillhost_loopback::Rule;
+
+use crate::{Place, Seeded, guests, told};
+pub use killer::{Aim, Kills};
+use people::People;
+pub use task::{Kind, Task};
+
+/// The file in the user's folder that programs append lines to.
+const WORLD: &str = "world.log";
+
+/// How many runs are launched at once, at least; calls of skills are launched by them.
+const TASKS_MIN: u64 = 8;
+
+/// How many more there may be.
+const TASKS_MORE: u64 = 10;
+
+/// How long an act of an ordeal takes; a model's answer takes a third of that.
+const EFFECT_LASTS: Duration = Duration::from_millis(60);
+
+/// The fixtures that are installed.
+const SKILLS: &[&str] = &[
+    "acts",
+    "calls",
+    "cleanup",
+    "continues",
+    "crash",
+    "fails",
+    "fanout",
+    "files",
+    "http",
+    "logs",
+    "notes",
+    "process",
+    "saga",
+    "steps",
+    "timeout_drop",
+    "waits",
+];
+
+/// The fixtures that ask for something that has to be granted.
+const GRANTED: &[&str] = &["calls", "http", "process"];
+
+/// How many ordeals may be needed until somebody has come to every place.
+const ORDEALS_MOST: u64 = 6;
+
+/// The skill that ships and is tried too.
+const SHIPPED: &str = "deep-research";
+
+/// Returns the names of all places at which a process can be killed, as the code itself lists them.
+pub fn places() -> impl Iterator<Item = &'static str> {
+    let listed = [skillhost::failpoints::POINTS, skillhost_journal::failpoint::POINTS];
+    listed.into_iter().flatten().map(|place| place.name())
+}
+
+/// What is the same for all ordeals.
+pub struct Ground {
+    program: String,
+    /// The place of the last ordeal, whose compiled components and grants the next one takes over.
+    kept: Mutex<Option<tempfile::TempDir>>,
+    /// What the skill that ships comes to when nothing disturbs it, by question.
+    undisturbed: Mutex<BTreeMap<String, Value>>,
+}
+
+/// One ordeal.
+pub struct Ordeal {
+    place: Place,
+    tasks: Vec<Task>,
+    /// Processes that drive runs and are no daemon.
+    victims: people::Victims,
+    /// Processes that people started and that killed themselves.
+    struck: Mutex<Kills>,
+    over: AtomicBool,
+    violations: Mutex<Vec<String>>,
+    notes: Mutex<Vec<String>>,
+}
+
+/// What came of ordeals.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// How many there were.
+    pub ordeals: u64,
+    /// How many tasks they had.
+    pub tasks: u64,
+    /// How many runs there were, those included that were called, and that went on in the place of others.
+    pub runs: u64,
+    /// How many processes were killed, and what they were doing.
+    pub kills: Kills,
+    /// How many performances there were that a kill had made necessary.
+    pub performed_again: u64,
+    /// How many calls a person had to decide about.
+    pub decisions: u64,
+    /// What is not as it has to be, each with the seed of its ordeal.
+    pub violations: Vec<String>,
+}
+
+impl Ground {
+    /// Makes the ground for ordeals. `program` is `env!("CARGO_BIN_EXE_skillhost-under-test")`.
+    pub fn new(program: &str) -> Self {
+        Self {
+            program: program.to_owned(),
+            kept: Mutex::new(None),
+            undisturbed: Mutex::default(),
+        }
+    }
+
+    /// Goes through an ordeal of at most so many kills, and adds to the tally what came of it.
+    pub fn ordeal(&self, seed: u64, kills_most: u64, tally: &mut Tally) {
+        let mut random = Seeded::new(seed);
+        let tasks = TASKS_MIN + random.below(TASKS_MORE);
+        let offset = random.below(Kind::ALL.len() as u64);
+        // Every kind has its turn, whatever is drawn.
+        let kind = |n| Kind::ALL[((offset + n) % Kind::ALL.len() as u64) as usize];
+        let kinds: Vec<Kind> = (0..tasks).map(kind).collect();
+        self.go_through(seed, &kinds, tally, |ordeal, kills| {
+            killer::kill(ordeal, &mut random, kills_most, kills);
+        });
+    }
+
+    /// Has processes killed at every place that the code lists, each by itself, and returns those that nobody came to.
+    pub fn every_place(&self, seed: u64, tally: &mut Tally) -> BTreeSet<&'static str> {
+        let mut left: BTreeSet<&'static str> = places().collect();
+        for seed in seed..seed + ORDEALS_MOST {
+            let struck = |kills: &Kills| kills.by_aim.keys().filter_map(Aim::place).collect::<Vec<_>>();
+            self.go_through(seed, Kind::ALL, tally, |ordeal, kills| {
+                killer::kill_at_places(ordeal, &left, kills)
+            });
+            for place in struck(&tally.kills) {
+                left.remove(place);
+            }
+            if left.is_empty() {
+                break;
+            }
+        }
+        left
+    }
+
+    fn go_through(&self, seed: u64, kinds: &[Kind], tally: &mut Tally, kill: impl FnOnce(&Ordeal, &mut Kills)) {
+        let ordeal = self.prepare(kinds, &mut Seeded::new(seed));
+        let mut kills = Kills::default();
+        let skipped = std::thread::scope(|scope| {
+            let people = scope.spawn(|| {
+                let mut people = People::new(&ordeal, seed);
+                while !people.look() {
+                    std::thread::sleep(Duration::from_millis(3));
+                }
+                ordeal.over.store(true, Ordering::SeqCst);
+                people.skipped()
+            });
+            kill(&ordeal, &mut kills);
+            ordeal.until_over();
+            people.join().unwrap()
+        });
+        kills.add(std::mem::take(&mut *ordeal.struck.lock().unwrap()));
+        tally.kills.add(kills);
+        tally.ordeals += 1;
+        tally.tasks += kinds.len() as u64;
+        judge::judge(&ordeal, &self.undisturbed.lock().unwrap(), &skipped, tally);
+        let violations = ordeal.violations.lock().unwrap().clone();
+        let is_good = violations.is_empty();
+        let told = violations
+            .into_iter()
+            .map(|violation| format!("seed {seed}: {violation}"));
+        tally.violations.extend(told);
+        for note in ordeal.notes.lock().unwrap().iter() {
+            eprintln!("seed {seed}: note: {note}");
+        }
+        self.give_back(ordeal, is_good);
+    }
+
+    /// Makes the place of an ordeal, and draws its tasks.
+    fn prepare(&self, kinds: &[Kind], random: &mut Seeded) -> Ordeal {
+        let place = Place::new(&self.program, SKILLS);
+        place.install_folder(&guests().skills().join(SHIPPED));
+        // So that many calls are under way when something is killed.
+        place.server.slow_acts(EFFECT_LASTS);
+        place.server.rule(Rule {
+            delay_ms: EFFECT_LASTS.as_millis() as u64 / 3,
+            ..Rule::default()
+        });
+        let ordeal = Ordeal::of(place, Vec::new());
+        let home = ordeal.place.home();
+        ordeal.place.state().make().unwrap();
+        std::fs::write(home.join("config.toml"), "agents_may_grant = true\n").unwrap();
+        match self.kept.lock().unwrap().take() {
+            Some(kept) => {
+                for name in ["compiled", "grants.toml"] {
+                    let (from, to) = (kept.path().join(name), home.join(name));
+                    std::fs::remove_dir(&to).ok();
+                    std::fs::rename(from, to).unwrap();
+                }
+            }
+            None => {
+                for skill in GRANTED {
+                    let granted = ordeal.run(&["grant", skill]);
+                    assert!(granted.status.success(), "{}", told(&granted));
+                }
+            }
+        }
+        let world = ordeal.place.user_folder().join(WORLD);
+        let acts = ordeal.place.server.acts_url();
+        let tasks = kinds.iter().enumerate().map(|(n, kind)| {
+            // Ids of the same length, none of which begins like another.
+            Task::draw(*kind, &format!("task-{n:03}"), random, world.to_str().unwrap(), &acts)
+        });
+        let tasks: Vec<Task> = tasks.collect();
+        let ordeal = Ordeal { tasks, ..ordeal };
+        self.learn_undisturbed(&ordeal);
+        ordeal
+    }
+
+    /// Learns what the skill that ships comes to, in a place of its own.
+    fn learn_undisturbed(&self, ordeal: &Ordeal) {
+        for task in ordeal.tasks.iter().filter(|task| task.kind == Kind::Research) {
+            let mut known = self.undisturbed.lock().unwrap();
+            if known.contains_key(&task.id) {
+                continue;
+            }
+            let apart = Place::new(&self.program, &[]);
+            apart.install_folder(&guests().skills().join(SHIPPED));
+            let words = task.words();
+            let words: Vec<&str> = words.iter().map(String::as_str).chain(["--here", "--await"]).collect();
+            known.insert(task.id.clone(), crate::result_of(&apart.run(&words)));
+        }
+    }
+
+    /// Keeps what the next ordeal takes over; of one that failed, everything stays where it can be looked at.
+    fn give_back(&self, ordeal: Ordeal, is_good: bool) {
+        let home = ordeal.place.home();
+        let kept = tempfile::tempdir().unwrap();
+        if !is_good {
+            let shown = ordeal.place.keep();
+            eprintln!("what is left of it is in {}", shown.display());
+            return;
+        }
+        for name in ["compiled", "grants.toml"] {
+            std::fs::rename(home.join(name), kept.path().join(name)).unwrap();
+        }
+        *self.kept.lock().unwrap() = Some(kept);
+    }
+}
+
+impl Ordeal {
+    fn of(place: Place, tasks: Vec<Task>) -> Self {
+        Self {
+            place,
+            tasks,
+            victims: Mutex::default(),
+            struck: Mutex::default(),
+            over: AtomicBool::new(false),
+            violations: Mutex::default(),
+            notes: Mutex::default(),
+        }
+    }
+
+    /// Returns a command of the program, with what its skills' programs are found by.
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.place.command(words);
+        command.env("PATH", "/usr/bin:/bin");
+        command
+    }
+
+    /// Runs a command to its end.
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    fn task_of(&self, launch: &str) -> Option<&Task> {
+        self.tasks.iter().find(|task| task.id == launch)
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+
+    /// Waits until all runs are over, now that nothing is killed.
+    fn until_over(&self) {
+        // Whoever looks starts a daemon, if nobody did.
+        self.run(&["list"]);
+        self.place.until(|| self.is_over());
+    }
+
+    /// Notes that something is not as it has to be.
+    fn violate(&self, violation: String) {
+        let mut violations = self.violations.lock().unwrap();
+        if !violations.contains(&violation) {
+            violations.push(violation);
+        }
+    }
+
+    /// Notes something for whoever looks for a cause.
+    fn note(&self, note: String) {
+        self.notes.lock().unwrap().push(note);
+    }
+
+    fn journal_path(&self) -> PathBuf {
+        self.place.home().join("journal.db")
+    }
+}
