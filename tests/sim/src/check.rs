@@ -23,8 +23,10 @@ pub(crate) struct Checker {
     seen: BTreeMap<RunId, Vec<Record>>,
     /// Who held each run at each epoch.
     holders: BTreeMap<(RunId, Epoch), WorkerId>,
-    /// The runs that were over, with all that they called.
+    /// The runs that are over.
     over: BTreeSet<RunId>,
+    /// The runs that somebody wanted to be cancelled.
+    told: BTreeSet<RunId>,
 }
 
 impl Checker {
@@ -41,10 +43,15 @@ impl Checker {
                 sim.violate(format!("run {}: {broken}", row.run));
             }
         }
+        let is_told = |row: &&RunRow| {
+            let mail = sim.store().mail(&row.run).unwrap_or_default();
+            mail.iter().any(|mail| matches!(mail.command, Command::Cancel { .. }))
+        };
+        let told = rows.iter().filter(is_told).map(|row| row.run.clone());
+        self.told.extend(told);
         for row in &rows {
             if row.status.is_final() && self.over.insert(row.run.clone()) {
-                let broken =
-                    called_by(&rows, &self.seen, &row.run).find_map(|child| self.is_let_go(sim, row, child).err());
+                let broken = called_by(&rows, &self.seen, &row.run).find_map(|child| self.is_let_go(row, child).err());
                 if let Some(broken) = broken {
                     sim.violate(format!("run {}: {broken}", row.run));
                 }
@@ -53,13 +60,9 @@ impl Checker {
         true
     }
 
-    /// G5, K1: when a run is over, what it called has answered, or is over, or is being cancelled.
-    fn is_let_go(&self, sim: &Sim, caller: &RunRow, child: &RunRow) -> Result<(), String> {
-        let entries = |run: &RunId| self.seen.get(run).into_iter().flatten().map(|record| &record.entry);
-        let is_cancelled = entries(&child.run).any(|entry| matches!(entry, Entry::Cancelled { .. }));
-        let mail = sim.store().mail(&child.run).unwrap_or_default();
-        let is_told = mail.iter().any(|mail| matches!(mail.command, Command::Cancel { .. }));
-        match child.status.is_final() || is_cancelled || is_told {
+    /// G5, K1: when a run is over, what it called is over, or was told that nobody waits for it. One that was about to end takes no more notice of that.
+    fn is_let_go(&self, caller: &RunRow, child: &RunRow) -> Result<(), String> {
+        match child.status.is_final() || self.told.contains(&child.run) {
             true => Ok(()),
             false => Err(format!(
                 "k1: it is {:?}, and run {}, which it called, is {:?} and goes on",

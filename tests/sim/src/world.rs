@@ -24,7 +24,7 @@ use crate::plan::Fault;
 use crate::sim::{Pid, Sim, lock};
 
 /// With so many runs there are no more that are called, or those that call each other would never end.
-const RUNS_MAX: u64 = 40;
+const RUNS_MAX: u64 = 12;
 
 /// What was done to the world, by run.
 #[derive(Debug, Default)]
