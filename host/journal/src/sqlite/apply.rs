@@ -6,6 +6,7 @@ use skillhost_core::machine::{Command, Local, Source, Successor, Wait};
 use skillhost_core::time::Timestamp;
 
 use super::pack::{Change, Content, EntryRow, Messages, Next, Packed, Squeezed, Stored, Text, squeeze};
+use super::seal::{self, Sealed};
 
 /// Returns a time as SQLite's integers hold it. Later ones than they reach become the last.
 pub(super) fn time(at: Timestamp) -> i64 {
@@ -75,8 +76,23 @@ pub(super) fn insert_entry_as(db: &Connection, run: i64, entry: &EntryRow, body:
     };
     let message = messages.map(|messages| put_messages(db, messages)).transpose()?;
     let message_at = messages.map(|messages| count(messages.at() as u64));
-    let sql = "insert into entries (run, seq, at, kind, number, function, class, label, resource, after, body, payload, blob, message, message_at)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let sealed = Sealed {
+        run,
+        seq: count(entry.seq.0),
+        at: time(entry.at),
+        kind: entry.kind,
+        number: entry.number.map(count),
+        body,
+        payload: match text {
+            None => seal::Payload::None,
+            Some(Text::Inline(text)) => seal::Payload::Inline(text.as_str()),
+            Some(Text::Envelope(text)) => seal::Payload::Inline(text),
+            Some(Text::Content(content)) => seal::Payload::Content(&content.digest),
+        },
+        messages: messages.map(Messages::last).zip(message_at),
+    };
+    let sql = "insert into entries (run, seq, at, kind, number, function, class, label, resource, after, body, payload, blob, message, message_at, seal)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     db.prepare_cached(sql)?.execute(params![
         run,
         count(entry.seq.0),
@@ -93,6 +109,7 @@ pub(super) fn insert_entry_as(db: &Connection, run: i64, entry: &EntryRow, body:
         blob,
         message,
         message_at,
+        sealed.seal(),
     ])?;
     match &entry.change {
         None => Ok(()),

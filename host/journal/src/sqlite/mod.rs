@@ -16,6 +16,7 @@ mod queue;
 mod read;
 mod runs;
 mod schema;
+mod seal;
 mod spending;
 
 use std::path::{Path, PathBuf};
@@ -55,6 +56,9 @@ const READERS_KEPT_MAX: usize = 4;
 /// The most runs that one transaction removes, so that it does not keep other processes waiting for long (rule J6).
 const REMOVED_AT_ONCE_MAX: usize = 20;
 
+/// How many pages the write-ahead log grows to before it is written back: 40 MB.
+const CHECKPOINT_PAGES: u32 = 10_000;
+
 /// A bundle that was put longer ago is put anew. Not each time, as that would cost every launch a commit.
 const REFRESHED_AFTER: Duration = Duration::from_secs(600);
 
@@ -63,12 +67,15 @@ const REFRESHED_AFTER: Duration = Duration::from_secs(600);
 pub struct Settings {
     /// How long to wait for other processes that write, before that counts as a failure.
     pub busy: Duration,
+    /// How many pages the log grows to before it is written back.
+    pub checkpoint_pages: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             busy: Duration::from_secs(5),
+            checkpoint_pages: CHECKPOINT_PAGES,
         }
     }
 }
@@ -99,7 +106,7 @@ impl SqliteJournal {
 
     /// Opens with settings.
     pub fn open_with(path: &Path, settings: Settings) -> Result<Self, OpenError> {
-        let db = schema::open_writer(path, settings.busy)?;
+        let db = schema::open_writer(path, &settings)?;
         let queue = Arc::new(Queue::default());
         let (health_sender, health) = watch::channel(Health::Good);
         let bytes_max = Arc::new(AtomicU64::new(u64::MAX));

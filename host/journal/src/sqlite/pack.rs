@@ -131,6 +131,15 @@ impl Messages {
         &self.links[index].1
     }
 
+    /// Returns the digest of the last message and all before it.
+    pub(super) fn last(&self) -> &Digest {
+        let (_, digest) = self
+            .links
+            .last()
+            .expect("a conversation is split only if it has a message");
+        digest
+    }
+
     /// Returns the text of a message.
     pub(super) fn text(&self, index: usize) -> &str {
         &self.payload.as_str()[self.links[index].0.clone()]

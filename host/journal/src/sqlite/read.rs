@@ -11,6 +11,7 @@ use super::NotDone;
 use super::apply::count;
 use super::pack::{expand, join, link, payload_mut};
 use super::runs::{key, limit, stamp};
+use super::seal::{self, Sealed};
 use crate::error::JournalError;
 use crate::rows::{LineKey, LineRow};
 
@@ -40,14 +41,15 @@ fn read_page(
     conversations: &mut Conversations,
     records: &mut Vec<Record>,
 ) -> Result<usize, NotDone> {
-    let sql = "select seq, at, kind, number, body, payload, blob, digest, bytes, form, content, message, message_at
+    let sql =
+        "select seq, at, kind, number, body, payload, blob, digest, bytes, form, content, message, message_at, seal
         from entries left join blobs on blobs.key = entries.blob where run = ? and seq >= ? order by seq limit ?";
     let mut find = db.prepare_cached(sql)?;
     let mut rows = find.query(params![key, i64::try_from(from.0).unwrap_or(i64::MAX), limit(most)])?;
     let mut seq = from;
     let mut found = 0;
     while let Some(row) = rows.next()? {
-        let record = read_entry(db, row, seq, run, conversations);
+        let record = read_entry(db, row, seq, (run, key), conversations);
         records.push(record.map_err(|error| match error {
             Bad::NotDone(not_done) => not_done,
             Bad::Entry(what) => NotDone::Journal(JournalError::Damaged {
@@ -88,7 +90,7 @@ fn read_entry(
     db: &Connection,
     row: &Row<'_>,
     expected: Seq,
-    run: &RunId,
+    (run, key): (&RunId, i64),
     conversations: &mut Conversations,
 ) -> Result<Record, Bad> {
     let seq: i64 = row.get(0)?;
@@ -119,11 +121,42 @@ fn read_entry(
         (Some(_), None) => return Err(Bad::Entry("its payload is missing".to_owned())),
         (None, Some(_)) => return Err(Bad::Entry("it has a payload that does not belong to it".to_owned())),
     }
+    check_seal(row, key, body, kind, conversations)?;
     Ok(Record {
         seq: expected,
         at: stamp(row.get(1)?),
         entry,
     })
+}
+
+/// Checks that the row is the one that was written for this run. Its contents and messages were found to be those of their digests.
+fn check_seal(row: &Row<'_>, run: i64, body: &str, kind: &str, conversations: &Conversations) -> Result<(), Bad> {
+    let Some(seal) = row.get::<_, Option<i64>>(13)? else {
+        return Ok(());
+    };
+    let text = row.get_ref(5)?.as_str_or_null().map_err(|error| error.to_string())?;
+    let digest = row.get::<_, Option<[u8; 32]>>(7)?.map(Digest::from);
+    let last = row
+        .get::<_, Option<i64>>(11)?
+        .and_then(|last| conversations.read.get(&last));
+    let sealed = Sealed {
+        run,
+        seq: row.get(0)?,
+        at: row.get(1)?,
+        kind,
+        number: row.get(3)?,
+        body,
+        payload: match (text, &digest) {
+            (Some(text), _) => seal::Payload::Inline(text),
+            (None, Some(digest)) => seal::Payload::Content(digest),
+            (None, None) => seal::Payload::None,
+        },
+        messages: last.map(|last| &last.digest).zip(row.get(12)?),
+    };
+    match sealed.seal() == seal {
+        true => Ok(()),
+        false => Err(Bad::Entry("it is not what was written".to_owned())),
+    }
 }
 
 fn read_payload(db: &Connection, row: &Row<'_>, conversations: &mut Conversations) -> Result<Option<Payload>, Bad> {

@@ -8,16 +8,18 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+use super::Settings;
 use crate::error::OpenError;
 
 /// The changes of format, in order; the n-th leads to format n. A released one is never edited.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+];
 
 /// Marks a database as ours: "SKLH".
 const APPLICATION_ID: u32 = 0x534b_4c48;
-
-/// How many pages the write-ahead log grows to before it is written back: 40 MB.
-const CHECKPOINT_PAGES: u32 = 10_000;
 
 /// As much of the database the writer keeps in memory, in KiB.
 const WRITER_CACHE_KIB: i32 = 16_384;
@@ -29,10 +31,10 @@ const READER_CACHE_KIB: i32 = 2_048;
 const STATEMENTS_MAX: usize = 64;
 
 /// Opens the database for the writer, and makes it if there is none.
-pub(super) fn open_writer(path: &Path, busy: Duration) -> Result<Connection, OpenError> {
+pub(super) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection, OpenError> {
     make_file(path)?;
-    let mut db = connect(path, busy, WRITER_CACHE_KIB).map_err(|error| open_error(path, error))?;
-    prepare(&mut db, path).map_err(|error| match error {
+    let mut db = connect(path, settings.busy, WRITER_CACHE_KIB).map_err(|error| open_error(path, error))?;
+    prepare(&mut db, path, settings.checkpoint_pages).map_err(|error| match error {
         PrepareError::Open(error) => error,
         PrepareError::Sql(error) => open_error(path, error),
     })?;
@@ -120,7 +122,7 @@ impl From<rusqlite::Error> for PrepareError {
     }
 }
 
-fn prepare(db: &mut Connection, path: &Path) -> Result<(), PrepareError> {
+fn prepare(db: &mut Connection, path: &Path, checkpoint_pages: u32) -> Result<(), PrepareError> {
     check_format(db, path)?;
     let mode: String = db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
@@ -133,7 +135,7 @@ fn prepare(db: &mut Connection, path: &Path) -> Result<(), PrepareError> {
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "fullfsync", true)?;
     db.pragma_update(None, "checkpoint_fullfsync", true)?;
-    db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    db.pragma_update(None, "wal_autocheckpoint", checkpoint_pages)?;
     if check_format(db, path)? == MIGRATIONS.len() {
         return Ok(());
     }

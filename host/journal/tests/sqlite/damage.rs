@@ -82,6 +82,34 @@ fn an_entry_that_is_not_what_its_columns_say() {
 }
 
 #[test]
+fn an_entry_that_reads_well_and_is_not_the_one_that_was_written() {
+    let other = "it is not what was written";
+    for change in [
+        // Another answer, another time, another label: all of it could be true.
+        "payload = '2' where seq = 1",
+        "at = at + 1 where seq = 2",
+        "body = replace(body, 'call 0', 'call 1') where seq = 1",
+        "payload = 'null', blob = null where seq = 2",
+        "message = message - 1 where message is not null",
+    ] {
+        let said = read_after(&format!("update entries set {change}"));
+        let (_, what) = said.split_once(": ").unwrap();
+        assert_eq!(what, other, "{change}");
+    }
+}
+
+#[test]
+fn an_entry_of_before_there_were_seals_is_read_without() {
+    let stage = Stage::sqlite();
+    let (run, mut writer) = stage.run(1);
+    append(&mut writer, [entry(1, called(0, json("1")))]).unwrap();
+    shell(&database(&stage))
+        .execute("update entries set seal = null", [])
+        .unwrap();
+    assert_eq!(stage.journal.all_records(&run).unwrap().len(), 2);
+}
+
+#[test]
 fn a_payload_that_is_missing_or_no_json() {
     assert_eq!(
         read_after("update entries set payload = null where seq = 1"),

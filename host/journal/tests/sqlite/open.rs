@@ -14,6 +14,7 @@ use crate::{database, open_again, shell};
 fn refused(path: &Path) -> OpenError {
     let settings = Settings {
         busy: Duration::from_millis(20),
+        ..Settings::default()
     };
     SqliteJournal::open_with(path, settings).err().unwrap()
 }
@@ -44,7 +45,7 @@ fn a_database_of_a_newer_skillhost_is_refused() {
     let error = refused(&database(&stage));
     let path = database(&stage);
     let said = format!(
-        "the journal at `{}` has format 7; this skillhost knows formats up to 2",
+        "the journal at `{}` has format 7; this skillhost knows formats up to 3",
         path.display()
     );
     assert_eq!(error.to_string(), said);
@@ -167,7 +168,8 @@ fn a_database_of_before_there_were_accounts_gains_them_and_keeps_its_runs() {
     let stage = Stage::sqlite();
     stage.run(1);
     let db = shell(&database(&stage));
-    db.execute_batch("drop table days").unwrap();
+    db.execute_batch("drop table days; alter table entries drop column seal")
+        .unwrap();
     db.pragma_update(None, "user_version", 1).unwrap();
     let journal = open_again(&stage);
     let account = skillhost_core::budget::DayAccount {

@@ -19,6 +19,7 @@ fn hasty() -> (Stage, SqliteJournal) {
     let mut stage = Stage::sqlite();
     let settings = Settings {
         busy: Duration::from_millis(5),
+        ..Settings::default()
     };
     let journal = SqliteJournal::open_with(&database(&stage), settings).unwrap();
     stage.journal = Arc::new(journal.clone());
