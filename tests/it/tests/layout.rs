@@ -37,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "skillhost-sim",
         &["skillhost", "skillhost-core", "skillhost-journal", "skillhost-effects"],
     ),
+    ("skillhost-storage", &["skillhost-core", "skillhost-journal"]),
     ("xtask", &["skillhost-toolchain"]),
 ];
 
@@ -46,7 +47,7 @@ const FOR_TESTS: &[&str] = &["skillhost-loopback", "skillhost-toolchain"];
 /// Which crates may name a library; names that begin alike belong together.
 const ALONE: &[(&str, &[&str])] = &[
     ("wasmtime", &["skillhost-runtime"]),
-    ("rusqlite", &["skillhost-journal"]),
+    ("rusqlite", &["skillhost-journal", "skillhost-storage"]),
     ("reqwest", &["skillhost-effects"]),
     ("clap", &["skillhost", "xtask"]),
     ("notify", &["skillhost"]),

@@ -9,10 +9,11 @@
 //! | a process | is killed between any two steps, or in the middle of one | what was durable stays, a prefix of what was queued may be; the run goes on in whoever drives next, and no answer that was recorded is asked for again (R5) | here; `it::crash` with SIGKILL |
 //! | a process | is stopped, and goes on later | nothing is taken from it by time (L1) | here |
 //! | a process | panics by a fault of ours | the run is parked with the reason, all others go on | `it::trouble` |
-//! | the machine | loses power | as for a process: a commit that was acknowledged is on the disk | here, as a kill; the disk itself in `journal` |
-//! | the disk | is full, for a while | outcomes in memory are kept and committed later; nothing that needs a commit is done meanwhile (J4) | here; `it::trouble` |
-//! | the disk | fails a read | the attempt is tried again, and then left to a person | here |
-//! | the disk | tears the end of its log, or damages an entry | a prefix is kept; damage is told and never replayed | `journal`, `sqlite` tests |
+//! | the machine | loses power | as for a process: a commit that was acknowledged is on the disk, and of the rest a prefix | here, as a kill; `tests/storage` with the disk itself |
+//! | the disk | is full, for a while | outcomes in memory are kept and committed later; nothing that needs a commit is done meanwhile (J4) | here; `it::trouble`; `tests/storage` |
+//! | the disk | fails a read, a write, a sync or anything else | who asked is told, and asks again: the attempt is tried again, and then left to a person | here; `tests/storage` |
+//! | the disk | tears the end of its log | the commits that are whole in it are kept | `tests/storage`, at every byte |
+//! | the disk | loses what it said is durable, flips a bit, gives an old page or another's | what was told may be lost; an entry that is not what was written is told as damage and never replayed | `tests/storage`; `journal`, `sqlite::damage` |
 //! | a provider | answers with an error, stalls, or nobody knows what it did | tried again under the same key, at most as often as allowed; at-most-once asks a person (R2, R4) | here |
 //! | the clock | is set, forwards or back | waits take the time that the clock shows (G7); the guest's time never goes back (G6) | here |
 //! | another process | holds the run, or takes it over by force | one drives at a time; what a former holder still had queued is refused (L1, J3) | here; `it::daemon` |
@@ -24,7 +25,7 @@
 //! Here a lease is not renewed: a holder is seen to live by the operating system's lock, never by a clock. So there is no renewal to lose; what may go wrong instead are the lock's
 //! own troubles above.
 //!
-//! Not covered: a disk that loses what it acknowledged, or changes it and its checksum; a kernel that frees a lock of a live process; two state folders on one network file
+//! Not covered: a disk that changes rows beside the entries (`tests/storage` says which), or an entry and its seal; a kernel that frees a lock of a live process; two state folders on one network file
 //! system; somebody who edits the database by hand.
 //!
 //! # What is real here, and what is played

@@ -1,7 +1,7 @@
 //! What cargo cannot do alone: `cargo xtask demo` shows a run that survives its process, `cargo xtask test` does all that CI does, and
 //! `cargo xtask guests` builds the skills that ship and the fixtures,
 //! and `cargo xtask fuzz` gives whatever reads what others write inputs that nobody thought of, `cargo xtask sim` lets everything go wrong that may,
-//! and `cargo xtask kills` does so with real processes.
+//! `cargo xtask kills` does so with real processes, and `cargo xtask storage` takes the power from the journal's disk at every step, and has it fail and lie.
 
 #![allow(
     clippy::print_stdout,
@@ -74,6 +74,18 @@ enum Command {
         #[arg(long, conflicts_with_all = ["seconds", "seed"])]
         case: Option<String>,
     },
+    /// Take the power from the journal's disk at every step, have it fail, and have it lie
+    Storage {
+        /// How long, in seconds, and at length; without it, once and as briefly as in the tests
+        #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+        seconds: Option<u64>,
+        /// The seed to begin with; each further round has the next one
+        #[arg(long)]
+        seed: Option<u64>,
+        /// One way alone: power, upgrade, growth, cut, trouble or lies
+        #[arg(long, value_name = "WAY")]
+        only: Option<String>,
+    },
     /// Run everything that CI runs: format, lints, guests, tests
     Test {
         /// Run only the tests whose names contain one of these, and no checks
@@ -90,6 +102,7 @@ fn main() -> ExitCode {
         Command::Guests => guests(cli.guest_toolchain).map(|guests| println!("{}", guests.skills().display())),
         Command::Kills { count, seconds, seed } => test::kill(cli.guest_toolchain, *count, *seconds, *seed),
         Command::Sim { seconds, seed, case } => test::simulate(*seconds, *seed, case.as_deref()),
+        Command::Storage { seconds, seed, only } => test::try_storage(*seconds, *seed, only.as_deref()),
         Command::Test { filters } => test::run_all(cli.guest_toolchain, filters),
     };
     match done {

@@ -165,6 +165,20 @@ fn one_test(target: &str, filter: &str) -> Result<Command, String> {
     Ok(cargo(arguments))
 }
 
+/// Tries the journal's storage for so long, beginning with a seed.
+pub(crate) fn try_storage(seconds: Option<u64>, seed: Option<u64>, only: Option<&str>) -> Result<(), String> {
+    let mut command = one_test("storage", "storage_keeps_its_promises_for_as_long_as_is_asked")?;
+    // Without anything said, once and briefly.
+    let seed = seed.or((seconds.is_none() && only.is_none()).then_some(0));
+    let variables = [
+        ("SKILLHOST_STORAGE_SECONDS", seconds.map(|seconds| seconds.to_string())),
+        ("SKILLHOST_STORAGE_SEED", seed.map(|seed| seed.to_string())),
+        ("SKILLHOST_STORAGE_ONLY", only.map(str::to_owned)),
+    ];
+    command.envs(variables.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    run("storage", &mut command)
+}
+
 fn has_nextest() -> bool {
     cargo(["nextest", "--version"])
         .output()
