@@ -142,7 +142,8 @@ impl Here<'_> {
         };
         let journal = self.worker.journal();
         for run in here {
-            if journal.run(run)?.status != Status::Waiting {
+            let before = journal.run(run)?;
+            if before.status != Status::Waiting {
                 return Ok(false);
             }
             let worth_it = |deadline| self.worker.outside().now().after(patience) >= deadline;
@@ -159,6 +160,11 @@ impl Here<'_> {
                 }
             }
             if self.is_wanted(run, &waits)? {
+                return Ok(false);
+            }
+            // It may have gone on while it was looked at, and then waited for nothing for a moment.
+            let after = journal.run(run)?;
+            if (after.status, after.entries) != (before.status, before.entries) {
                 return Ok(false);
             }
         }
