@@ -62,7 +62,11 @@ impl Checker {
 
     /// G5, K1: when a run is over, what it called is over, or was told that nobody waits for it. One that was about to end takes no more notice of that.
     fn is_let_go(&self, caller: &RunRow, child: &RunRow) -> Result<(), String> {
-        match child.status.is_final() || self.told.contains(&child.run) {
+        let records = self.seen.get(&child.run).map_or(&[][..], Vec::as_slice);
+        let is_cancelled = records
+            .iter()
+            .any(|record| matches!(record.entry, Entry::Cancelled { .. }));
+        match child.status.is_final() || is_cancelled || self.told.contains(&child.run) {
             true => Ok(()),
             false => Err(format!(
                 "k1: it is {:?}, and run {}, which it called, is {:?} and goes on",
