@@ -30,9 +30,9 @@
 //!
 //! # What is real here, and what is played
 //!
-//! Real: the run machine, the driver (`driver::Worker` and all below it), the mailbox, residency, backlog, roster, lookout and the fate of failed attempts, replay, and the queue and
-//! rules of the journal in memory, which passes the same conformance suite as SQLite's. Played: guests (scripts, which do what they do by what they saw), effects and the world they
-//! change, the locks of processes, time, people, and when the disk is done. The socket, the notices and the command line are not part of it: a ring at the daemon's door stands
+//! Real: the run machine, the driver (`driver::Worker` and all below it, and `driver::Here`, by which commands drive), the mailbox, residency, backlog, roster, lookout and the fate of failed attempts, replay, and the queue and
+//! rules of the journal in memory, which passes the same conformance suite as SQLite's. Played: guests (scripts, which do what they do by what they saw, and call each other), effects and the world they
+//! change, how what a call of a skill needs is looked up, the locks of processes, time, people, and when the disk is done. The socket, the notices and the command line are not part of it: a ring at the daemon's door stands
 //! for a connection.
 //!
 //! A simulation is drawn from one number ([`Case`]): the programs, how many runs, who drives, what goes wrong how often, which task is polled next. It is one thread with an executor of
@@ -72,8 +72,8 @@ use sim::Sim;
 /// How many steps a simulation may take while things go wrong.
 const TROUBLED_STEPS_MAX: u64 = 20_000;
 
-/// How many steps it may take from then on, until all runs are over.
-const QUIET_STEPS_MAX: u64 = 200_000;
+/// How many steps it may take from then on, until all runs are over. A command that stays with runs that sleep looks into their mailboxes ten times a second.
+const QUIET_STEPS_MAX: u64 = 1_000_000;
 
 /// How long it may take from then on, in virtual time.
 const QUIET_MAX: Duration = Duration::from_secs(4 * 3_600);
