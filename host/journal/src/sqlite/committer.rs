@@ -17,6 +17,7 @@ use super::apply::{apply, insert_entry_as};
 use super::days::{Days, without_reservation};
 use super::pack::{Change, Packed};
 use super::queue::{Batch, Pending, Queue};
+use super::schema::WRITER_CACHE_KIB;
 use crate::error::AppendError;
 use crate::failpoint;
 use crate::rows::Health;
@@ -363,7 +364,7 @@ impl Committer {
                 let _ = self.db.execute_batch("rollback");
             }
         }
-        if let Err(error) = self.db.execute_batch("pragma cache_size = -65536") {
+        if let Err(error) = self.db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB) {
             tracing::debug!("could not restore the cache: {error}");
         }
     }

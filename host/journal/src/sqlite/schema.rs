@@ -22,7 +22,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
 const APPLICATION_ID: u32 = 0x534b_4c48;
 
 /// As much of the database the writer keeps in memory, in KiB.
-const WRITER_CACHE_KIB: i32 = 16_384;
+pub(super) const WRITER_CACHE_KIB: i32 = 16_384;
 
 /// As much of the database a reading connection keeps in memory, in KiB: there are several.
 const READER_CACHE_KIB: i32 = 2_048;
