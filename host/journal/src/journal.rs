@@ -18,6 +18,7 @@ use crate::rows::{
     RunRow, RunningRun, Taken, Trouble, WaitRow,
 };
 use crate::spending::Spending;
+use crate::sqlite::read::Conversations;
 use crate::writer::RunWriter;
 
 /// Reads a file of a bundle, when the journal has to have its content.
@@ -25,6 +26,26 @@ pub type Contents<'a> = dyn Fn(&BundleFile) -> std::io::Result<Vec<u8>> + 'a;
 
 /// How many entries are read at a time when calls are looked for.
 const ENTRIES_AT_ONCE: usize = 4_096;
+
+/// Where somebody is who goes through a journal in parts, and what he has at hand of its conversations.
+#[derive(Debug, Default)]
+pub struct Cursor {
+    pub(crate) next: Seq,
+    pub(crate) conversations: Conversations,
+}
+
+impl Cursor {
+    /// Goes to an entry, in either direction.
+    pub fn go_to(&mut self, seq: Seq) {
+        self.next = seq;
+    }
+
+    pub(crate) fn pass(&mut self, records: &[Record]) {
+        if let Some(last) = records.last() {
+            self.next = last.seq.next();
+        }
+    }
+}
 
 /// All journals of one host. Methods block for as long as the disk needs; those that change something return when the change is durable.
 pub trait Journal: Send + Sync + 'static {
@@ -39,6 +60,14 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns every entry. For a journal that may be long, [`Journal::records`] in parts needs less memory.
     fn all_records(&self, run: &RunId) -> Result<Vec<Record>, JournalError> {
         self.records(run, Seq(0), usize::MAX)
+    }
+
+    /// Returns the next entries for whoever goes through a whole journal, and has the cursor pass them; none at its end. However long it is and whatever is in it, a bounded
+    /// part is in memory, beside the messages of one conversation.
+    fn page(&self, run: &RunId, cursor: &mut Cursor) -> Result<Vec<Record>, JournalError> {
+        let records = self.records(run, cursor.next, ENTRIES_AT_ONCE)?;
+        cursor.pass(&records);
+        Ok(records)
     }
 
     /// Returns the calls of these numbers; one that is not recorded is left out. They are looked for from the end: what a run waits for was mostly asked lately.

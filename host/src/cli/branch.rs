@@ -7,7 +7,7 @@ use skillhost_effects::files::{self, RebuildError};
 use skillhost_journal::{Created, NewRun, RunRow};
 
 use super::context::Session;
-use super::replay::{self, Verdict};
+use super::replay::{self, Past, Verdict};
 use super::{budget, order, retry};
 use crate::driver::Pinned;
 use crate::error::{CliError, Result};
@@ -107,7 +107,7 @@ impl Branch<'_> {
         let loading = session.loading()?;
         let pinned = Pinned::load(&session.journal, &loading.loader, &self.row.run, copy.started.pin());
         let pinned = loading.tokio.block_on(pinned)?;
-        let verdict = replay::verdict(session, self.row, &records, &pinned)?;
+        let verdict = replay::verdict(session, self.row, Past::Copy(&records), &pinned)?;
         match verdict {
             Verdict { difference: None, .. } => Ok(()),
             Verdict {

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use skillhost_core::entry::{Called, How, Record};
 use skillhost_core::id::{RunId, SkillName};
-use skillhost_core::machine::{Brief, Machine, Mismatch};
+use skillhost_core::machine::{Brief, Mismatch, Survey};
 use skillhost_core::payload::Payload;
 use skillhost_journal::{RunFilter, RunRow};
 use skillhost_runtime::COMPONENT_BYTES_MAX;
@@ -15,7 +15,7 @@ use skillhost_runtime::COMPONENT_BYTES_MAX;
 use super::branch;
 use super::context::{Context, Session};
 use super::report::{Envelope, ErrorMember, Report, Rows};
-use crate::driver::{self, Pinned, Replayed};
+use crate::driver::{self, History, Pinned, Replayed};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::home::read_regular;
@@ -75,18 +75,17 @@ pub(super) fn run(args: &ReplayArgs, context: &Context) -> Result<Report> {
             told += 1;
             terminal::note(&format!("{} of {} replayed ...", verdicts.len(), rows.len()));
         }
-        let records = journal.all_records(&row.run)?;
-        let pinned = pinned(args, &session, row, &records)?;
-        verdicts.push((row, verdict(&session, row, &records, &pinned)?));
+        let history = History::read(journal.as_ref(), &row.run)?;
+        let pinned = pinned(args, &session, row, history.survey())?;
+        verdicts.push((row, verdict(&session, row, Past::Journal(history), &pinned)?));
     }
     Ok(report(&verdicts))
 }
 
 /// Loads what a run is replayed on.
-fn pinned(args: &ReplayArgs, session: &Session<'_>, row: &RunRow, records: &[Record]) -> Result<Pinned> {
+fn pinned(args: &ReplayArgs, session: &Session<'_>, row: &RunRow, survey: &Survey) -> Result<Pinned> {
     let loading = session.loading()?;
-    let damaged = |e| CliError::of(Exit::Storage, "damaged", &e).hint("`skillhost doctor` checks the database");
-    let mut pin = Machine::pin(records).map_err(damaged)?;
+    let mut pin = survey.pin().map_err(|e| damaged(row, &e))?;
     if args.installed {
         pin = branch::installed(session, row)?;
     }
@@ -120,21 +119,34 @@ pub(super) struct Verdict {
     took: Duration,
 }
 
-/// Replays a run, whose records these are.
-pub(super) fn verdict(session: &Session<'_>, row: &RunRow, records: &[Record], pinned: &Pinned) -> Result<Verdict> {
+/// Says that a journal cannot be replayed.
+fn damaged(row: &RunRow, error: &dyn std::error::Error) -> CliError {
+    let message = format!("the journal of run `{}` cannot be replayed", row.run);
+    CliError::new(Exit::Storage, "damaged", message)
+        .caused_by(error)
+        .hint("`skillhost doctor` checks the database")
+}
+
+/// What is replayed.
+pub(super) enum Past<'a> {
+    /// What the journal holds of the run.
+    Journal(History<'a>),
+    /// What a new run would begin with.
+    Copy(&'a [Record]),
+}
+
+/// Replays a run.
+pub(super) fn verdict(session: &Session<'_>, row: &RunRow, past: Past<'_>, pinned: &Pinned) -> Result<Verdict> {
     let loading = session.loading()?;
     let begun = Instant::now();
     let replayed = loading.tokio.block_on(async {
         let schema = output_schema(row, pinned).await?;
         let check = |result: &Payload| schema::check_result(&schema, result);
-        let next = driver::next_input(session.journal.as_ref(), records);
-        let replayed = driver::replay(records, pinned, next.as_ref(), &check).await;
-        replayed.map_err(|e| {
-            let message = format!("the journal of run `{}` cannot be replayed", row.run);
-            CliError::new(Exit::Storage, "damaged", message)
-                .caused_by(&e)
-                .hint("`skillhost doctor` checks the database")
-        })
+        let replayed = match past {
+            Past::Journal(history) => history.replay(pinned, &check).await,
+            Past::Copy(records) => driver::replay(records, pinned, None, &check).await,
+        };
+        replayed.map_err(|e| damaged(row, &e))
     })?;
     Ok(Verdict {
         took: begun.elapsed(),

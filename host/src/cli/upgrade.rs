@@ -11,10 +11,10 @@ use skillhost_core::payload::Payload;
 use skillhost_journal::{RunFilter, RunRow};
 
 use super::context::{Context, Session};
-use super::replay::{self, Verdict};
+use super::replay::{self, Past, Verdict};
 use super::report::{Envelope, ErrorMember, Report, Rows};
 use crate::daemon::Client;
-use crate::driver::{DriveError, Pinned, Repinned, Worker};
+use crate::driver::{DriveError, History, Pinned, Repinned, Worker};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::schema;
@@ -135,8 +135,8 @@ impl Upgrade<'_> {
             return Ok(Fate::Already);
         }
         // A run that differs is not disturbed.
-        let records = self.session.journal.all_records(&row.run)?;
-        let verdict = replay::verdict(self.session, row, &records, &self.pinned)?;
+        let history = History::read(self.session.journal.as_ref(), &row.run)?;
+        let verdict = replay::verdict(self.session, row, Past::Journal(history), &self.pinned)?;
         if verdict.difference.is_some() {
             return Ok(Fate::Judged(verdict));
         }

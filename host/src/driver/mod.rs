@@ -23,13 +23,13 @@ mod shell;
 use std::sync::Arc;
 
 use skillhost_core::entry::{Finished, Record};
-use skillhost_core::id::{Epoch, RunId, Seq, WorkerId};
+use skillhost_core::id::{Epoch, RunId, WorkerId};
 use skillhost_core::lease::{self, Claim};
-use skillhost_core::machine::{Idle, LoadError as HistoryError, Machine, Mismatch, Status};
+use skillhost_core::machine::{Idle, LoadError as HistoryError, Mismatch, Status, Survey};
 use skillhost_core::payload::Payload;
 use skillhost_core::recording::Recording;
 use skillhost_effects::model::{self, Settings};
-use skillhost_journal::{AppendError, Journal, JournalError, Taken, failpoint};
+use skillhost_journal::{AppendError, Cursor, Journal, JournalError, Taken, failpoint};
 use skillhost_runtime::{LoadError, Loader, Reread};
 
 use crate::failpoints;
@@ -45,7 +45,7 @@ pub use outside::{Attempt, Equipment, Outside, Performer, Player};
 pub use pinned::Pinned;
 pub use repin::Repinned;
 pub(crate) use replay::same_end;
-pub use replay::{Replayed, next_input, replay, replay_with};
+pub use replay::{History, Replayed, next_input, replay, replay_with};
 pub use residency::{Residency, Room, Stay};
 pub(crate) use shell::check_result;
 use shell::{Shell, Stopped};
@@ -266,18 +266,19 @@ impl Worker {
 
     async fn attempt(&self, run: &RunId, epoch: Epoch, drive: Drive<'_>) -> Result<Driven, DriveError> {
         self.end_survivors(run).await?;
-        let records = self.0.journal.all_records(run)?;
         let history = |source| DriveError::History {
             run: run.clone(),
             source,
         };
-        if let Some(finished) = Machine::finished(&records) {
+        let mut past = Cursor::default();
+        let survey = survey(self.0.journal.as_ref(), run, &mut past)?.map_err(history)?;
+        if let Some(finished) = survey.finished() {
             return Ok(Driven::Finished(finished.clone()));
         }
-        let started = Machine::started(&records).map_err(history)?.clone();
-        let started_at = records[0].at;
+        let (started, started_at) = survey.started().map_err(history)?;
+        let started = started.clone();
         let paused = self.0.journal.run(run)?.status == Status::Paused;
-        let pin = Machine::pin(&records).map_err(history)?;
+        let pin = survey.pin().map_err(history)?;
         let changed = pin.component != started.component;
         let equipment = self.0.outside.equip(Attempt {
             run,
@@ -290,15 +291,16 @@ impl Worker {
             kin: &drive.kin,
         });
         let Equipment { guest, effects, day } = equipment.await?;
-        note_calls(effects.as_ref(), &records);
+        survey.calls_kept().for_each(|called| effects.note(called));
         failpoint::hit(failpoints::LOADED);
-        let next = Seq(records.len() as u64);
-        let machine = Machine::new(records).map_err(history)?.paused(paused).with_day(day);
+        let next = survey.next();
+        let machine = survey.attempt().map_err(history)?.paused(paused).with_day(day);
         let shell = Shell::new(shell::Parts {
             machine: match drive.development {
                 Some(development) => machine.reusing(development.recording),
                 None => machine,
             },
+            past,
             writer: self.0.journal.writer(run, epoch, next),
             journal: Arc::clone(&self.0.journal),
             outside: Arc::clone(&self.0.outside),
@@ -379,7 +381,25 @@ pub fn new_run_id() -> RunId {
     RunId::parse(&text).expect("a ULID in lower case is a run id")
 }
 
-/// Tells the effects of every call that the journal holds, in order, as a script counts them.
+/// Goes through the journal of a run, a part at a time. The outer error is the storage's, the inner one the journal's own.
+pub(crate) fn survey(
+    journal: &dyn Journal,
+    run: &RunId,
+    cursor: &mut Cursor,
+) -> Result<Result<Survey, HistoryError>, JournalError> {
+    let mut survey = Survey::default();
+    loop {
+        let records = journal.page(run, cursor)?;
+        if records.is_empty() {
+            return Ok(Ok(survey));
+        }
+        if let Err(error) = survey.add(records) {
+            return Ok(Err(error));
+        }
+    }
+}
+
+/// Tells the effects of calls that the journal holds, in order, as a script counts them.
 fn note_calls(effects: &dyn Performer, records: &[Record]) {
     for record in records {
         if let skillhost_core::entry::Entry::Called(called) = &record.entry {

@@ -1,11 +1,11 @@
 //! Has a run go on with another bundle, if its replay there is identical.
 
 use skillhost_core::entry::{Entry, Pin, Record};
-use skillhost_core::id::{Epoch, RunId, Seq};
-use skillhost_core::machine::{Machine, Write};
+use skillhost_core::id::{Epoch, RunId};
+use skillhost_core::machine::Write;
 use skillhost_core::payload::Payload;
 
-use super::{DriveError, Pinned, Replayed, Worker, replay};
+use super::{DriveError, History, Pinned, Replayed, Worker};
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,23 +48,23 @@ impl Worker {
         pinned: &Pinned,
         check_result: &(dyn Fn(&Payload) -> Result<(), String> + Sync),
     ) -> Result<Repinned, DriveError> {
-        let history = |source| DriveError::History {
+        let unsound = |source| DriveError::History {
             run: run.clone(),
             source,
         };
         // Now that nobody else adds to it.
-        let records = self.journal().all_records(run)?;
-        if Machine::finished(&records).is_some() {
+        let history = History::read(self.journal().as_ref(), run)?;
+        if history.survey().finished().is_some() {
             return Ok(Repinned::Over);
         }
-        if Machine::pin(&records).map_err(history)? == pin {
+        if history.survey().pin().map_err(unsound)? == pin {
             return Ok(Repinned::Already);
         }
-        match replay(&records, pinned, None, check_result).await.map_err(history)? {
+        let seq = history.survey().next();
+        match history.replay(pinned, check_result).await.map_err(unsound)? {
             Replayed::Identical => {}
             differs => return Ok(Repinned::Differs(differs)),
         }
-        let seq = Seq(records.len() as u64);
         let mut writer = self.journal().writer(run, epoch, seq);
         writer.append(vec![Write::Entry(Record {
             seq,

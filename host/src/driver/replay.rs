@@ -7,17 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use skillhost_core::entry::{Called, Entry, How, Record};
-use skillhost_core::id::Seq;
-use skillhost_core::machine::{Action, Delivery, End, Event, LoadError, Machine, Mismatch, Slice, Stop, Write};
+use skillhost_core::entry::{Called, Entry, Finished, How, Record, Started};
+use skillhost_core::id::{RunId, Seq};
+use skillhost_core::machine::{Action, Delivery, End, Event, LoadError, Machine, Mismatch, Slice, Stop, Survey, Write};
 use skillhost_core::payload::Payload;
-use skillhost_journal::Journal;
-use skillhost_runtime::GuestStart;
+use skillhost_core::time::Timestamp;
+use skillhost_journal::{Cursor, Journal, JournalError};
+use skillhost_runtime::{Guest, GuestStart};
 
 use super::clock::now;
 use super::outside::Player;
 use super::pinned::Pinned;
 use super::shell::check_result;
+use super::{DriveError, survey};
 
 /// What came of a replay.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,10 +59,71 @@ pub async fn replay(
     check: &(dyn Fn(&Payload) -> Result<(), String> + Sync),
 ) -> Result<Replayed, LoadError> {
     let started = Machine::started(records)?;
-    let start = GuestStart::of(started, records[0].at, Arc::clone(&pinned.files));
-    let mut guest = pinned.component.guest(start);
-    let sleep = |time| -> BoxFuture<'static, ()> { Box::pin(tokio::time::sleep(time)) };
-    replay_with(records, &mut guest, next, check, &sleep).await
+    let mut guest = guest(started, records[0].at, pinned);
+    replay_with(records, &mut guest, next, check, &asleep).await
+}
+
+/// The journal of a run that is to be replayed, gone through once. It is read on while it is replayed, so it may be as long as it likes.
+pub struct History<'a> {
+    journal: &'a dyn Journal,
+    run: &'a RunId,
+    survey: Survey,
+    past: Cursor,
+}
+
+impl<'a> History<'a> {
+    /// Goes through the journal of a run.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not sound.
+    pub fn read(journal: &'a dyn Journal, run: &'a RunId) -> Result<Self, DriveError> {
+        let mut past = Cursor::default();
+        let survey = survey(journal, run, &mut past)?;
+        let survey = survey.map_err(|source| DriveError::History {
+            run: run.clone(),
+            source,
+        })?;
+        Ok(Self {
+            journal,
+            run,
+            survey,
+            past,
+        })
+    }
+
+    /// Returns what the journal comes to.
+    pub fn survey(&self) -> &Survey {
+        &self.survey
+    }
+
+    /// Replays the run, over or not, as [`replay`] does.
+    ///
+    /// # Errors
+    /// If its journal is not sound.
+    pub async fn replay(
+        mut self,
+        pinned: &Pinned,
+        check: &(dyn Fn(&Payload) -> Result<(), String> + Sync),
+    ) -> Result<Replayed, LoadError> {
+        let next = self.survey.finished().and_then(|end| input_after(self.journal, end));
+        let (started, at) = self.survey.started()?;
+        let mut guest = guest(started, at, pinned);
+        let mut read = |from| {
+            self.past.go_to(from);
+            self.journal.page(self.run, &mut self.past)
+        };
+        go_through(self.survey, &mut read, &mut guest, next.as_ref(), check, &asleep).await
+    }
+}
+
+fn guest(started: &Started, at: Timestamp, pinned: &Pinned) -> Guest {
+    pinned
+        .component
+        .guest(GuestStart::of(started, at, Arc::clone(&pinned.files)))
+}
+
+fn asleep(time: Duration) -> BoxFuture<'static, ()> {
+    Box::pin(tokio::time::sleep(time))
 }
 
 /// Replays a run with this guest, which was not started. `sleep` is how long a guest is waited for that may never block again.
@@ -74,16 +137,26 @@ pub async fn replay_with(
     check: &(dyn Fn(&Payload) -> Result<(), String> + Sync),
     sleep: &(dyn Fn(Duration) -> BoxFuture<'static, ()> + Sync),
 ) -> Result<Replayed, LoadError> {
-    let finished = Machine::finished(records).map(|finished| &finished.how);
-    let body = match finished {
-        Some(_) => &records[..records.len() - 1],
-        None => records,
-    };
-    let started = Machine::started(records)?;
-    let mut machine = Machine::new(body.to_vec())?;
+    let survey = Survey::of(records.to_vec())?;
+    let mut read = |_| Ok(Vec::new());
+    go_through(survey, &mut read, guest, next, check, sleep).await
+}
+
+async fn go_through(
+    survey: Survey,
+    read: &mut (dyn FnMut(Seq) -> Result<Vec<Record>, JournalError> + Send),
+    guest: &mut dyn Player,
+    next: Option<&Payload>,
+    check: &(dyn Fn(&Payload) -> Result<(), String> + Sync),
+    sleep: &(dyn Fn(Duration) -> BoxFuture<'static, ()> + Sync),
+) -> Result<Replayed, LoadError> {
+    let finished = survey.finished().map(|finished| finished.how.clone());
+    let finished = finished.as_ref();
+    let grace = survey.started()?.0.limits.grace();
+    let mut machine = survey.replay()?;
     // A guest that was cancelled and did not block was ended by the host; nothing recorded says when.
     let may_hang = matches!(finished, Some(How::Cancelled(None)));
-    let patience = may_hang.then(|| started.limits.grace());
+    let patience = may_hang.then_some(grace);
     let patience = || patience.map(sleep);
     let Some(mut slice) = within(patience(), guest.start()).await else {
         return Ok(Replayed::Identical);
@@ -92,7 +165,15 @@ pub async fn replay_with(
         check_result(check, &mut slice);
         let end = slice.end.clone();
         let continues = continues_otherwise(&end, next);
-        let delivery = match heard(machine.handle(now(), Event::Guest(slice)), finished) {
+        let mut heard_now = heard(machine.handle(now(), Event::Guest(slice)), finished);
+        while let Heard::Read(from) = heard_now {
+            match read(from) {
+                Ok(records) => heard_now = heard(machine.handle(now(), Event::Read(records)), finished),
+                Err(error) => return Ok(Replayed::Broken(format!("its journal could not be read: {error}"))),
+            }
+        }
+        let delivery = match heard_now {
+            Heard::Read(_) => unreachable!("all that was asked for was read"),
             Heard::Deliver(delivery) => delivery,
             Heard::Verdict(Replayed::Identical) => return Ok(continues.unwrap_or(Replayed::Identical)),
             Heard::Verdict(verdict) => return Ok(verdict),
@@ -107,7 +188,11 @@ pub async fn replay_with(
 
 /// Returns the input of the run that goes on in the place of the one with this journal, if one does and is still there.
 pub fn next_input(journal: &dyn Journal, records: &[Record]) -> Option<Payload> {
-    let How::Continued(next) = &Machine::finished(records)?.how else {
+    input_after(journal, Machine::finished(records)?)
+}
+
+fn input_after(journal: &dyn Journal, end: &Finished) -> Option<Payload> {
+    let How::Continued(next) = &end.how else {
         return None;
     };
     let records = journal.records(next, Seq(0), 1).ok()?;
@@ -139,6 +224,8 @@ async fn within(patience: Option<BoxFuture<'static, ()>>, guest: impl Future<Out
 /// What the machine wants done about a replay.
 enum Heard {
     Deliver(Delivery),
+    /// More of the journal has to be read first.
+    Read(Seq),
     Verdict(Replayed),
     /// The journal is at its end.
     Nothing,
@@ -148,6 +235,7 @@ fn heard(actions: Vec<Action>, finished: Option<&How>) -> Heard {
     for action in actions {
         match action {
             Action::Deliver(delivery) => return Heard::Deliver(delivery),
+            Action::Read(from) => return Heard::Read(from),
             Action::Stop(Stop::Mismatch(mismatch)) => return Heard::Verdict(Replayed::Mismatch(mismatch)),
             Action::Stop(Stop::Broken(reason)) => return Heard::Verdict(Replayed::Broken(reason)),
             Action::Write(writes) => {

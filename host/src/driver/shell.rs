@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use skillhost_core::effect::Kind;
 use skillhost_core::entry::{Entry, Failure};
-use skillhost_core::id::Number;
+use skillhost_core::id::{Number, Seq};
 use skillhost_core::machine::{Action, Delivery, End, Event, Idle, Line, Machine, Mismatch, Slice, Stop, Wait, Write};
 use skillhost_core::outcome::Outcome;
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
 use skillhost_effects::{Progress, Watch};
-use skillhost_journal::{Health, Journal, RunWriter, failpoint};
+use skillhost_journal::{Cursor, Health, Journal, RunWriter, failpoint};
 use tokio::sync::{mpsc, watch};
 
 use super::flying::Flying;
@@ -22,7 +22,7 @@ use super::kin::Kin;
 use super::mailbox::{Bell, Mailbox};
 use super::observe::{Observer, Seen};
 use super::outside::{Outside, Performer, Player};
-use super::{DriveError, Driven, Until};
+use super::{DriveError, Driven, Until, note_calls};
 use crate::{failpoints, zone};
 
 /// The longest sleep before the wall clock is read again: it may have been set meanwhile.
@@ -31,6 +31,8 @@ const LOOK_AT_CLOCK_EVERY: Duration = Duration::from_secs(30);
 /// What an attempt is made of.
 pub(super) struct Parts<'a> {
     pub(super) machine: Machine,
+    /// Where the journal is read on that is replayed.
+    pub(super) past: Cursor,
     pub(super) writer: RunWriter,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) outside: Arc<dyn Outside>,
@@ -347,10 +349,25 @@ impl<'a> Shell<'a> {
 
     /// Tells the machine what happened, and does what it says.
     fn tell(&mut self, event: Event) -> Result<Step, DriveError> {
+        let (mut step, mut unread) = self.tell_once(event)?;
+        while let Some(from) = unread {
+            let past = &mut self.parts.past;
+            past.go_to(from);
+            let records = self.parts.journal.page(self.parts.writer.run(), past)?;
+            note_calls(self.parts.effects.as_ref(), &records);
+            (step, unread) = self.tell_once(Event::Read(records))?;
+        }
+        Ok(step)
+    }
+
+    /// Does the same, and returns from where on the machine has to be told what the journal holds before it goes on.
+    fn tell_once(&mut self, event: Event) -> Result<(Step, Option<Seq>), DriveError> {
         let mut step = Step::Wait;
+        let mut unread = None;
         self.parts.machine.computed(self.computed_ms);
         for action in self.parts.machine.handle(self.parts.outside.now(), event) {
             match action {
+                Action::Read(from) => unread = Some(from),
                 Action::Write(writes) => self.write(writes)?,
                 Action::Barrier(seq) => self.flying.barrier(&self.parts.writer, seq),
                 Action::Measure(ticket) if ticket.function().kind() == Kind::Skill => {
@@ -374,7 +391,7 @@ impl<'a> Shell<'a> {
         if self.parts.machine.is_live() && !std::mem::replace(&mut self.was_live, true) {
             self.parts.observer.on(Seen::Live);
         }
-        Ok(step)
+        Ok((step, unread))
     }
 
     fn write(&mut self, writes: Vec<Write>) -> Result<(), DriveError> {

@@ -191,6 +191,7 @@ impl<'a> Attempt<'a> {
                         return Step::End(None);
                     }
                 }
+                Action::Read(_) => unreachable!("the whole journal was given"),
                 Action::Barrier(seq) => {
                     self.commit();
                     self.plan(self.world.now, Event::Durable(seq));

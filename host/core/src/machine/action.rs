@@ -22,6 +22,8 @@ use super::mismatch::Mismatch;
 pub enum Action {
     /// Queue these for the journal, all or nothing; no need to wait.
     Write(Vec<Write>),
+    /// Read on in the journal as it was when the attempt began, from this entry ([`super::Event::Read`]): at once, as nothing else goes on before that.
+    Read(Seq),
     /// Tell the machine when everything up to this entry is durable ([`super::Event::Durable`]).
     Barrier(Seq),
     /// Give the blocked guest an outcome and let it run ([`super::Event::Guest`]).

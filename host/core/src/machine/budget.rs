@@ -138,7 +138,7 @@ impl Meters {
         if record.at < self.launched_at {
             return;
         }
-        self.journal_bytes = self.journal_bytes.saturating_add(bytes(record));
+        self.journal_bytes = self.journal_bytes.saturating_add(weight(record));
         if let Entry::Called(called) = &record.entry {
             self.full.extend(called.over);
             if called.over == Some(Budget::Journal) {
@@ -155,7 +155,7 @@ impl Meters {
 }
 
 /// Returns about how many bytes an entry takes, before it is compressed and shared.
-fn bytes(record: &Record) -> u64 {
+pub(super) fn weight(record: &Record) -> u64 {
     let payload = match &record.entry {
         Entry::Started(started) => started.input.as_str().len(),
         Entry::Called(called) => called.request.as_str().len(),
@@ -181,7 +181,7 @@ impl Machine {
 
     /// Returns whether the guest has yet to be given something that was copied from another run.
     fn is_amid_copy(&self) -> bool {
-        let next = self.waiting.front();
+        let next = self.past.next_outcome().or_else(|| self.waiting.front());
         !self.live && next.is_some_and(|waiting| waiting.at < self.meters.launched_at)
     }
 

@@ -1,6 +1,5 @@
 //! Cancelling (rules C1-C4), and the end of a run.
 
-use super::history::History;
 use super::{Action, Guest, Local, Machine, Source, Status, Stop};
 use crate::calls::CallOptions;
 use crate::effect::{Function, Kind};
@@ -46,11 +45,11 @@ pub(super) enum Refusal {
 }
 
 impl Cancel {
-    pub(super) fn new(history: &History) -> Self {
+    pub(super) fn new(noted: bool, expiry_noted: bool) -> Self {
         Self {
-            noted: history.cancelled,
+            noted,
             consumed: false,
-            expiry_noted: history.expired,
+            expiry_noted,
             expired: false,
             grace: false,
         }
@@ -122,7 +121,7 @@ impl Machine {
     /// Lets the time that a cancelled run has begin. It counts time driven: not before the guest has made every call that the journal holds (rule C3), and
     /// not while the computer sleeps, so the shell measures it, and not by the wall clock.
     pub(super) fn start_grace(&mut self) {
-        let caught_up = self.live || self.not_made("").is_none();
+        let caught_up = self.live || !self.past.has_calls_from(self.number_next);
         if caught_up && self.cancel.noted && !self.cancel.grace && self.ending.is_none() {
             self.cancel.grace = true;
             self.act(Action::Grace(self.limits.grace()));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::budget::{Cost, DayNews};
 use crate::calls::CallOptions;
 use crate::effect::{Class, Function};
-use crate::entry::{Failure, ZoneOffset};
+use crate::entry::{Failure, Record, ZoneOffset};
 use crate::id::{MailId, Number, Seq, SignalName};
 use crate::outcome::{Fault, Outcome};
 use crate::payload::Payload;
@@ -19,6 +19,8 @@ use crate::time::Timestamp;
 pub enum Event {
     /// The guest ran until it blocked, finished or trapped.
     Guest(Slice),
+    /// Entries of the journal as it was when the attempt began, in answer to [`super::Action::Read`]: some, from the one on that was named.
+    Read(Vec<Record>),
     /// Everything up to this entry is durable.
     Durable(Seq),
     /// What had to be measured for a call was measured, in answer to [`super::Action::Measure`]; or it could not be, and the call ends so.

@@ -9,19 +9,41 @@ use super::mismatch::{Brief, Mismatch};
 use super::{Action, Guest, Machine, Stop};
 use crate::budget::refused_before;
 use crate::effect::Kind;
-use crate::entry::{Called, Due, Entry};
+use crate::entry::{Called, Due, Entry, Record};
 use crate::id::{Number, Seq};
 use crate::time::Timestamp;
 
 impl Machine {
-    pub(super) fn take_slice(&mut self, slice: Slice) {
+    /// Takes in what the guest did; first, the calls that it is compared with are read, and the one after them, which it may not have made.
+    pub(super) fn hear_guest(&mut self, slice: Slice) {
         if self.ending.is_some() {
             return;
         }
         assert!(
-            self.guest == Guest::Running,
+            self.guest == Guest::Running && self.unheard.is_none(),
             "a guest that was given nothing does nothing"
         );
+        let started = slice.acts.iter().filter(|act| matches!(act, Act::Start(_))).count();
+        match self.past.unread() {
+            Some(from) if !self.past.reaches(Number(self.number_next.0 + started as u64)) => {
+                self.unheard = Some(slice);
+                self.act(Action::Read(from));
+            }
+            _ => self.take_slice(slice),
+        }
+    }
+
+    /// Takes in the next entries of the journal as it was.
+    pub(super) fn take_in_past(&mut self, records: Vec<Record>) {
+        if let Err(reason) = self.past.read(records) {
+            return self.stop(Stop::Broken(format!("the journal could not be read again: {reason}")));
+        }
+        if let Some(slice) = self.unheard.take() {
+            self.hear_guest(slice);
+        }
+    }
+
+    fn take_slice(&mut self, slice: Slice) {
         for act in slice.acts {
             match act {
                 Act::Log(line) => self.log(line),
@@ -56,8 +78,8 @@ impl Machine {
 
     /// Returns whether the journal holds something that the guest has yet to do or to be given.
     fn is_behind(&self) -> bool {
-        let has_more = self.recorded.range(self.number_next..).next().is_some();
-        !self.live && (has_more || !self.waiting.is_empty())
+        let is_done = !self.past.has_calls_from(self.number_next) && self.past.is_consumed();
+        !self.live && !(is_done && self.waiting.is_empty())
     }
 
     /// Takes the end of the guest, unless the journal holds calls that it did not make.
@@ -74,9 +96,10 @@ impl Machine {
 
     /// Returns the mismatch of a guest that goes no further, `how` says why, although the journal holds calls that it did not make.
     pub(super) fn not_made(&self, how: &str) -> Option<Mismatch> {
-        let (number, recorded) = self.recorded.range(self.number_next..).next()?;
+        let number = self.number_next;
+        let recorded = self.past.call(number)?;
         Some(Mismatch::NotMade {
-            number: *number,
+            number,
             recorded: brief(recorded),
             how: how.to_owned(),
         })
@@ -93,13 +116,13 @@ impl Machine {
             .playback
             .as_mut()
             .and_then(|playback| playback.meet(call.function, &call.request));
-        let mut flight = match self.recorded.get(&number) {
+        let mut flight = match self.past.take_call(number) {
             Some(recorded) => {
-                compare(recorded, &call, self.consumed)?;
+                compare(&recorded, &call, self.consumed)?;
                 // What is recorded of it stands; it is not performed again without a price where there has to be one, as in a copy that was given a budget of money.
                 let unpriced = self.price(&mut call, recorded.called.tier.as_deref()).err();
                 let written = self.written_before(&call, &recorded.called, recorded.at);
-                let mut flight = again(recorded, call, self.now);
+                let mut flight = again(&recorded, call, self.now);
                 flight.unpriced = unpriced;
                 self.count_written(written);
                 flight
@@ -163,7 +186,7 @@ impl Machine {
 
     /// Returns a recorded call for an error that shows it.
     pub(super) fn brief_of(&self, number: Number) -> Option<Brief> {
-        self.recorded.get(&number).map(brief)
+        self.past.call(number).map(brief)
     }
 }
 

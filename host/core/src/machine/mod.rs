@@ -49,12 +49,12 @@ use crate::time::Timestamp;
 
 pub use action::{Action, Delivery, Idle, Local, Source, Status, Stop, Successor, Ticket, Wait, Write};
 pub use event::{Act, Again, Asks, Call, Command, Continued, Decision, End, Ended, Event, Level, Line, Mail, Slice};
-pub use history::LoadError;
+pub use history::{LoadError, Survey};
 pub use mismatch::{Brief, Mismatch};
 
 use ending::{Cancel, Ending};
 use flights::Flights;
-use history::Recorded;
+use history::Past;
 
 /// What the guest is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,17 @@ enum Guest {
     Over,
 }
 
+/// What an attempt begins with.
+struct Origin {
+    started: Box<Started>,
+    account: Account,
+    meters: budget::Meters,
+    cancelled: bool,
+    expired: bool,
+    last_at: Timestamp,
+    past: Past,
+}
+
 /// One attempt at advancing one run.
 #[derive(Debug)]
 pub struct Machine {
@@ -76,10 +87,12 @@ pub struct Machine {
     /// What the run was started with, but for its input: a run that goes on in its place is started with the same.
     started: Box<Started>,
 
-    /// The first head: calls as the journal held them, for comparison.
-    recorded: BTreeMap<Number, Recorded>,
-    /// The second head: outcome entries whose turn has not come, those of the journal and those that arrived since.
+    /// Both heads of the journal as it was.
+    past: Past,
+    /// Outcome entries that arrived since: their turn comes when those of the journal had theirs.
     waiting: VecDeque<Record>,
+    /// What the guest did, and what of the journal it is compared with is being read.
+    unheard: Option<Slice>,
     /// Calls that cancelling answers, without an entry, before anything else (rules C1, C2).
     refusals: VecDeque<Number>,
 
@@ -121,30 +134,26 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Begins an attempt on a journal, of which every entry is durable.
-    ///
-    /// The shell then starts the guest, and tells the machine about it; the run's mailbox it tells before that (rule R4).
+    /// Begins an attempt on a journal that is in memory as a whole, and of which every entry is durable. A long one is gone through by a [`Survey`].
     ///
     /// # Errors
     /// If the journal cannot be replayed, or says that the run is over.
     pub fn new(records: Vec<Record>) -> Result<Self, LoadError> {
-        let last = records.last().map_or(Timestamp(0), |record| record.at);
-        let mut history = history::History::read(records)?;
-        if history.finished {
-            return Err(LoadError::Over);
-        }
-        let durable = Seq(history.seq_next.0 - 1);
-        let cancel = Cancel::new(&history);
+        Survey::of(records)?.attempt()
+    }
+
+    fn at_the_beginning(origin: Origin) -> Self {
+        let durable = Seq(origin.past.end().0 - 1);
         let mut machine = Self {
-            run: history.started.run.clone(),
-            limits: history.started.limits.clone(),
-            skill: history.started.skill.to_string(),
+            run: origin.started.run.clone(),
+            limits: origin.started.limits.clone(),
+            skill: origin.started.skill.to_string(),
             started: Box::new(Started {
                 input: Payload::null(),
-                ..history.started
+                ..*origin.started
             }),
-            recorded: history.calls,
-            waiting: in_turn(history.outcomes),
+            waiting: VecDeque::new(),
+            unheard: None,
             refusals: VecDeque::new(),
             guest: Guest::Running,
             live: false,
@@ -157,17 +166,18 @@ impl Machine {
             printed: log::Volume::default(),
             time: Timestamp(0),
             line: line::Line::default(),
-            account: history.account,
-            meters: std::mem::take(&mut history.meters),
+            account: origin.account,
+            meters: origin.meters,
             mail: BTreeMap::new(),
             mail_taken: BTreeSet::new(),
-            cancel,
+            cancel: Cancel::new(origin.cancelled, origin.expired),
             playback: None,
             paused: false,
             draining: false,
             ending: None,
             successor: None,
-            seq_next: history.seq_next,
+            seq_next: origin.past.end(),
+            past: origin.past,
             durable,
             barrier: durable,
             alarm: None,
@@ -178,8 +188,8 @@ impl Machine {
             writes: Vec::new(),
             actions: Vec::new(),
         };
-        machine.begin_meters(last);
-        Ok(machine)
+        machine.begin_meters(origin.last_at);
+        machine
     }
 
     /// Says whether the run is paused as the attempt begins, as its row has it: a pause has no entry (rule P4), and a cancelled run has none (rule C4).
@@ -214,7 +224,7 @@ impl Machine {
 
     /// Checks that a journal is sound, whether or not the run is over.
     pub fn check(records: &[Record]) -> Result<(), LoadError> {
-        history::History::read(records.to_vec()).map(drop)
+        Survey::of(records.to_vec()).map(drop)
     }
 
     /// Returns how the run ended, if the journal says so; then there is nothing to drive.
@@ -235,7 +245,8 @@ impl Machine {
             return Vec::new();
         }
         match event {
-            Event::Guest(slice) => self.take_slice(slice),
+            Event::Guest(slice) => self.hear_guest(slice),
+            Event::Read(records) => self.take_in_past(records),
             Event::Durable(seq) => self.durable = self.durable.max(seq),
             Event::Measured(number, result) => self.measured(number, result),
             Event::Ended(number, ended) => self.ended(number, ended),
@@ -364,6 +375,7 @@ impl Machine {
         }
         self.live
             && self.guest == Guest::Blocked
+            && self.past.is_consumed()
             && self.waiting.is_empty()
             && self.refusals.is_empty()
             // Leaving memory would restart the time that a cancelled run has (rule C3).
@@ -408,10 +420,9 @@ impl Machine {
     }
 }
 
-/// Returns outcomes in the order in which they are consumed: that of the journal.
-fn in_turn(mut outcomes: VecDeque<Record>) -> VecDeque<Record> {
+/// Leaves outcomes in the order in which they are consumed: that of the journal.
+fn in_turn(outcomes: &mut VecDeque<Record>) {
     if planted::is(Bug::ReplayedOutOfOrder) {
         outcomes.make_contiguous().sort_by_key(|record| record.entry.number());
     }
-    outcomes
 }

@@ -12,6 +12,10 @@ impl Machine {
         while self.guest == Guest::Blocked && !self.stopped && !self.is_held() && self.ending.is_none() {
             if let Some(number) = self.refusals.pop_front() {
                 self.deliver_refusal(number);
+            } else if let Some(record) = self.past.take_outcome() {
+                self.consume(record);
+            } else if let Some(from) = self.past.unread() {
+                return self.act(Action::Read(from));
             } else if let Some(record) = self.waiting.pop_front() {
                 self.consume(record);
             } else if let Some(mismatch) = self.not_made("it waits for what has no outcome yet") {

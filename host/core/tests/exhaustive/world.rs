@@ -8,7 +8,7 @@ use skillhost_core::effect::{Class, Kind};
 use skillhost_core::entry::{Entry, Finished, How, Limits as RunLimits, Provider, Record, SEMANTICS, Started};
 use skillhost_core::id::{Digest, LaunchId, MailId, Number, RunId, Seq, SignalName, SkillName};
 use skillhost_core::machine::{
-    Action, Command, Decision, Ended, Event, Local, Machine, Mail, Source, Status, Stop, Ticket, Wait, Write,
+    Action, Command, Decision, Ended, Event, Local, Machine, Mail, Source, Status, Stop, Survey, Ticket, Wait, Write,
 };
 use skillhost_core::outcome::Outcome;
 use skillhost_core::payload::Payload;
@@ -137,9 +137,19 @@ pub(crate) fn drive_to_end(program: &Program, lasting: &mut Lasting, choices: &m
     }
 }
 
+/// Loads a journal: of every other length as a whole, and else so that each entry is read when the replay has come to it.
+fn load(records: &[Record]) -> Machine {
+    if records.len().is_multiple_of(2) {
+        return Machine::new(records.to_vec()).unwrap();
+    }
+    let mut survey = Survey::keeping(0);
+    survey.add(records.to_vec()).unwrap();
+    survey.attempt().unwrap()
+}
+
 impl<'a> Attempt<'a> {
     fn begin(program: &'a Program, lasting: &Lasting, now: Timestamp) -> Self {
-        let machine = Machine::new(lasting.records.clone()).unwrap().paused(lasting.paused);
+        let machine = load(&lasting.records).paused(lasting.paused);
         Self {
             machine,
             guest: Guest::new(program),
@@ -353,9 +363,11 @@ impl<'a> Attempt<'a> {
                 self.idle = None;
             }
             let mut delivery = None;
+            let mut read = None;
             for action in self.machine.handle(self.now, event) {
                 match action {
                     Action::Write(writes) => self.queue.push(writes),
+                    Action::Read(from) => read = Some(from),
                     Action::Barrier(seq) => self.barrier = Some(seq),
                     Action::Alarm(at) => self.alarm = Some(at),
                     Action::Grace(_) => self.grace = true,
@@ -386,6 +398,12 @@ impl<'a> Attempt<'a> {
                     Action::Stop(Stop::Finished(finished)) => self.finished = Some(finished),
                     Action::Stop(stop) => panic!("the attempt stopped: {stop:?}"),
                 }
+            }
+            if let Some(Seq(from)) = read {
+                assert!(delivery.is_none(), "nothing is given while more is to be read");
+                // The second may have been written since.
+                let records = lasting.records.iter().skip(usize::try_from(from).unwrap());
+                events.push(Event::Read(records.take(2).cloned().collect()));
             }
             if let Some(delivery) = delivery {
                 let slice = self.guest.deliver(delivery);

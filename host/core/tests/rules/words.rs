@@ -299,6 +299,7 @@ pub(crate) fn failure(code: &str) -> Failure {
 pub(crate) fn show(action: &Action) -> Vec<(String, bool)> {
     let said = match action {
         Action::Write(writes) => return writes.iter().map(show_write).collect(),
+        Action::Read(from) => return vec![(format!("read {from}"), true)],
         Action::Barrier(seq) => return vec![(format!("barrier {seq}"), true)],
         Action::Grace(time) => return vec![(format!("grace {}", time.as_micros()), true)],
         Action::Alarm(at) => return vec![(format!("alarm {}", at.0), true)],

@@ -13,7 +13,7 @@ mod installed;
 mod pack;
 mod people;
 mod queue;
-mod read;
+pub(crate) mod read;
 mod runs;
 mod schema;
 mod seal;
@@ -42,7 +42,7 @@ use crate::bundle::{Bundle, BundleError};
 use crate::error::{FindError, JournalError, OpenError};
 use crate::find::find;
 use crate::installed::{InstalledRow, Place, Problem};
-use crate::journal::{Contents, Journal};
+use crate::journal::{Contents, Cursor, Journal};
 use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
     RunRow, RunningRun, Taken, Trouble, WaitRow,
@@ -269,6 +269,12 @@ impl Journal for SqliteJournal {
 
     fn records(&self, run: &RunId, from: Seq, most: usize) -> Result<Vec<Record>, JournalError> {
         self.shared.read(|db| read::records(db, run, from, most))
+    }
+
+    fn page(&self, run: &RunId, cursor: &mut Cursor) -> Result<Vec<Record>, JournalError> {
+        let records = self.shared.read(|db| read::page(db, run, cursor))?;
+        cursor.pass(&records);
+        Ok(records)
     }
 
     fn health(&self) -> watch::Receiver<Health> {

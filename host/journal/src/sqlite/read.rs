@@ -13,10 +13,17 @@ use super::pack::{expand, join, link, payload_mut};
 use super::runs::{key, limit, stamp};
 use super::seal::{self, Sealed};
 use crate::error::JournalError;
+use crate::journal::Cursor;
 use crate::rows::{LineKey, LineRow};
 
 /// How many entries are read in one go: a longer transaction would keep the log from being written back (rule J6).
 const PAGE: usize = 1_000;
+
+/// How many bytes of payloads are in memory of what is read in parts: one request of a long conversation may have a million.
+const PAGE_BYTES_MAX: usize = 4 << 20;
+
+/// How many bytes of messages are kept at hand for the requests that follow, beside those of the last: most belong to the conversation that goes on.
+const MESSAGES_BYTES_MAX: usize = 8 << 20;
 
 pub(super) fn records(db: &Connection, run: &RunId, from: Seq, most: usize) -> Result<Vec<Record>, NotDone> {
     let key = key(db, run)?;
@@ -25,19 +32,44 @@ pub(super) fn records(db: &Connection, run: &RunId, from: Seq, most: usize) -> R
     loop {
         let wanted = PAGE.min(most - records.len());
         let next = Seq(from.0.saturating_add(records.len() as u64));
-        let found = read_page(db, run, key, next, wanted, &mut conversations, &mut records)?;
+        let part = Part {
+            from: next,
+            most: wanted,
+            bytes_max: usize::MAX,
+        };
+        let found = read_part(db, run, key, &part, &mut conversations, &mut records)?;
         if found < wanted || records.len() == most {
             return Ok(records);
         }
     }
 }
 
-fn read_page(
+/// Returns the next entries: not more than there is room for in memory, and one at least, unless there is none.
+pub(super) fn page(db: &Connection, run: &RunId, cursor: &mut Cursor) -> Result<Vec<Record>, NotDone> {
+    let key = key(db, run)?;
+    let part = Part {
+        from: cursor.next,
+        most: PAGE,
+        bytes_max: PAGE_BYTES_MAX,
+    };
+    let mut records = Vec::new();
+    read_part(db, run, key, &part, &mut cursor.conversations, &mut records)?;
+    Ok(records)
+}
+
+/// Which entries are read in one go.
+struct Part {
+    from: Seq,
+    most: usize,
+    /// Nothing more is read when the payloads have so many bytes.
+    bytes_max: usize,
+}
+
+fn read_part(
     db: &Connection,
     run: &RunId,
     key: i64,
-    from: Seq,
-    most: usize,
+    part: &Part,
     conversations: &mut Conversations,
     records: &mut Vec<Record>,
 ) -> Result<usize, NotDone> {
@@ -45,11 +77,15 @@ fn read_page(
         "select seq, at, kind, number, body, payload, blob, digest, bytes, form, content, message, message_at, seal
         from entries left join blobs on blobs.key = entries.blob where run = ? and seq >= ? order by seq limit ?";
     let mut find = db.prepare_cached(sql)?;
-    let mut rows = find.query(params![key, i64::try_from(from.0).unwrap_or(i64::MAX), limit(most)])?;
-    let mut seq = from;
-    let mut found = 0;
+    let from = i64::try_from(part.from.0).unwrap_or(i64::MAX);
+    let mut rows = find.query(params![key, from, limit(part.most)])?;
+    let mut seq = part.from;
+    let (mut found, mut bytes) = (0, 0);
     while let Some(row) = rows.next()? {
-        let record = read_entry(db, row, seq, (run, key), conversations);
+        let record = read_entry(db, row, seq, (run, key), conversations).map(|(record, length)| {
+            bytes += length;
+            record
+        });
         records.push(record.map_err(|error| match error {
             Bad::NotDone(not_done) => not_done,
             Bad::Entry(what) => NotDone::Journal(JournalError::Damaged {
@@ -60,6 +96,9 @@ fn read_page(
         })?);
         seq = seq.next();
         found += 1;
+        if bytes >= part.bytes_max {
+            break;
+        }
     }
     Ok(found)
 }
@@ -92,7 +131,7 @@ fn read_entry(
     expected: Seq,
     (run, key): (&RunId, i64),
     conversations: &mut Conversations,
-) -> Result<Record, Bad> {
+) -> Result<(Record, usize), Bad> {
     let seq: i64 = row.get(0)?;
     if seq != count(expected.0) {
         return Err(Bad::Entry("it is missing".to_owned()));
@@ -115,6 +154,7 @@ fn read_entry(
         _ => {}
     }
     let payload = read_payload(db, row, conversations)?;
+    let length = payload.as_ref().map_or(0, |payload| payload.as_str().len());
     match (payload_mut(&mut entry), payload) {
         (Some(place), Some(payload)) => *place = payload,
         (None, None) => {}
@@ -122,11 +162,12 @@ fn read_entry(
         (None, Some(_)) => return Err(Bad::Entry("it has a payload that does not belong to it".to_owned())),
     }
     check_seal(row, key, body, kind, conversations)?;
-    Ok(Record {
+    let record = Record {
         seq: expected,
         at: stamp(row.get(1)?),
         entry,
-    })
+    };
+    Ok((record, length))
 }
 
 /// Checks that the row is the one that was written for this run. Its contents and messages were found to be those of their digests.
@@ -201,11 +242,13 @@ fn verified_text(digest: &Digest, form: &str, bytes: i64, content: &[u8]) -> Res
 }
 
 /// Messages that were read and found to be right.
-#[derive(Default)]
-struct Conversations {
+#[derive(Debug, Default)]
+pub(crate) struct Conversations {
     read: HashMap<i64, Message>,
+    bytes: usize,
 }
 
+#[derive(Debug)]
 struct Message {
     previous: Option<i64>,
     digest: Digest,
@@ -216,6 +259,7 @@ impl Conversations {
     /// Returns the texts of a message and all before it.
     fn messages_up_to(&mut self, db: &Connection, last: i64) -> Result<Vec<&str>, Bad> {
         self.fetch(db, last)?;
+        self.forget_others(last);
         let mut texts = Vec::new();
         let mut at = Some(last);
         while let Some(message) = at.map(|key| &self.read[&key]) {
@@ -224,6 +268,21 @@ impl Conversations {
         }
         texts.reverse();
         Ok(texts)
+    }
+
+    /// Keeps the memory bounded in which the messages of a run are that has many conversations.
+    fn forget_others(&mut self, last: i64) {
+        if self.bytes <= MESSAGES_BYTES_MAX {
+            return;
+        }
+        let mut kept = HashMap::new();
+        let mut at = Some(last);
+        while let Some((key, message)) = at.and_then(|key| self.read.remove_entry(&key)) {
+            at = message.previous;
+            kept.insert(key, message);
+        }
+        self.bytes = kept.values().map(|message| message.text.len()).sum();
+        self.read = kept;
     }
 
     fn fetch(&mut self, db: &Connection, last: i64) -> Result<(), Bad> {
@@ -259,6 +318,7 @@ impl Conversations {
                     "message {key} of its conversation is not the one of its digest"
                 )));
             }
+            self.bytes += message.text.len();
             self.read.insert(key, message);
         }
         Ok(())
