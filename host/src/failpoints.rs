@@ -33,4 +33,8 @@ skillhost_journal::places! {
     LAUNCHED = "launch.made";
     /// Runs are forgotten, and their files are there.
     FORGOTTEN = "prune.forgotten";
+    /// The files of a run that was forgotten are removed, and the journal does not know.
+    FILES_REMOVED = "prune.files-removed";
+    /// The journal knows that nothing is left of the runs that were forgotten.
+    REMOVED = "prune.removed";
 }

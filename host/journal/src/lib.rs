@@ -37,5 +37,5 @@ pub use rows::{
     RunRow, RunningRun, Taken, Trouble, WaitRow,
 };
 pub use spending::Spending;
-pub use sqlite::{Glance, GlanceRow, Settings, SqliteJournal};
+pub use sqlite::{Glance, GlanceRow, Settings, Space, SqliteJournal};
 pub use writer::{QUEUED_BYTES_MAX, RunWriter};

@@ -9,7 +9,7 @@ use serde_json::json;
 use skillhost_core::id::{RunId, WorkerId};
 use skillhost_core::machine::Status;
 use skillhost_core::time::Timestamp;
-use skillhost_journal::{Journal, RunFilter, Taken, failpoint};
+use skillhost_journal::{Journal, RunFilter, SqliteJournal, Taken, failpoint};
 
 use super::context::Context;
 use super::list::status;
@@ -18,13 +18,16 @@ use super::since;
 use crate::error::{CliError, Result};
 use crate::terminal;
 use crate::timeline::count;
-use crate::{driver, failpoints, leftovers};
+use crate::{daemon, driver, failpoints, leftovers};
 
 /// Every status of a run that is over.
 const FINAL: [Status; 4] = [Status::Done, Status::Failed, Status::Cancelled, Status::Continued];
 
 /// What a run was pinned to is kept for so long after it was put there, in microseconds: a launch that is under way may be about to use it.
 const BUNDLE_AGE_MIN: u64 = 3_600 * 1_000_000;
+
+/// Less than this is left in the database for what comes.
+const FREE_BYTES_MIN: u64 = 256 * 1_024;
 
 /// `prune`.
 #[derive(Debug, Args)]
@@ -65,16 +68,16 @@ pub(super) fn prune(args: &PruneArgs, context: &Context) -> Result<Report> {
         return Err(CliError::invalid("run_is_not_over", message)
             .hint("`skillhost cancel RUN` ends a run; `skillhost discard RUN` forgets one that is parked"));
     }
-    let journal = context.journal()?;
+    let journal = context.database()?;
     let parked = match statuses.contains(&Status::Parked) {
-        true => parked_before(journal.as_ref(), before)?,
+        true => parked_before(&journal, before)?,
         false => Vec::new(),
     };
     for run in &parked {
-        give_back(journal.as_ref(), run, context)?;
+        give_back(&journal, run, context)?;
     }
     let pruned = journal.prune(before, &statuses)?;
-    let mut report = forgotten(journal.as_ref(), &pruned.runs, context)?;
+    let mut report = forgotten(&journal, &pruned.runs, context)?;
     if let Some(error) = pruned.stopped {
         let error = CliError::from(error);
         let message = format!("{} and then could not go on: {}", report.text, error.sentence());
@@ -88,14 +91,33 @@ pub(super) fn prune(args: &PruneArgs, context: &Context) -> Result<Report> {
             count(used as u64, "parked run")
         );
     }
-    let swept = sweep(journal.as_ref(), context)?;
+    let swept = sweep(&journal, context)?;
     if swept > 0 {
         report.notes += &format!(
             "removed {} of runs that the journal does not have\n",
             count(swept, "leftover")
         );
     }
+    report.notes += &reclaim(&journal, context)?;
     Ok(report)
+}
+
+/// Gives the room that is free in the database back to the disk, if there is much, and says so.
+fn reclaim(journal: &SqliteJournal, context: &Context) -> Result<String> {
+    let before = journal.space()?;
+    if before.free_bytes < FREE_BYTES_MIN {
+        return Ok(String::new());
+    }
+    match journal.is_reclaimable()? {
+        true => journal.reclaim()?,
+        // It was made before this could be done while others use it.
+        false if daemon::is_there(&context.home) => {
+            return Ok("the database keeps that for what comes; `skillhost worker stop`, and then `skillhost prune`, gives it back to the disk\n".to_owned());
+        }
+        false => journal.rewrite()?,
+    }
+    let given = before.bytes.saturating_sub(journal.space()?.bytes);
+    Ok(format!("the database is smaller by {}\n", count(given, "byte")))
 }
 
 /// Returns the runs that are parked and have no entry since.
@@ -123,11 +145,11 @@ fn sweep(journal: &dyn Journal, context: &Context) -> Result<u64> {
 }
 
 pub(super) fn discard(args: &DiscardArgs, context: &Context) -> Result<Report> {
-    let journal = context.journal()?;
+    let journal = context.database()?;
     // All are found, and may go, before any is forgotten.
     let mut runs: Vec<RunId> = Vec::new();
     for text in &args.runs {
-        let row = context.find(journal.as_ref(), text)?;
+        let row = context.find(&journal, text)?;
         if !row.status.is_final() && row.status != Status::Parked {
             let message = format!("run `{}` is not over ({})", row.run, row.status.as_str());
             return Err(
@@ -141,7 +163,7 @@ pub(super) fn discard(args: &DiscardArgs, context: &Context) -> Result<Report> {
     let mut gone = Vec::new();
     let mut failed = Ok(());
     for run in runs {
-        match remove(journal.as_ref(), &run, context) {
+        match remove(&journal, &run, context) {
             Ok(()) => gone.push(run),
             Err(error) => {
                 failed = Err(error);
@@ -150,7 +172,7 @@ pub(super) fn discard(args: &DiscardArgs, context: &Context) -> Result<Report> {
         }
     }
     // What is left of those that went goes too, whatever became of the others.
-    let report = forgotten(journal.as_ref(), &gone, context)?;
+    let report = forgotten(&journal, &gone, context)?;
     failed.map(|()| report)
 }
 
@@ -187,9 +209,11 @@ fn calls_shown(context: &Context, run: &RunId) -> Vec<PathBuf> {
 }
 
 /// Removes what is left of runs that are no longer in the journal, and says so.
-fn forgotten(journal: &dyn Journal, runs: &[RunId], context: &Context) -> Result<Report> {
+fn forgotten(journal: &SqliteJournal, runs: &[RunId], context: &Context) -> Result<Report> {
     failpoint::hit(failpoints::FORGOTTEN);
-    for run in runs {
+    // Those of whoever was killed before it came so far, too.
+    let removed = journal.removed()?;
+    for run in &removed {
         // The run is gone already, so that its files cannot be removed is told and fails nothing.
         let (folder, result) = (context.home.run(run), context.home.result(run));
         warn(&folder, fs::remove_dir_all(&folder), context);
@@ -197,7 +221,10 @@ fn forgotten(journal: &dyn Journal, runs: &[RunId], context: &Context) -> Result
             let removed = fs::remove_file(&path);
             warn(&path, removed, context);
         }
+        failpoint::hit(failpoints::FILES_REMOVED);
     }
+    journal.forget_removed(&removed)?;
+    failpoint::hit(failpoints::REMOVED);
     for row in journal.installed()? {
         if !row.place.folder.join(row.place.skill.as_str()).exists() {
             journal.uninstall(&row.place)?;

@@ -18,6 +18,7 @@ mod runs;
 mod schema;
 mod seal;
 mod spending;
+mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +39,7 @@ use self::committer::Committer;
 pub(crate) use self::days::refuse;
 pub use self::glance::{Glance, GlanceRow};
 use self::queue::{Job, Queue};
+pub use self::upkeep::Space;
 use crate::bundle::{Bundle, BundleError};
 use crate::error::{FindError, JournalError, OpenError};
 use crate::find::find;

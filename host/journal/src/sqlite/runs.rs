@@ -255,6 +255,9 @@ pub(super) fn remove(db: &Connection, run: &RunId) -> Result<(), NotDone> {
             .execute([key])?;
     }
     db.prepare_cached("delete from runs where key = ?")?.execute([key])?;
+    // Its files go next, and somebody has to know of them if that is cut short.
+    db.prepare_cached("insert or ignore into removed (run) values (?)")?
+        .execute([run.as_str()])?;
     if !row.superseded {
         // What is left of the launch is known by its newest run.
         let launch = row.launch.as_str();

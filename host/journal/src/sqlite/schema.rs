@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
+    include_str!("migrations/0004.sql"),
 ];
 
 /// Marks a database as ours: "SKLH".
@@ -25,7 +26,7 @@ const APPLICATION_ID: u32 = 0x534b_4c48;
 pub(super) const WRITER_CACHE_KIB: i32 = 16_384;
 
 /// As much of the database a reading connection keeps in memory, in KiB: there are several.
-const READER_CACHE_KIB: i32 = 2_048;
+pub(super) const READER_CACHE_KIB: i32 = 2_048;
 
 /// The most statements that a connection keeps prepared.
 const STATEMENTS_MAX: usize = 64;
@@ -83,7 +84,7 @@ fn make_file(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn connect(path: &Path, busy: Duration, cache_kib: i32) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path, busy: Duration, cache_kib: i32) -> rusqlite::Result<Connection> {
     // Not `SQLITE_OPEN_CREATE`: the file was made with its rights, and one that was deleted must not come back empty.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut db = Connection::open_with_flags(path, flags)?;
@@ -123,7 +124,10 @@ impl From<rusqlite::Error> for PrepareError {
 }
 
 fn prepare(db: &mut Connection, path: &Path, checkpoint_pages: u32) -> Result<(), PrepareError> {
-    check_format(db, path)?;
+    if check_format(db, path)? == 0 {
+        // Only a database without tables takes this on: what is removed from it can be given back to the disk.
+        db.pragma_update(None, "auto_vacuum", "incremental")?;
+    }
     let mode: String = db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
         let why = format!("its file system cannot share memory between processes (journal mode `{mode}`)");

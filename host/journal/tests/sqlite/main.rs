@@ -12,6 +12,7 @@ mod days;
 mod open;
 mod payloads;
 mod storage;
+mod upkeep;
 
 use std::path::{Path, PathBuf};
 
