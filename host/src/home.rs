@@ -109,6 +109,11 @@ impl Home {
         self.root.join("journal.db")
     }
 
+    /// Returns the note of what this state folder was restored from, if it was.
+    pub fn restored(&self) -> PathBuf {
+        self.root.join("restored.json")
+    }
+
     /// Returns the inbox as a file for people.
     pub fn inbox(&self) -> PathBuf {
         self.root.join("INBOX.md")

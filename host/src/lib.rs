@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod author;
+pub mod backup;
 pub mod bundle;
 pub mod carried;
 pub mod cases;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::auth::AuthArgs;
+use super::backup::{BackupArgs, RestoreArgs};
 use super::budget::BudgetArgs;
 use super::build::BuildArgs;
 use super::check::CheckArgs;
@@ -140,6 +141,10 @@ pub enum Command {
     Prune(PruneArgs),
     /// Forget runs that are over, with their files
     Discard(DiscardArgs),
+    /// Put everything that runs need into one file, while they go on
+    Backup(BackupArgs),
+    /// Make a state folder of a backup
+    Restore(RestoreArgs),
     /// Print what a shell needs to complete commands
     Completions(CompletionsArgs),
     /// Print a page of the manual, or write all of them
@@ -201,6 +206,8 @@ impl Command {
             Self::Cost(_) => "cost",
             Self::Prune(_) => "prune",
             Self::Discard(_) => "discard",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
             Self::Doctor(_) => "doctor",

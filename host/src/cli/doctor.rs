@@ -122,6 +122,7 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> Result<Report> {
     }
     if let Ok(journal) = &journal {
         checks.extend(left_behind(journal, context));
+        checks.extend(restored(journal, context));
         checks.extend(skills(context));
     }
     checks.extend(secrets(context));
@@ -276,6 +277,17 @@ fn left_behind(journal: &SqliteJournal, context: &Context) -> Option<Check> {
             )
         }),
     }
+}
+
+/// Tells that runs which were restored from a backup are not over yet. That there is none is not worth a line.
+fn restored(journal: &SqliteJournal, context: &Context) -> Option<Check> {
+    let unfinished = super::backup::unfinished_since_restored(journal, context)?;
+    let message = format!(
+        "this state folder was restored from a backup, and {} of it are not over: what they did after it was taken is not known here, and would be done again",
+        count(unfinished as u64, "run")
+    );
+    let hint = "`skillhost list --status paused` shows those that wait for you to say so";
+    Some(Check::warn("backup", message, hint))
 }
 
 fn provider(config: &Config, context: &Context) -> Check {

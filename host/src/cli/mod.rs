@@ -5,6 +5,7 @@
 mod answer;
 mod args;
 mod auth;
+mod backup;
 mod branch;
 mod budget;
 mod build;
@@ -223,6 +224,8 @@ fn obey(command: Command, given: Vec<Given>, context: &Context) -> crate::error:
         Command::Grants(args) => grant::grants(&args, context),
         Command::Prune(args) => prune::prune(&args, context),
         Command::Discard(args) => prune::discard(&args, context),
+        Command::Backup(args) => backup::backup(&args, context),
+        Command::Restore(args) => backup::restore(&args, context),
         Command::Completions(args) => pages::completions(&args, context),
         Command::Man(args) => pages::man(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),

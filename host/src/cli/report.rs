@@ -180,6 +180,8 @@ pub enum Rows {
     Costs(Vec<Value>),
     /// `prune` and `discard`.
     Forgotten(Vec<Value>),
+    /// `backup` and `restore`: the runs that were not over.
+    Unfinished(Vec<Value>),
     /// `replay`.
     Replays(Vec<Value>),
     /// `diff`.
@@ -208,6 +210,7 @@ impl Rows {
             | Self::Grants(rows)
             | Self::Costs(rows)
             | Self::Forgotten(rows)
+            | Self::Unfinished(rows)
             | Self::Replays(rows)
             | Self::Differences(rows)
             | Self::Compared(rows)

@@ -41,6 +41,8 @@ const COMMANDS: &[&str] = &[
     "cost",
     "prune",
     "discard",
+    "backup",
+    "restore",
     "completions",
     "man",
     "doctor",
