@@ -37,4 +37,8 @@ skillhost_journal::places! {
     FILES_REMOVED = "prune.files-removed";
     /// The journal knows that nothing is left of the runs that were forgotten.
     REMOVED = "prune.removed";
+    /// A backup is unpacked and made a state, and nothing of it is in its place.
+    BEFORE_FILES = "restore.before-files";
+    /// All of it is, but the database.
+    BEFORE_DATABASE = "restore.before-database";
 }

@@ -22,13 +22,13 @@ use skillhost_journal::{Journal, RunFilter, RunRow, SqliteJournal, failpoint};
 use super::context::Context;
 use super::report::{Envelope, Report, Rows};
 use crate::backup::{About, Packer, UnpackError, unpack};
-use crate::driver;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::home::{self, Home, make_folder};
 use crate::inbox_file::moment;
 use crate::terminal;
 use crate::timeline::count;
+use crate::{driver, failpoints};
 
 /// The database in a backup.
 const JOURNAL: &str = "journal.db";
@@ -38,10 +38,6 @@ const SILENT: Duration = Duration::from_secs(1);
 
 /// How many runs are named.
 const NAMED_MAX: usize = 5;
-
-/// The place at which a test may have this process killed: all is unpacked and made, and nothing of it is in its place; all is but the database.
-const BEFORE_FILES: &str = "restore.before-files";
-const BEFORE_DATABASE: &str = "restore.before-database";
 
 /// `backup`.
 #[derive(Debug, Args)]
@@ -345,7 +341,7 @@ fn replace(rebuilt: &Path, found: &Path) -> io::Result<()> {
 
 /// Puts everything into its place, the database last: a state folder has none before all of it is there.
 fn move_in(home: &Home, place: &Path) -> io::Result<()> {
-    failpoint::hit(BEFORE_FILES);
+    failpoint::hit(failpoints::BEFORE_FILES);
     for (name, to) in [("runs", home.runs()), ("data", home.all_data())] {
         let from = place.join(name);
         if from.exists() {
@@ -359,7 +355,7 @@ fn move_in(home: &Home, place: &Path) -> io::Result<()> {
         }
     }
     fs::rename(place.join("restored.json"), home.restored())?;
-    failpoint::hit(BEFORE_DATABASE);
+    failpoint::hit(failpoints::BEFORE_DATABASE);
     // Unlike a renaming, this fails where somebody made one meanwhile.
     fs::hard_link(place.join(JOURNAL), home.journal())?;
     File::open(home.root())?.sync_all()?;

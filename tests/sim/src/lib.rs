@@ -14,6 +14,9 @@
 //! | the disk | fails a read, a write, a sync or anything else | who asked is told, and asks again: the attempt is tried again, and then left to a person | here; `tests/storage` |
 //! | the disk | tears the end of its log | the commits that are whole in it are kept | `tests/storage`, at every byte |
 //! | the disk | loses what it said is durable, flips a bit, gives an old page or another's | what was told may be lost; an entry that is not what was written is told as damage and never replayed | `tests/storage`; `journal`, `sqlite::damage` |
+//! | the disk | is lost, and there is a backup that was taken while runs went on | every run of it ends as it would have; what was done after it asks first (R4) | `it::upkeep` |
+//! | upkeep | is killed in the middle of forgetting, backing up or restoring | the next one finishes; a backup is whole or not there; nothing that is needed goes | `it::upkeep`; `journal`, `sqlite` tests |
+//! | skillhost | is a later one than that which wrote the database | it opens every format that was released, and its runs go on | `it::golden` |
 //! | a provider | answers with an error, stalls, or nobody knows what it did | tried again under the same key, at most as often as allowed; at-most-once asks a person (R2, R4) | here |
 //! | the clock | is set, forwards or back | waits take the time that the clock shows (G7); the guest's time never goes back (G6) | here |
 //! | another process | holds the run, or takes it over by force | one drives at a time; what a former holder still had queued is refused (L1, J3) | here; `it::daemon` |

@@ -453,6 +453,7 @@ impl Crew {
                         let appended = attempt.writer.append(writes);
                         appended.map_err(|error| Failed::Refused(error.to_string()))?;
                     }
+                    Action::Read(_) => unreachable!("the whole journal was given"),
                     Action::Barrier(seq) => attempt.barrier = Some(seq),
                     Action::Alarm(at) => attempt.alarm = Some(at),
                     Action::Grace(_) => attempt.grace = true,

@@ -48,6 +48,8 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Make the database that later formats are tested with, of the format of the day
+    Golden,
     /// Build the skills that ship and the fixtures into `guests/` and `skills/` of the target folder
     Guests,
     /// Kill the daemon again and again, with SIGKILL, while runs of all kinds go on, and judge what they leave
@@ -99,6 +101,7 @@ fn main() -> ExitCode {
         Command::Bench => bench(cli.guest_toolchain),
         Command::Demo => demo::show_all(cli.guest_toolchain),
         Command::Fuzz { target, seconds, seed } => test::fuzz(target.as_deref(), *seconds, *seed),
+        Command::Golden => test::golden(cli.guest_toolchain),
         Command::Guests => guests(cli.guest_toolchain).map(|guests| println!("{}", guests.skills().display())),
         Command::Kills { count, seconds, seed } => test::kill(cli.guest_toolchain, *count, *seconds, *seed),
         Command::Sim { seconds, seed, case } => test::simulate(*seconds, *seed, case.as_deref()),

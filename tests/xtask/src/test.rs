@@ -165,6 +165,20 @@ fn one_test(target: &str, filter: &str) -> Result<Command, String> {
     Ok(cargo(arguments))
 }
 
+/// Makes the database of the format of the day that later skillhosts are tested with.
+pub(crate) fn golden(choice: Choice) -> Result<(), String> {
+    let guests = crate::guests(choice)?;
+    let mut command = one_test(
+        "golden",
+        "a_database_of_each_former_format_is_opened_and_its_runs_go_on",
+    )?;
+    // By the program under test.
+    command
+        .env("SKILLHOST_GOLDEN_BY", "")
+        .env(GUESTS_VARIABLE, guests.folder());
+    run("golden database", &mut command)
+}
+
 /// Tries the journal's storage for so long, beginning with a seed.
 pub(crate) fn try_storage(seconds: Option<u64>, seed: Option<u64>, only: Option<&str>) -> Result<(), String> {
     let mut command = one_test("storage", "storage_keeps_its_promises_for_as_long_as_is_asked")?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Flock, FlockType, Pid, Signal, kill_process, test_kill_process};
 use skillhost_core::entry::Entry;
@@ -98,6 +98,7 @@ pub(super) fn kill_at_places(ordeal: &Ordeal, places: &BTreeSet<&'static str>, k
             // Whoever launches is killed by those who launch.
             Some("launch") => {}
             Some("prune") => kill_forgetting(ordeal, place, kills),
+            Some("restore") => kill_restoring(ordeal, place, kills),
             _ => {
                 for hit in HITS_TRIED {
                     kill_daemon_at(ordeal, place, hit, kills);
@@ -107,7 +108,7 @@ pub(super) fn kill_at_places(ordeal: &Ordeal, places: &BTreeSet<&'static str>, k
     }
 }
 
-/// Kills whoever forgets a run, when the run is gone and its folder is there; `prune` removes that when it is a day old.
+/// Kills whoever forgets a run, when the run is gone and its files may be there; the next `prune` removes them.
 fn kill_forgetting(ordeal: &Ordeal, place: &'static str, kills: &mut Kills) {
     let input = r#"{"steps": [{"deed": "write", "path": "a.txt", "text": "a"}]}"#;
     ordeal.run(&[
@@ -120,13 +121,34 @@ fn kill_forgetting(ordeal: &Ordeal, place: &'static str, kills: &mut Kills) {
     let mut discard = ordeal.command(&["discard", FORGOTTEN]);
     let output = discard.env("SKILLHOST_FAILPOINT", place).output().unwrap();
     note_kill(ordeal, &Aim::Failpoint(place), crate::was_killed(&output), kills);
-    let long_ago = SystemTime::now() - Duration::from_secs(2 * 86_400);
-    std::fs::File::open(&folder)
-        .and_then(|folder| folder.set_modified(long_ago))
-        .unwrap();
     ordeal.run(&["prune", "--older-than", "9999d"]);
     if ordeal.place.run_of(FORGOTTEN).is_some() || folder.exists() {
         ordeal.violate("what a run left that was forgotten by half is still there".to_owned());
+    }
+}
+
+/// Kills whoever makes a state folder of a backup that was taken while everything goes on; whoever tries again has a sound one.
+fn kill_restoring(ordeal: &Ordeal, place: &'static str, kills: &mut Kills) {
+    let home = ordeal.place.user_folder().join(place);
+    let file = home.with_added_extension("backup");
+    std::fs::remove_file(&file).ok();
+    std::fs::remove_dir_all(&home).ok();
+    let name = file.to_str().unwrap();
+    ordeal.run(&["backup", name]);
+    let restore = || {
+        let mut command = ordeal.command(&["restore", name]);
+        command.env("SKILLHOST_HOME", &home);
+        command
+    };
+    let output = restore().env("SKILLHOST_FAILPOINT", place).output().unwrap();
+    note_kill(ordeal, &Aim::Failpoint(place), crate::was_killed(&output), kills);
+    let again = restore().output().unwrap();
+    let faults = SqliteJournal::open(&home.join("journal.db")).unwrap().check().unwrap();
+    if !again.status.success() || !faults.is_empty() {
+        ordeal.violate(format!(
+            "a restoration that was cut short is not done again: {} {faults:?}",
+            crate::told(&again)
+        ));
     }
 }
 
