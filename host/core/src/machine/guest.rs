@@ -78,8 +78,8 @@ impl Machine {
 
     /// Returns whether the journal holds something that the guest has yet to do or to be given.
     fn is_behind(&self) -> bool {
-        let is_done = !self.past.has_calls_from(self.number_next) && self.past.is_consumed();
-        !self.live && !(is_done && self.waiting.is_empty())
+        let has_more = self.past.has_calls_from(self.number_next) || !self.past.is_consumed();
+        !self.live && (has_more || !self.waiting.is_empty())
     }
 
     /// Takes the end of the guest, unless the journal holds calls that it did not make.
