@@ -85,13 +85,15 @@ impl EngineConfig {
         }
     }
 
-    /// Returns what to compile with where this compiler cannot.
+    /// Returns what to do with where this cannot be done: a process whose address space is limited has no room for slots, and a compiler may not know the machine.
     fn instead(&self) -> Option<Self> {
-        let compiler = match self.compiler {
-            Compiler::SinglePass => Compiler::Quick,
-            Compiler::Quick | Compiler::Thorough => return None,
+        let (allocation, compiler) = match (self.allocation, self.compiler) {
+            (Allocation::Pooled { .. }, compiler) => (Allocation::OnDemand, compiler),
+            (allocation, Compiler::SinglePass) => (allocation, Compiler::Quick),
+            (Allocation::OnDemand, Compiler::Quick | Compiler::Thorough) => return None,
         };
         Some(Self {
+            allocation,
             compiler,
             ..self.clone()
         })
@@ -143,11 +145,14 @@ struct Inner {
 }
 
 impl Engine {
-    /// Sets up an engine. Where its compiler does not know the machine, another stands in.
+    /// Sets up an engine. Where there is no room for slots, instances get their memory on demand; where its compiler does not know the machine, another stands in.
     pub fn new(config: &EngineConfig) -> Result<Self, EngineError> {
         match (Self::set_up(config), config.instead()) {
             (Err(error), Some(instead)) => {
-                tracing::debug!("{error}; another compiler stands in");
+                match config.allocation {
+                    Allocation::Pooled { .. } => tracing::warn!("{error}; instances get their memory on demand"),
+                    Allocation::OnDemand => tracing::debug!("{error}; another compiler stands in"),
+                }
                 Self::new(&instead)
             }
             (set_up, _) => set_up,
