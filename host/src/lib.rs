@@ -13,6 +13,7 @@ pub mod comparison;
 pub mod config;
 pub mod daemon;
 pub mod describe;
+pub mod descriptors;
 pub mod driver;
 pub mod env;
 pub mod error;

@@ -14,8 +14,6 @@ use skillhost_runtime::{Compiler, Description, Engine, EngineConfig, Loader};
 use super::args::Global;
 use super::report::path_for_people;
 use crate::config::Config;
-use crate::daemon;
-use crate::describe;
 use crate::driver::{self, Worker};
 use crate::env::Environment;
 use crate::error::{CliError, REPORT, Result};
@@ -23,10 +21,10 @@ use crate::exit::Exit;
 use crate::home::Home;
 use crate::inbox_file;
 use crate::installed::{Describe, Edition, Instead, Shelf};
-use crate::limits;
 use crate::mounts::Ground;
 use crate::skills::Library;
 use crate::terminal::{self, Terminal};
+use crate::{daemon, describe, descriptors, limits};
 
 /// A component that takes longer than this to compile is announced.
 const COMPILING_SILENT: Duration = Duration::from_secs(1);
@@ -102,7 +100,8 @@ impl Context {
 
     /// Runs what talks to the daemon to its end.
     pub(super) fn talk<T>(&self, talk: impl Future<Output = Result<T>>) -> Result<T> {
-        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let build = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let tokio = descriptors::ensure().and_then(|()| build());
         tokio.map_err(|e| no_threads(&e))?.block_on(talk)
     }
 
@@ -187,10 +186,13 @@ impl Session<'_> {
         if let Some(loading) = self.loading.get() {
             return Ok(loading);
         }
-        let tokio = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .enable_all()
-            .build();
+        let build = || {
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(THREADS)
+                .enable_all()
+                .build()
+        };
+        let tokio = descriptors::ensure().and_then(|()| build());
         let tokio = tokio.map_err(|e| no_threads(&e))?;
         let limits = self.context.config()?.limits;
         let engine = Engine::new(&limits::engine(&limits, self.engine.clone()));
@@ -272,7 +274,9 @@ impl Session<'_> {
 }
 
 fn no_threads(error: &std::io::Error) -> CliError {
-    CliError::new(Exit::Host, "no_threads", "could not start threads").caused_by(error)
+    CliError::new(Exit::Host, "no_threads", "could not start threads")
+        .caused_by(error)
+        .hint("`ulimit -u` and `ulimit -n` show how many threads and open files it may have")
 }
 
 /// Returns the folder of a run if it holds anything.

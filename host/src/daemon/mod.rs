@@ -46,7 +46,7 @@ use crate::exit::Exit;
 use crate::home::Home;
 use crate::notify::Notifier;
 use crate::skills::Library;
-use crate::{failpoints, limits};
+use crate::{descriptors, failpoints, limits};
 use herald::Herald;
 use librarian::Librarian;
 use roster::Roster;
@@ -103,7 +103,8 @@ pub fn serve(
         return Ok(Served::AlreadyThere);
     };
     failpoint::hit(failpoints::DAEMON_LOCKED);
-    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let build = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let tokio = descriptors::ensure().and_then(|()| build());
     let tokio = tokio.map_err(|e| CliError::new(Exit::Host, "no_threads", "could not start threads").caused_by(&e))?;
     let tenure = Tenure {
         since: Instant::now(),
