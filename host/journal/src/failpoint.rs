@@ -6,6 +6,7 @@
 //! - `SKILLHOST_FAILPOINT_HOLD=<name>:<file>` has everybody wait at that place as long as the file is there, so that they go on at the same moment;
 //! - `SKILLHOST_FAILPOINT_FULL=<file>` has every commit fail as on a full disk, as long as the file is there;
 //! - `SKILLHOST_FAILPOINT_UNREADABLE=<file>` has no mailbox be read, as long as the file is there;
+//! - `SKILLHOST_FAILPOINT_CLOCK=<file>` has the clock show so many microseconds more than it does as the file says, or fewer, from one reading to the next;
 //! - `SKILLHOST_FAILPOINT_LOG=<file>` appends a line for each place reached, so that a test can list where an undisturbed run passes, and then be killed at
 //!   every one of them.
 //!
@@ -72,8 +73,15 @@ pub fn is_unreadable() -> bool {
     false
 }
 
+/// Returns by how many microseconds a test wants the clock to be set.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn clock_set_by() -> i64 {
+    0
+}
+
 #[cfg(feature = "failpoints")]
-pub use enabled::{hit, is_full, is_unreadable};
+pub use enabled::{clock_set_by, hit, is_full, is_unreadable};
 
 #[cfg(feature = "failpoints")]
 mod enabled {
@@ -100,6 +108,7 @@ mod enabled {
     static HOLD: OnceLock<Option<(String, PathBuf)>> = OnceLock::new();
     static FULL: OnceLock<Option<PathBuf>> = OnceLock::new();
     static UNREADABLE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    static CLOCK: OnceLock<Option<PathBuf>> = OnceLock::new();
     static LOG: OnceLock<Option<std::fs::File>> = OnceLock::new();
 
     /// Marks a place: holds or kills the process, or panics, if the environment says so.
@@ -137,6 +146,13 @@ mod enabled {
     /// Returns whether mailboxes are to be unreadable.
     pub fn is_unreadable() -> bool {
         is_there(&UNREADABLE, "SKILLHOST_FAILPOINT_UNREADABLE")
+    }
+
+    /// Returns by how many microseconds the clock is to be set: what a file says, if it is there.
+    pub fn clock_set_by() -> i64 {
+        let file = CLOCK.get_or_init(|| std::env::var_os("SKILLHOST_FAILPOINT_CLOCK").map(PathBuf::from));
+        let said = file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        said.map_or(0, |said| said.trim().parse().expect("the clock's file holds a number"))
     }
 
     /// Returns whether a variable names a file that is there.
