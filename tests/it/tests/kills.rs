@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use skillhost_it::ordeal::{Ground, Tally};
+use skillhost_it::ordeal::{Ground, Tally, Trouble};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_skillhost-under-test");
 
@@ -14,7 +14,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_skillhost-under-test");
 const KILLS_OF_ORDEAL: u64 = 25;
 
 /// How many kills there are in the short form.
-const KILLS: u64 = 50;
+const KILLS: u64 = 30;
 
 /// The number that the short form begins with.
 const SEED: u64 = 1;
@@ -30,7 +30,7 @@ fn r5_killed_again_and_again_all_runs_end_as_if_undisturbed() {
     let first = variable("SKILLHOST_KILLS_SEED").unwrap_or(SEED);
     let most = count.unwrap_or(if seconds.is_some() { u64::MAX } else { KILLS });
     let begun = Instant::now();
-    let ground = Ground::new(PROGRAM);
+    let ground = Ground::new(PROGRAM).with(Trouble::USUAL);
     let mut tally = Tally::default();
     let mut seed = first;
     while tally.kills.count < most && seconds.is_none_or(|seconds| begun.elapsed() < Duration::from_secs(seconds)) {
@@ -62,4 +62,20 @@ fn r5_killed_at_every_place_that_the_code_lists_all_runs_end_as_if_undisturbed()
     );
     assert!(left.is_empty(), "nobody came to {left:?}");
     assert!(tally.violations.is_empty(), "{:#?}", tally.violations);
+}
+
+/// How long the short form of a soak is.
+const SOAK: Duration = Duration::from_secs(6);
+
+#[test]
+fn a_soak_accounts_for_every_launch_and_nothing_grows() {
+    let length = variable("SKILLHOST_SOAK_SECONDS").map_or(SOAK, Duration::from_secs);
+    let seed = variable("SKILLHOST_SOAK_SEED").unwrap_or(SEED);
+    let soaked = Ground::new(PROGRAM).soak(seed, length);
+    if std::env::var_os("SKILLHOST_SOAK_JSON").is_some() {
+        println!("{}", soaked.json(seed));
+    } else {
+        println!("{}", soaked.text(seed));
+    }
+    assert!(soaked.tally.violations.is_empty(), "{:#?}", soaked.tally.violations);
 }

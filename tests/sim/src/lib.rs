@@ -6,11 +6,13 @@
 //!
 //! | what fails | how | what is owed | shown by |
 //! |---|---|---|---|
-//! | a process | is killed between any two steps, or in the middle of one | what was durable stays, a prefix of what was queued may be; the run goes on in whoever drives next, and no answer that was recorded is asked for again (R5) | here; `it::crash` with SIGKILL |
-//! | a process | is stopped, and goes on later | nothing is taken from it by time (L1) | here |
+//! | a process | is killed between any two steps, or in the middle of one | what was durable stays, a prefix of what was queued may be; the run goes on in whoever drives next, and no answer that was recorded is asked for again (R5) | here; `it::crash` and `it::kills` with SIGKILL |
+//! | a process | is stopped, and goes on later | nothing is taken from it by time (L1) | here; `it::faults` |
+//! | a process | is given too few descriptors, or too little memory | it is said; what was launched goes on when there is more | `it::faults` |
 //! | a process | panics by a fault of ours | the run is parked with the reason, all others go on | `it::trouble` |
 //! | the machine | loses power | as for a process: a commit that was acknowledged is on the disk, and of the rest a prefix | here, as a kill; `tests/storage` with the disk itself |
-//! | the disk | is full, for a while | outcomes in memory are kept and committed later; nothing that needs a commit is done meanwhile (J4) | here; `it::trouble`; `tests/storage` |
+//! | the disk | is full, for a while | outcomes in memory are kept and committed later; nothing that needs a commit is done meanwhile (J4) | here; `it::trouble`; `it::faults` on a real one; `tests/storage` |
+//! | the state folder | becomes read-only, is removed, or moved away and put back | it is said; nothing is begun anew by itself; what is put back goes on | `it::trouble`, `it::faults` |
 //! | the disk | fails a read, a write, a sync or anything else | who asked is told, and asks again: the attempt is tried again, and then left to a person | here; `tests/storage` |
 //! | the disk | tears the end of its log | the commits that are whole in it are kept | `tests/storage`, at every byte |
 //! | the disk | loses what it said is durable, flips a bit, gives an old page or another's | what was told may be lost; an entry that is not what was written is told as damage and never replayed | `tests/storage`; `journal`, `sqlite::damage` |
@@ -18,8 +20,8 @@
 //! | upkeep | is killed in the middle of forgetting, backing up or restoring | the next one finishes; a backup is whole or not there; nothing that is needed goes | `it::upkeep`; `journal`, `sqlite` tests |
 //! | skillhost | is a later one than that which wrote the database | it opens every format that was released, and its runs go on | `it::golden` |
 //! | a provider | answers with an error, stalls, or nobody knows what it did | tried again under the same key, at most as often as allowed; at-most-once asks a person (R2, R4) | here |
-//! | the clock | is set, forwards or back | waits take the time that the clock shows (G7); the guest's time never goes back (G6) | here |
-//! | another process | holds the run, or takes it over by force | one drives at a time; what a former holder still had queued is refused (L1, J3) | here; `it::daemon` |
+//! | the clock | is set, forwards or back | waits take the time that the clock shows (G7); the guest's time never goes back (G6) | here; `it::faults`, `it::kills` |
+//! | another process | holds the run, or takes it over by force | one drives at a time; what a former holder still had queued is refused (L1, J3) | here; `it::daemon`; `it::faults` |
 //! | a lock of another worker | cannot be looked at; it is told late that it is free | who cannot be asked counts as alive | here |
 //! | people | say a thing twice, late, or ring at no door | of two answers one is taken; mail is found without a ring (P1 to P3) | here |
 //! | a component | is exchanged while runs go on | they stay on what they were launched with | here; `it::reload` |

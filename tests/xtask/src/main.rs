@@ -1,7 +1,7 @@
 //! What cargo cannot do alone: `cargo xtask demo` shows a run that survives its process, `cargo xtask test` does all that CI does, and
 //! `cargo xtask guests` builds the skills that ship and the fixtures,
 //! and `cargo xtask fuzz` gives whatever reads what others write inputs that nobody thought of, `cargo xtask sim` lets everything go wrong that may,
-//! `cargo xtask kills` does so with real processes, and `cargo xtask storage` takes the power from the journal's disk at every step, and has it fail and lie.
+//! `cargo xtask kills` and `cargo xtask soak` do so with real processes, and `cargo xtask storage` takes the power from the journal's disk at every step, and has it fail and lie.
 
 #![allow(
     clippy::print_stdout,
@@ -88,6 +88,18 @@ enum Command {
         #[arg(long, value_name = "WAY")]
         only: Option<String>,
     },
+    /// Let runs of all kinds go on for long, kill, exchange and forget, and see that every launch is accounted for and nothing grows
+    Soak {
+        /// How long, as `60s` or `10m`
+        #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = seconds)]
+        seconds: u64,
+        /// The seed
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Print what came of it as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Run everything that CI runs: format, lints, guests, tests
     Test {
         /// Run only the tests whose names contain one of these, and no checks
@@ -105,6 +117,7 @@ fn main() -> ExitCode {
         Command::Guests => guests(cli.guest_toolchain).map(|guests| println!("{}", guests.skills().display())),
         Command::Kills { count, seconds, seed } => test::kill(cli.guest_toolchain, *count, *seconds, *seed),
         Command::Sim { seconds, seed, case } => test::simulate(*seconds, *seed, case.as_deref()),
+        Command::Soak { seconds, seed, json } => test::soak(cli.guest_toolchain, *seconds, *seed, *json),
         Command::Storage { seconds, seed, only } => test::try_storage(*seconds, *seed, only.as_deref()),
         Command::Test { filters } => test::run_all(cli.guest_toolchain, filters),
     };

@@ -153,6 +153,22 @@ pub(crate) fn kill(choice: Choice, count: Option<u64>, seconds: Option<u64>, see
     run("kills", &mut command)
 }
 
+/// Soaks for so long.
+pub(crate) fn soak(choice: Choice, seconds: u64, seed: Option<u64>, json: bool) -> Result<(), String> {
+    let guests = crate::guests(choice)?;
+    let mut command = one_test("kills", "a_soak_accounts_for_every_launch_and_nothing_grows")?;
+    let variables = [
+        ("SKILLHOST_SOAK_SECONDS", Some(seconds)),
+        ("SKILLHOST_SOAK_SEED", seed),
+        ("SKILLHOST_SOAK_JSON", json.then_some(1)),
+    ];
+    let given = variables
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?.to_string())));
+    command.envs(given).env(GUESTS_VARIABLE, guests.folder());
+    run("soak", &mut command)
+}
+
 /// Returns the command that runs one test at length.
 fn one_test(target: &str, filter: &str) -> Result<Command, String> {
     let not_here = guest_packages(workspace()).map_err(|error| error.to_string())?;

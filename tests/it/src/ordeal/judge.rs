@@ -3,50 +3,83 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use skillhost_core::entry::{Entry, How, Record};
-use skillhost_core::id::{RunId, idempotency_key};
+use skillhost_core::entry::{Called, Entry, How, Record};
+use skillhost_core::id::{Number, RunId, idempotency_key};
 use skillhost_core::machine::Source;
 use skillhost_journal::{InboxFilter, Journal as _, RunFilter, RunRow, SqliteJournal};
 
+use super::people::Skipped;
 use super::task::Came;
 use super::{Ordeal, Tally, Task, killer, people};
 
-/// How often each key was seen, in the journals and in the world.
-#[derive(Default)]
-struct Keys {
-    /// How many performances the journals allow.
-    allowed: BTreeMap<String, u64>,
+/// What the journals allow the world to have seen, of runs that were forgotten since, too.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    /// How often each call was performed at most, by its key.
+    performances: BTreeMap<String, u64>,
+    /// How often each line was appended at most by programs.
+    lines: BTreeMap<String, usize>,
+    /// The runs that it is of.
+    runs: BTreeSet<RunId>,
+}
+
+/// What is left, and is not each task's own.
+struct Left<'a> {
+    /// What each prompt was answered.
+    said: BTreeMap<String, String>,
+    /// The world's lines.
+    world: BTreeMap<String, usize>,
+    undisturbed: &'a Value,
+    skipped: &'a Skipped,
 }
 
 /// Looks at everything that is left, and notes what is not as it has to be.
-pub(super) fn judge(
+pub(super) fn judge(ordeal: &Ordeal, undisturbed: &Value, skipped: &Skipped, tally: &mut Tally) {
+    stop(ordeal);
+    judge_runs(ordeal, undisturbed, skipped, &mut Account::default(), tally);
+    judge_home(ordeal);
+}
+
+/// Looks at the runs, now that all are over, and adds what they may have done to the account.
+pub(super) fn judge_runs(
     ordeal: &Ordeal,
-    undisturbed: &BTreeMap<String, Value>,
-    skipped: &BTreeMap<RunId, usize>,
+    undisturbed: &Value,
+    skipped: &Skipped,
+    account: &mut Account,
     tally: &mut Tally,
 ) {
-    stop(ordeal);
     let journal = ordeal.place.journal();
-    let rows = journal.runs(&RunFilter::default()).unwrap();
-    tally.runs += rows.len() as u64;
     tally.decisions += skipped.values().sum::<usize>() as u64;
-    let mut keys = Keys::default();
-    for row in &rows {
+    for row in &journal.runs(&RunFilter::default()).unwrap() {
         let records = journal.all_records(&row.run).unwrap();
-        tally.performed_again += judge_journal(ordeal, row, &records, &mut keys);
+        let is_known = !account.runs.insert(row.run.clone());
+        judge_journal(ordeal, row, &records, account);
         judge_inbox(ordeal, &journal, row);
+        if !is_known {
+            let again = records
+                .iter()
+                .filter(|record| matches!(record.entry, Entry::Retried(_)));
+            tally.performed_again += again.count() as u64;
+            tally.runs += 1;
+        }
     }
-    judge_requests(ordeal, &keys);
-    judge_world(ordeal, &rows, &journal);
-    let said = said(ordeal);
-    let world = people::world(ordeal);
+    judge_world(ordeal, account);
+    let left = Left {
+        said: said(ordeal),
+        world: people::world(ordeal),
+        undisturbed,
+        skipped,
+    };
     for task in &ordeal.tasks {
-        let found = judge_task(ordeal, &journal, task, &said, &world, undisturbed, skipped);
-        if let Err(what) = found {
+        if let Err(what) = judge_task(ordeal, &journal, task, &left) {
             ordeal.violate(format!("{} {:?}: {what}", task.id, task.kind));
         }
     }
-    for fault in journal.check().unwrap() {
+}
+
+/// Looks at the state folder, the database and the processes, now that there is no daemon.
+pub(super) fn judge_home(ordeal: &Ordeal) {
+    for fault in ordeal.place.journal().check().unwrap() {
         ordeal.violate(format!("the database: {fault}"));
     }
     judge_place(ordeal);
@@ -56,7 +89,7 @@ pub(super) fn judge(
 }
 
 /// Ends the daemon, in the way that lets it.
-fn stop(ordeal: &Ordeal) {
+pub(super) fn stop(ordeal: &Ordeal) {
     let stopped = ordeal.run(&["worker", "stop"]);
     if !stopped.status.success() {
         ordeal.violate(format!("the daemon does not stop: {}", crate::told(&stopped)));
@@ -64,8 +97,8 @@ fn stop(ordeal: &Ordeal) {
     ordeal.place.until(|| killer::holder(ordeal).is_none());
 }
 
-/// A journal is dense, has one beginning and one end, and every call at most one outcome. Returns how many performances there were beyond the first ones.
-fn judge_journal(ordeal: &Ordeal, row: &RunRow, records: &[Record], keys: &mut Keys) -> u64 {
+/// A journal is dense, has one beginning and one end, and every call at most one outcome.
+fn judge_journal(ordeal: &Ordeal, row: &RunRow, records: &[Record], account: &mut Account) {
     let violate = |what: &str| ordeal.violate(format!("run {} of `{}`: {what}", row.run, row.skill));
     let is_dense = records.iter().enumerate().all(|(n, record)| record.seq.0 == n as u64);
     if !is_dense || row.entries != records.len() as u64 {
@@ -73,29 +106,40 @@ fn judge_journal(ordeal: &Ordeal, row: &RunRow, records: &[Record], keys: &mut K
     }
     let kinds: Vec<&str> = records.iter().map(|record| record.entry.kind()).collect();
     let count = |kind| kinds.iter().filter(|found| **found == kind).count();
-    if kinds.first() != Some(&"started")
-        || count("started") != 1
-        || count("finished") != 1
-        || kinds.last() != Some(&"finished")
-    {
+    let ends = (kinds.first(), kinds.last());
+    if ends != (Some(&"started"), Some(&"finished")) || count("started") != 1 || count("finished") != 1 {
         violate("it has not one beginning and one end");
     }
     let mut returned = BTreeSet::new();
-    let mut again = 0;
+    let mut performed: BTreeMap<Number, u64> = BTreeMap::new();
+    let mut lines = BTreeMap::new();
     for record in records {
-        let number = record.entry.number();
-        let key = number.map(|number| idempotency_key(&row.run, number));
         match &record.entry {
-            Entry::Called(_) => *keys.allowed.entry(key.unwrap()).or_default() += 1,
-            Entry::Retried(_) => {
-                *keys.allowed.entry(key.unwrap()).or_default() += 1;
-                again += 1;
+            Entry::Called(called) => {
+                *performed.entry(called.number).or_default() += 1;
+                lines.extend(line_of(called).map(|line| (called.number, line)));
             }
+            Entry::Retried(retried) => *performed.entry(retried.number).or_default() += 1,
             Entry::Returned(outcome) if !returned.insert(outcome.number) => violate("a call has two outcomes"),
             _ => {}
         }
     }
-    again
+    for (number, times) in performed {
+        account.performances.insert(idempotency_key(&row.run, number), times);
+        if let Some(line) = lines.remove(&number) {
+            account.lines.insert(line, times as usize);
+        }
+    }
+}
+
+/// Returns the line that a program appends, if the call is of one that does.
+fn line_of(called: &Called) -> Option<String> {
+    // Other calls have a program in their request, too: those that have another skill run it.
+    if called.function.name() != "process.run" {
+        return None;
+    }
+    let (_, rest) = called.request.as_str().split_once("echo '")?;
+    Some(rest.split_once('\'')?.0.to_owned())
 }
 
 /// Each source posts once.
@@ -112,47 +156,20 @@ fn judge_inbox(ordeal: &Ordeal, journal: &SqliteJournal, row: &RunRow) {
     }
 }
 
-/// What was asked of the world was asked under the key of a call that is recorded, and at most as often as the journal says that it was performed.
-fn judge_requests(ordeal: &Ordeal, keys: &Keys) {
+/// What was asked of the world was asked under the key of a call that is recorded, and at most as often as the journal says that it was performed; so was what programs appended.
+fn judge_world(ordeal: &Ordeal, account: &Account) {
     let counts = ordeal.place.server.counts();
     for (key, times) in counts.requests.iter().chain(&counts.acts) {
-        let allowed = keys.allowed.get(key).copied().unwrap_or(0);
-        if *times > allowed {
+        let most = account.performances.get(key).copied().unwrap_or(0);
+        if *times > most {
             ordeal.violate(format!(
-                "`{key}` was asked for {times} times, and its journal allows {allowed}"
+                "`{key}` was asked for {times} times, and its journal allows {most}"
             ));
-        }
-    }
-}
-
-/// What a program appended is there at most as often as it was performed.
-fn judge_world(ordeal: &Ordeal, rows: &[RunRow], journal: &SqliteJournal) {
-    let mut allowed: BTreeMap<String, usize> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.skill.as_str() == "process") {
-        let mut lines = BTreeMap::new();
-        for record in journal.all_records(&row.run).unwrap() {
-            if let Entry::Called(called) = &record.entry {
-                let line = called
-                    .request
-                    .as_str()
-                    .split_once("echo '")
-                    .and_then(|(_, rest)| rest.split_once('\''));
-                lines.insert(called.number, line.map_or(String::new(), |(line, _)| line.to_owned()));
-            }
-            let is_performed = matches!(record.entry, Entry::Called(_) | Entry::Retried(_));
-            if let Some(line) = record
-                .entry
-                .number()
-                .filter(|_| is_performed)
-                .and_then(|number| lines.get(&number))
-            {
-                *allowed.entry(line.clone()).or_default() += 1;
-            }
         }
     }
     for (line, times) in people::world(ordeal) {
         // The lines of the shared file bear an id alone, and are each task's to judge.
-        let most = allowed.get(&line).copied().unwrap_or(0);
+        let most = account.lines.get(&line).copied().unwrap_or(0);
         if line.contains(' ') && times > most {
             ordeal.violate(format!(
                 "a program appended `{line}` {times} times, and was performed {most} times"
@@ -175,15 +192,7 @@ fn said(ordeal: &Ordeal) -> BTreeMap<String, String> {
     said.collect()
 }
 
-fn judge_task(
-    ordeal: &Ordeal,
-    journal: &SqliteJournal,
-    task: &Task,
-    said: &BTreeMap<String, String>,
-    world: &BTreeMap<String, usize>,
-    undisturbed: &BTreeMap<String, Value>,
-    skipped: &BTreeMap<RunId, usize>,
-) -> Result<(), String> {
+fn judge_task(ordeal: &Ordeal, journal: &SqliteJournal, task: &Task, all: &Left<'_>) -> Result<(), String> {
     let run = journal
         .find_run(&task.id)
         .map_err(|error| format!("it is lost: {error}"))?;
@@ -214,11 +223,11 @@ fn judge_task(
         files: &left.files,
         messages: &messages,
         lines: &left.lines,
-        skipped: skipped.get(&run).copied().unwrap_or(0),
-        world,
-        said,
+        skipped: all.skipped.get(&run).copied().unwrap_or(0),
+        world: &all.world,
+        said: &all.said,
         data: std::fs::read_to_string(data).ok().as_deref(),
-        undisturbed: undisturbed.get(&task.id),
+        undisturbed: all.undisturbed,
     })
 }
 

@@ -10,10 +10,14 @@ use skillhost_core::machine::Status;
 use skillhost_journal::{Journal as _, RunFilter, SqliteJournal};
 
 use super::Ordeal;
+use super::aim::{Aim, Kills, Trouble};
 use crate::Seeded;
 
 /// How long a moment is waited for that may never come.
 const PATIENCE: Duration = Duration::from_millis(600);
+
+/// An hour, in microseconds.
+const HOUR: i64 = 3_600_000_000;
 
 /// How many of the requests to come are waited for, at most.
 const REQUESTS_MOST: u64 = 6;
@@ -26,67 +30,6 @@ const HITS_TRIED: [u64; 2] = [1, 3];
 
 /// The launch of a run that is forgotten.
 const FORGOTTEN: &str = "forgotten";
-
-/// What a kill is aimed at.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Aim {
-    /// A failpoint of the process itself.
-    Failpoint(&'static str),
-    /// Soon after a request came.
-    Request,
-    /// Soon after something was committed.
-    Commit,
-    /// Soon after the daemon began.
-    Start,
-    /// A process that drives one run.
-    Here,
-}
-
-/// Kills that were made.
-#[derive(Clone, Debug, Default)]
-pub struct Kills {
-    /// How many.
-    pub count: u64,
-    /// By what they were aimed at.
-    pub by_aim: BTreeMap<Aim, u64>,
-    /// How many runs were held by who was killed.
-    pub held: u64,
-    /// How many kills hit nobody's work.
-    pub idle: u64,
-    /// How many calls had no outcome then, by function.
-    pub open: BTreeMap<&'static str, u64>,
-}
-
-impl Aim {
-    /// Returns the place, if it is one.
-    pub(super) fn place(&self) -> Option<&'static str> {
-        match self {
-            Self::Failpoint(place) => Some(place),
-            _ => None,
-        }
-    }
-}
-
-impl Kills {
-    /// Counts one.
-    pub(super) fn note(&mut self, aim: Aim) {
-        self.count += 1;
-        *self.by_aim.entry(aim).or_default() += 1;
-    }
-
-    /// Adds others.
-    pub(super) fn add(&mut self, others: Self) {
-        self.count += others.count;
-        self.held += others.held;
-        self.idle += others.idle;
-        for (aim, count) in others.by_aim {
-            *self.by_aim.entry(aim).or_default() += count;
-        }
-        for (function, count) in others.open {
-            *self.open.entry(function).or_default() += count;
-        }
-    }
-}
 
 /// Has a process killed at each of these places, by itself, as long as there is work in which it comes there.
 pub(super) fn kill_at_places(ordeal: &Ordeal, places: &BTreeSet<&'static str>, kills: &mut Kills) {
@@ -186,8 +129,14 @@ pub(super) fn kill(ordeal: &Ordeal, random: &mut Seeded, most: u64, kills: &mut 
     let last = kills.count + most;
     let mut child: Option<Child> = None;
     while kills.count < last && !ordeal.is_over() {
-        let aim = draw(random);
         reap(&mut child);
+        if !ordeal.troubles.is_empty() && random.below(8) == 0 {
+            let trouble = ordeal.troubles[random.below(ordeal.troubles.len() as u64) as usize];
+            trouble_with(ordeal, trouble, random);
+            *kills.troubles.entry(trouble).or_default() += 1;
+            continue;
+        }
+        let aim = draw(random);
         if holder(ordeal).is_none() && child.is_none() {
             child = start(ordeal, &aim, random);
         }
@@ -210,7 +159,10 @@ pub(super) fn kill(ordeal: &Ordeal, random: &mut Seeded, most: u64, kills: &mut 
             note_kill(ordeal, &aim, by_itself && was_killed(&mut child), kills);
             continue;
         };
-        let is_killed = kill_process(pid, Signal::KILL).is_ok();
+        let is_killed = match aim {
+            Aim::Takeover => take_over(ordeal, pid, random),
+            _ => kill_process(pid, Signal::KILL).is_ok(),
+        };
         if child.as_ref().is_some_and(|child| Pid::from_child(child) == pid) {
             child.take().unwrap().wait().unwrap();
         }
@@ -226,6 +178,72 @@ pub(super) fn kill(ordeal: &Ordeal, random: &mut Seeded, most: u64, kills: &mut 
     // The last one lives until the end, and is waited for by whoever judges.
     if let Some(mut child) = child {
         std::thread::spawn(move || child.wait());
+    }
+}
+
+/// Takes over again and again, by force, from a daemon that was stopped in its work.
+pub(super) fn take_over_often(ordeal: &Ordeal, times: u64, random: &mut Seeded, kills: &mut Kills) {
+    for _ in 0..times {
+        if ordeal.is_over() {
+            return;
+        }
+        if holder(ordeal).is_none() {
+            ordeal.run(&["worker", "start"]);
+        }
+        wait_for(ordeal, &Aim::Takeover, random);
+        if let Some(pid) = holder(ordeal) {
+            let is_killed = take_over(ordeal, pid, random);
+            note_kill(ordeal, &Aim::Takeover, is_killed, kills);
+        }
+    }
+}
+
+/// Has a daemon that is stopped taken over by force, and lets it go on in the middle of that. Returns whether it is gone.
+fn take_over(ordeal: &Ordeal, pid: Pid, random: &mut Seeded) -> bool {
+    kill_process(pid, Signal::STOP).ok();
+    let mut force = ordeal.command(&["worker", "stop", "--force"]);
+    let mut force = force.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_micros(random.below(150_000)));
+    kill_process(pid, Signal::CONT).ok();
+    let is_done = force.wait().unwrap().success();
+    if !is_done {
+        ordeal.violate(format!("process {pid:?} could not be taken over"));
+    }
+    is_done
+}
+
+/// Has something happen that kills nobody.
+fn trouble_with(ordeal: &Ordeal, trouble: Trouble, random: &mut Seeded) {
+    let for_a_while = Duration::from_micros(random.below(300_000));
+    match trouble {
+        Trouble::Stopped => {
+            let Some(pid) = holder(ordeal) else { return };
+            kill_process(pid, Signal::STOP).ok();
+            std::thread::sleep(for_a_while);
+            if holder(ordeal) != Some(pid) && test_kill_process(pid).is_ok() {
+                ordeal.violate("the lock of a daemon that was only stopped is another one's".to_owned());
+            }
+            kill_process(pid, Signal::CONT).ok();
+        }
+        Trouble::Drained => drop(ordeal.run(&["worker", "stop"])),
+        Trouble::ClockSet => {
+            let hours = i64::try_from(random.below(13)).unwrap_or(0) - 6;
+            ordeal.set_clock(hours * HOUR);
+        }
+        Trouble::FullDisk => {
+            let ballast = ordeal.place.user_folder().join("ballast");
+            fill(&ballast);
+            std::thread::sleep(for_a_while);
+            std::fs::remove_file(&ballast).unwrap();
+        }
+    }
+}
+
+/// Takes what is left of a disk.
+fn fill(ballast: &std::path::Path) {
+    let mut file = std::fs::File::create(ballast).unwrap();
+    for bytes in [1 << 16, 1 << 12, 1] {
+        while std::io::Write::write_all(&mut file, &vec![0; bytes]).is_ok() {}
     }
 }
 
@@ -249,7 +267,8 @@ fn draw(random: &mut Seeded) -> Aim {
         }
         7..12 => Aim::Request,
         12..16 => Aim::Commit,
-        16..19 => Aim::Start,
+        16..18 => Aim::Start,
+        18 => Aim::Takeover,
         _ => Aim::Here,
     }
 }
@@ -277,7 +296,7 @@ fn wait_for(ordeal: &Ordeal, aim: &Aim, random: &mut Seeded) {
     until(ordeal, has_daemon);
     match aim {
         Aim::Failpoint(_) => until(ordeal, || !has_daemon()),
-        Aim::Request | Aim::Here => {
+        Aim::Request | Aim::Here | Aim::Takeover => {
             let least = requests() + 1 + random.below(REQUESTS_MOST);
             until(ordeal, || requests() >= least);
         }

@@ -6,24 +6,27 @@
 
 #![allow(clippy::print_stderr, reason = "it speaks to whoever runs the tests")]
 
+mod aim;
 mod judge;
 mod killer;
 mod people;
+mod soak;
 mod task;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
 use skillhost_loopback::Rule;
 
 use crate::{Place, Seeded, guests, told};
-pub use killer::{Aim, Kills};
-use people::People;
+pub use aim::{Aim, Kills, Trouble};
+use people::{People, Skipped};
+pub use soak::{Sample, Soaked};
 pub use task::{Kind, Task};
 
 /// The file in the user's folder that programs append lines to.
@@ -64,6 +67,9 @@ const GRANTED: &[&str] = &["calls", "http", "process"];
 /// How many ordeals may be needed until somebody has come to every place.
 const ORDEALS_MOST: u64 = 6;
 
+/// By how much the clock is set at last, in microseconds: more than ever before.
+const CLOCK_AT_LAST: i64 = 10 * 3_600_000_000;
+
 /// The skill that ships and is tried too.
 const SHIPPED: &str = "deep-research";
 
@@ -76,16 +82,20 @@ pub fn places() -> impl Iterator<Item = &'static str> {
 /// What is the same for all ordeals.
 pub struct Ground {
     program: String,
+    kinds: &'static [Kind],
+    troubles: &'static [Trouble],
     /// The place of the last ordeal, whose compiled components and grants the next one takes over.
     kept: Mutex<Option<tempfile::TempDir>>,
-    /// What the skill that ships comes to when nothing disturbs it, by question.
-    undisturbed: Mutex<BTreeMap<String, Value>>,
+    /// What the skill that ships comes to when nothing disturbs it.
+    undisturbed: OnceLock<Value>,
 }
 
 /// One ordeal.
 pub struct Ordeal {
     place: Place,
     tasks: Vec<Task>,
+    /// What happens to it beside being killed.
+    troubles: &'static [Trouble],
     /// Processes that drive runs and are no daemon.
     victims: people::Victims,
     /// Processes that people started and that killed themselves.
@@ -119,21 +129,47 @@ impl Ground {
     pub fn new(program: &str) -> Self {
         Self {
             program: program.to_owned(),
+            kinds: Kind::ALL,
+            troubles: &[],
             kept: Mutex::new(None),
-            undisturbed: Mutex::default(),
+            undisturbed: OnceLock::new(),
         }
+    }
+
+    /// Has this happen beside kills.
+    #[must_use]
+    pub fn with(mut self, troubles: &'static [Trouble]) -> Self {
+        self.troubles = troubles;
+        self
+    }
+
+    /// Has the disk be full now and then, on which nothing else may lie; and lets nothing be done but what a full disk may not change.
+    #[must_use]
+    pub fn on_a_small_disk(mut self) -> Self {
+        self.troubles = &[Trouble::FullDisk];
+        self.kinds = Kind::WITHOUT_FILES;
+        self
     }
 
     /// Goes through an ordeal of at most so many kills, and adds to the tally what came of it.
     pub fn ordeal(&self, seed: u64, kills_most: u64, tally: &mut Tally) {
         let mut random = Seeded::new(seed);
         let tasks = TASKS_MIN + random.below(TASKS_MORE);
-        let offset = random.below(Kind::ALL.len() as u64);
+        let all = self.kinds.len() as u64;
+        let offset = random.below(all);
         // Every kind has its turn, whatever is drawn.
-        let kind = |n| Kind::ALL[((offset + n) % Kind::ALL.len() as u64) as usize];
+        let kind = |n| self.kinds[((offset + n) % all) as usize];
         let kinds: Vec<Kind> = (0..tasks).map(kind).collect();
         self.go_through(seed, &kinds, tally, |ordeal, kills| {
             killer::kill(ordeal, &mut random, kills_most, kills);
+        });
+    }
+
+    /// Goes through an ordeal in which daemons are stopped, and so often taken over by force.
+    pub fn takeovers(&self, seed: u64, times: u64, tally: &mut Tally) {
+        let mut random = Seeded::new(seed);
+        self.go_through(seed, Kind::ALL, tally, |ordeal, kills| {
+            killer::take_over_often(ordeal, times, &mut random, kills);
         });
     }
 
@@ -156,26 +192,15 @@ impl Ground {
     }
 
     fn go_through(&self, seed: u64, kinds: &[Kind], tally: &mut Tally, kill: impl FnOnce(&Ordeal, &mut Kills)) {
-        let ordeal = self.prepare(kinds, &mut Seeded::new(seed));
+        let mut ordeal = self.prepare();
+        ordeal.begin("task", kinds, &mut Seeded::new(seed));
         let mut kills = Kills::default();
-        let skipped = std::thread::scope(|scope| {
-            let people = scope.spawn(|| {
-                let mut people = People::new(&ordeal, seed);
-                while !people.look() {
-                    std::thread::sleep(Duration::from_millis(3));
-                }
-                ordeal.over.store(true, Ordering::SeqCst);
-                people.skipped()
-            });
-            kill(&ordeal, &mut kills);
-            ordeal.until_over();
-            people.join().unwrap()
-        });
+        let skipped = ordeal.wave(seed, |ordeal| kill(ordeal, &mut kills));
         kills.add(std::mem::take(&mut *ordeal.struck.lock().unwrap()));
         tally.kills.add(kills);
         tally.ordeals += 1;
         tally.tasks += kinds.len() as u64;
-        judge::judge(&ordeal, &self.undisturbed.lock().unwrap(), &skipped, tally);
+        judge::judge(&ordeal, self.undisturbed(), &skipped, tally);
         let violations = ordeal.violations.lock().unwrap().clone();
         let is_good = violations.is_empty();
         let told = violations
@@ -188,8 +213,8 @@ impl Ground {
         self.give_back(ordeal, is_good);
     }
 
-    /// Makes the place of an ordeal, and draws its tasks.
-    fn prepare(&self, kinds: &[Kind], random: &mut Seeded) -> Ordeal {
+    /// Makes the place of an ordeal.
+    fn prepare(&self) -> Ordeal {
         let place = Place::new(&self.program, SKILLS);
         place.install_folder(&guests().skills().join(SHIPPED));
         // So that many calls are under way when something is killed.
@@ -198,7 +223,7 @@ impl Ground {
             delay_ms: EFFECT_LASTS.as_millis() as u64 / 3,
             ..Rule::default()
         });
-        let ordeal = Ordeal::of(place, Vec::new());
+        let ordeal = Ordeal::of(place, self.troubles);
         let home = ordeal.place.home();
         ordeal.place.state().make().unwrap();
         std::fs::write(home.join("config.toml"), "agents_may_grant = true\n").unwrap();
@@ -217,31 +242,19 @@ impl Ground {
                 }
             }
         }
-        let world = ordeal.place.user_folder().join(WORLD);
-        let acts = ordeal.place.server.acts_url();
-        let tasks = kinds.iter().enumerate().map(|(n, kind)| {
-            // Ids of the same length, none of which begins like another.
-            Task::draw(*kind, &format!("task-{n:03}"), random, world.to_str().unwrap(), &acts)
-        });
-        let tasks: Vec<Task> = tasks.collect();
-        let ordeal = Ordeal { tasks, ..ordeal };
-        self.learn_undisturbed(&ordeal);
         ordeal
     }
 
-    /// Learns what the skill that ships comes to, in a place of its own.
-    fn learn_undisturbed(&self, ordeal: &Ordeal) {
-        for task in ordeal.tasks.iter().filter(|task| task.kind == Kind::Research) {
-            let mut known = self.undisturbed.lock().unwrap();
-            if known.contains_key(&task.id) {
-                continue;
-            }
+    /// Returns what the skill that ships comes to in a place of its own.
+    fn undisturbed(&self) -> &Value {
+        self.undisturbed.get_or_init(|| {
             let apart = Place::new(&self.program, &[]);
             apart.install_folder(&guests().skills().join(SHIPPED));
+            let task = Task::draw(Kind::Research, "apart", &mut Seeded::new(0), "", "");
             let words = task.words();
             let words: Vec<&str> = words.iter().map(String::as_str).chain(["--here", "--await"]).collect();
-            known.insert(task.id.clone(), crate::result_of(&apart.run(&words)));
-        }
+            crate::result_of(&apart.run(&words))
+        })
     }
 
     /// Keeps what the next ordeal takes over; of one that failed, everything stays where it can be looked at.
@@ -261,10 +274,11 @@ impl Ground {
 }
 
 impl Ordeal {
-    fn of(place: Place, tasks: Vec<Task>) -> Self {
+    fn of(place: Place, troubles: &'static [Trouble]) -> Self {
         Self {
             place,
-            tasks,
+            tasks: Vec::new(),
+            troubles,
             victims: Mutex::default(),
             struck: Mutex::default(),
             over: AtomicBool::new(false),
@@ -273,10 +287,41 @@ impl Ordeal {
         }
     }
 
+    /// Draws the next tasks, whose ids begin so.
+    fn begin(&mut self, name: &str, kinds: &[Kind], random: &mut Seeded) {
+        let world = self.place.user_folder().join(WORLD);
+        let acts = self.place.server.acts_url();
+        let tasks = kinds.iter().enumerate().map(|(n, kind)| {
+            // Ids of the same length, none of which begins like another.
+            Task::draw(*kind, &format!("{name}-{n:03}"), random, world.to_str().unwrap(), &acts)
+        });
+        self.tasks = tasks.collect();
+        self.over.store(false, Ordering::SeqCst);
+    }
+
+    /// Lets people see to the tasks until all is over, while something is done to their processes. Returns how many calls were skipped.
+    fn wave(&self, seed: u64, disturb: impl FnOnce(&Self)) -> Skipped {
+        std::thread::scope(|scope| {
+            let people = scope.spawn(|| {
+                let mut people = People::new(self, seed);
+                while !people.look() {
+                    std::thread::sleep(Duration::from_millis(3));
+                }
+                self.over.store(true, Ordering::SeqCst);
+                people.skipped()
+            });
+            disturb(self);
+            self.until_over();
+            people.join().unwrap()
+        })
+    }
+
     /// Returns a command of the program, with what its skills' programs are found by.
     fn command(&self, words: &[&str]) -> Command {
         let mut command = self.place.command(words);
-        command.env("PATH", "/usr/bin:/bin");
+        command
+            .env("PATH", "/usr/bin:/bin")
+            .env("SKILLHOST_FAILPOINT_CLOCK", self.clock());
         command
     }
 
@@ -293,8 +338,23 @@ impl Ordeal {
         self.over.load(Ordering::SeqCst)
     }
 
+    /// The file that says by how much the clock is set.
+    fn clock(&self) -> PathBuf {
+        self.place.user_folder().join("clock")
+    }
+
+    /// Sets the clock of all processes that begin from now on, and of those that are there.
+    fn set_clock(&self, by: i64) {
+        // At once, as nobody must read half of it.
+        let beside = self.clock().with_extension("new");
+        std::fs::write(&beside, by.to_string()).unwrap();
+        std::fs::rename(beside, self.clock()).unwrap();
+    }
+
     /// Waits until all runs are over, now that nothing is killed.
     fn until_over(&self) {
+        // What was to be waited for when the clock was at its latest is over then.
+        self.set_clock(CLOCK_AT_LAST);
         // Whoever looks starts a daemon, if nobody did.
         self.run(&["list"]);
         self.place.until(|| self.is_over());

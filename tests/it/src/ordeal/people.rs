@@ -11,10 +11,10 @@ use skillhost_core::entry::Entry;
 use skillhost_core::id::{Number, RunId, SignalName};
 use skillhost_core::machine::{Command as Told, Decision, Status, Wait};
 use skillhost_core::payload::Payload;
-use skillhost_journal::{Journal as _, RunFilter, RunRow, SqliteJournal};
+use skillhost_journal::{Journal as _, RunFilter, RunRow, SqliteJournal, WaitRow};
 
 use super::task::{Kind, Task, answer, notes};
-use super::{Aim, Ordeal, WORLD, places};
+use super::{Aim, Ordeal, Trouble, WORLD, places};
 use crate::{Seeded, told, was_killed};
 
 /// What people have done so far.
@@ -22,15 +22,18 @@ pub(super) struct People<'a> {
     ordeal: &'a Ordeal,
     random: Seeded,
     journal: Option<SqliteJournal>,
-    /// What was said once and must not be said again, by run and occasion.
-    said: BTreeSet<(RunId, String)>,
+    /// What was said once and must not be said again, by launch and occasion.
+    said: BTreeSet<(String, String)>,
     /// How many calls of each run were skipped.
-    skipped: BTreeMap<RunId, usize>,
+    skipped: Skipped,
     /// Where the next launches are killed.
     places: Vec<&'static str>,
     /// Launches that drive their runs themselves.
     here: BTreeMap<String, Child>,
 }
+
+/// How many calls of each run people had skipped.
+pub(super) type Skipped = BTreeMap<RunId, usize>;
 
 /// What the one who kills may take beside the daemon.
 pub(super) type Victims = Mutex<Vec<i32>>;
@@ -50,7 +53,7 @@ impl<'a> People<'a> {
     }
 
     /// Returns how many calls of each run were skipped.
-    pub(super) fn skipped(self) -> BTreeMap<RunId, usize> {
+    pub(super) fn skipped(self) -> Skipped {
         for (_, mut child) in self.here {
             child.wait().unwrap();
         }
@@ -125,6 +128,11 @@ impl<'a> People<'a> {
 
     fn see_to(&mut self, journal: &SqliteJournal, row: &RunRow) {
         if let Some(trouble) = &row.trouble {
+            if self.ordeal.troubles.contains(&Trouble::FullDisk) {
+                // Somebody made room, and has it go on.
+                self.ordeal.run(&["resume", row.run.as_str(), "--json"]);
+                return;
+            }
             self.ordeal
                 .violate(format!("run {} of `{}` is in trouble: {trouble:?}", row.run, row.skill));
         }
@@ -152,67 +160,52 @@ impl<'a> People<'a> {
         }
     }
 
-    /// Sends everything that a run will wait for; to the first of its line, as the others inherit the mailbox.
+    /// Sends everything that a launch will wait for, in order: what one run of it does not take is inherited by the next.
     fn send_ahead(&mut self, journal: &SqliteJournal, row: &RunRow, task: &Task) {
-        let first = journal.runs(&RunFilter::default()).unwrap().into_iter();
-        let first = first
-            .filter(|other| other.launch == row.launch)
-            .map(|other| other.run)
-            .min();
-        if first.as_ref() != Some(&row.run) {
-            return;
-        }
-        self.leave_notes(journal, row, task);
+        let mut is_said = self.leave_notes(journal, row, task);
         for (n, (name, value)) in task.events().iter().enumerate() {
-            self.send_event(journal, row, &format!("event {n}"), name, value);
+            is_said = is_said && self.send_event(journal, row, &format!("event {n}"), name, value);
         }
     }
 
     /// Sends the event that a run waits for.
     fn send(&mut self, journal: &SqliteJournal, row: &RunRow, task: &Task, number: Number) {
-        self.leave_notes(journal, row, task);
+        if !self.leave_notes(journal, row, task) {
+            return;
+        }
         let records = journal.all_records(&row.run).unwrap();
         // Which wait of the run it is, and of those that come one by one in runs that go on: which round.
         let waits = |record: &&skillhost_core::entry::Record| matches!(&record.entry, Entry::Called(called) if called.function.name() == "signals.wait");
         let nth = records.iter().filter(waits).count().saturating_sub(1);
         let events = task.events();
         let (name, value) = &events[nth.min(events.len() - 1)];
-        self.send_event(journal, row, &format!("event at {number}"), name, value);
+        self.send_event(journal, row, &format!("event at {number} of {}", row.run), name, value);
     }
 
-    fn send_event(&mut self, journal: &SqliteJournal, row: &RunRow, occasion: &str, name: &str, value: &Value) {
+    fn send_event(&mut self, journal: &SqliteJournal, row: &RunRow, occasion: &str, name: &str, value: &Value) -> bool {
         let event = Told::Event {
             name: SignalName::parse(name).unwrap(),
             value: Payload::of(value),
             by: None,
         };
         let input = value.to_string();
-        self.say(
-            journal,
-            row,
-            occasion,
-            &event,
-            &["signal", row.run.as_str(), name, "--input", &input],
-        );
+        let words = ["signal", row.run.as_str(), name, "--input", &input];
+        self.say(journal, row, occasion, &event, &words)
     }
 
-    fn leave_notes(&mut self, journal: &SqliteJournal, row: &RunRow, task: &Task) {
-        if task.kind != Kind::Notes {
-            return;
-        }
-        for (n, note) in notes(&task.id).into_iter().enumerate() {
+    fn leave_notes(&mut self, journal: &SqliteJournal, row: &RunRow, task: &Task) -> bool {
+        let notes = match task.kind {
+            Kind::Notes => notes(&task.id).to_vec(),
+            _ => Vec::new(),
+        };
+        notes.into_iter().enumerate().all(|(n, note)| {
             let command = Told::Note {
                 message: note.clone(),
                 by: None,
             };
-            self.say(
-                journal,
-                row,
-                &format!("note {n}"),
-                &command,
-                &["inject", row.run.as_str(), "-m", &note],
-            );
-        }
+            let words = ["inject", row.run.as_str(), "-m", &note];
+            self.say(journal, row, &format!("note {n}"), &command, &words)
+        })
     }
 
     fn answer(&mut self, journal: &SqliteJournal, row: &RunRow, task: &Task, number: Number) {
@@ -239,8 +232,13 @@ impl<'a> People<'a> {
         let performed = records
             .iter()
             .filter(|record| matches!(&record.entry, Entry::Retried(retried) if retried.number == number));
-        let occasion = format!("decision {number} after {}", performed.count());
-        if self.said.contains(&(row.run.clone(), occasion.clone())) {
+        let occasion = format!("decision {number} of {} after {}", row.run, performed.count());
+        if self.said.contains(&(row.launch.to_string(), occasion.clone())) {
+            return;
+        }
+        let is_open = |wait: &WaitRow| wait.number == number && wait.wait == Wait::Decision;
+        if !journal.waits(&row.run).unwrap().iter().any(is_open) {
+            // It was decided since it was looked for, and what was read of it may be later than that.
             return;
         }
         let called = records.iter().find_map(|record| match &record.entry {
@@ -255,9 +253,6 @@ impl<'a> People<'a> {
             None if self.random.below(3) == 0 => Decision::Redo,
             None => Decision::Skip,
         };
-        if decision == Decision::Skip {
-            *self.skipped.entry(row.run.clone()).or_default() += 1;
-        }
         let number_text = number.to_string();
         let mut words = vec!["resume", row.run.as_str()];
         match &decision {
@@ -270,7 +265,9 @@ impl<'a> People<'a> {
             decision: decision.clone(),
             by: None,
         };
-        self.say(journal, row, &occasion, &command, &words);
+        if self.say(journal, row, &occasion, &command, &words) && decision == Decision::Skip {
+            *self.skipped.entry(row.run.clone()).or_default() += 1;
+        }
     }
 
     /// Looks whether the line of an append is in the file that all share.
@@ -281,29 +278,33 @@ impl<'a> People<'a> {
         request.contains("shared.txt") && shared.lines().any(is_asked_for)
     }
 
-    /// Says something once: by a command of the program, or straight into the mailbox.
-    fn say(&mut self, journal: &SqliteJournal, row: &RunRow, occasion: &str, command: &Told, words: &[&str]) {
-        if !self.said.insert((row.run.clone(), occasion.to_owned())) {
-            return;
+    /// Says something once: by a command of the program, or straight into the mailbox. Returns whether it is said.
+    fn say(&mut self, journal: &SqliteJournal, row: &RunRow, occasion: &str, command: &Told, words: &[&str]) -> bool {
+        let said = (row.launch.to_string(), occasion.to_owned());
+        if self.said.contains(&said) {
+            return true;
         }
-        if self.random.below(3) > 0 {
-            // It may be over by now.
-            journal.post_mail(&row.run, skillhost::driver::now(), command).ok();
-            return;
+        let is_said = if self.random.below(3) > 0 {
+            // A run that is over by now takes nothing; the next of its line does.
+            journal.post_mail(&row.run, skillhost::driver::now(), command).is_ok()
+        } else {
+            let output = self.ordeal.run(&[words, &["--json"]].concat());
+            let is_said = output.status.success() || self.is_heard(journal, row, command);
+            if !is_said {
+                self.ordeal
+                    .note(format!("{words:?} came to nothing: {}", told(&output)));
+            }
+            is_said
+        };
+        if is_said {
+            self.said.insert(said);
         }
-        let output = self.ordeal.run(&[words, &["--json"]].concat());
-        let is_there = output.status.success() || self.is_heard(journal, row, command);
-        if !is_there {
-            self.ordeal
-                .note(format!("{words:?} came to nothing: {}", told(&output)));
-            self.said.remove(&(row.run.clone(), occasion.to_owned()));
-        }
+        is_said
     }
 
     /// Looks whether a command that failed was heard all the same: it failed when it was in the mailbox already.
     fn is_heard(&self, journal: &SqliteJournal, row: &RunRow, command: &Told) -> bool {
         let Ok(mail) = journal.mail(&row.run) else { return true };
-        let is_over = journal.run(&row.run).is_ok_and(|row| row.status.is_final());
         let is_answered = |number: Number| {
             let records = journal.all_records(&row.run).unwrap();
             let mut entries = records.iter().map(|record| &record.entry);
@@ -313,10 +314,8 @@ impl<'a> People<'a> {
                 _ => false,
             })
         };
-        is_over
-            || mail
-                .iter()
-                .any(|mail| without_speaker(&mail.command) == without_speaker(command))
+        mail.iter()
+            .any(|mail| without_speaker(&mail.command) == without_speaker(command))
             || match command {
                 Told::Answer { number, .. } | Told::Decide { number, .. } => is_answered(*number),
                 Told::Event { value, .. } => {
