@@ -22,6 +22,9 @@ const PAUSE_MS_MOST: u64 = 5_000;
 /// How many variants of a component or prompt there are; after that, all are kept already.
 const VARIANTS: u64 = 3;
 
+/// How many skills are exchanged in the last third.
+const QUIET_EXCHANGED: usize = 2;
+
 /// How many waves are kept when older ones are forgotten.
 const WAVES_KEPT: u64 = 2;
 
@@ -205,6 +208,8 @@ impl Soak<'_> {
         ordeal.begin(&name, Kind::ALL, &mut Seeded::new(seed));
         let mut random = Seeded::new(seed);
         let mut kills = Kills::default();
+        // A daemon keeps the components that it has loaded, up to a bound: in the last third so few are exchanged that it soon has them all.
+        let exchanged_of = if kills_too { SKILLS } else { &SKILLS[..QUIET_EXCHANGED] };
         let (exchanged, paused, looked) = (
             &mut self.soaked.exchanged,
             &mut self.soaked.paused,
@@ -214,7 +219,7 @@ impl Soak<'_> {
             let mut next_kill = Instant::now() + Duration::from_millis(random.below(PAUSE_MS_MOST));
             while !ordeal.is_over() {
                 match random.below(4) {
-                    0 => *exchanged += exchange(ordeal, &mut random),
+                    0 => *exchanged += exchange(ordeal, &mut random, exchanged_of),
                     1 => *paused += pause(ordeal, &mut random),
                     _ => *looked += look(ordeal, &mut random),
                 }
@@ -393,7 +398,7 @@ fn pages(ordeal: &Ordeal) -> (u64, u64) {
 }
 
 /// Exchanges the component of a skill by another of the same behaviour, or a prompt, as an editor does. Returns how many it were.
-fn exchange(ordeal: &Ordeal, random: &mut Seeded) -> u64 {
+fn exchange(ordeal: &Ordeal, random: &mut Seeded, skills: &[&str]) -> u64 {
     let variant = random.below(VARIANTS) as u8;
     let (original, path, more) = match random.below(4) {
         0 => {
@@ -406,7 +411,7 @@ fn exchange(ordeal: &Ordeal, random: &mut Seeded) -> u64 {
             )
         }
         _ => {
-            let skill = SKILLS[random.below(SKILLS.len() as u64) as usize];
+            let skill = skills[random.below(skills.len() as u64) as usize];
             let folder = ordeal.place.skills().join(skill.replace('_', "-"));
             // A section that nobody reads.
             (
