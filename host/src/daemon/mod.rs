@@ -24,8 +24,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use skillhost_core::id::{MailId, RunId, WorkerId};
-use skillhost_core::machine::{Command, Status as Standing, Wait};
+use skillhost_core::id::{MailId, WorkerId};
+use skillhost_core::machine::Status as Standing;
 use skillhost_core::time::Timestamp;
 use skillhost_journal::{Journal, SqliteJournal, failpoint};
 use skillhost_runtime::{Engine, EngineConfig, Loader};
@@ -278,27 +278,11 @@ fn has_business(home: &Home, journal: &dyn Journal) -> Result<bool> {
         return Ok(true);
     }
     for (run, _) in journal.mail_since(MailId(0))? {
-        if is_waited_for(journal, &run)? && !is_held(journal.run(&run)?.holder) {
+        if driver::is_wanted(journal, &run)? && !is_held(journal.run(&run)?.holder) {
             return Ok(true);
         }
     }
     Ok(false)
-}
-
-/// Returns whether a run does something with its mail, as it stands. Events and notes that were sent ahead lie there until they are asked for.
-fn is_waited_for(journal: &dyn Journal, run: &RunId) -> Result<bool> {
-    let waits = journal.waits(run)?;
-    let mail = journal.mail(run)?;
-    Ok(mail.iter().any(|mail| match &mail.command {
-        Command::Event { name, .. } => waits.iter().any(|wait| wait.wait == Wait::Event(name.clone())),
-        Command::Note { .. } => false,
-        Command::Cancel { .. }
-        | Command::Answer { .. }
-        | Command::Decide { .. }
-        | Command::Child { .. }
-        | Command::Pause { .. }
-        | Command::Resume { .. } => true,
-    }))
 }
 
 /// Kills the process that is the daemon, whatever it does, and returns which it was (rule L1). Its runs go on in the next.

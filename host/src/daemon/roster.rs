@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use skillhost_core::entry::{Finished, How};
 use skillhost_core::id::{Digest, Number, RunId, SkillName, WorkerId};
-use skillhost_core::machine::{Command, Status as Standing};
+use skillhost_core::machine::Status as Standing;
 use skillhost_core::payload::Payload;
 use skillhost_core::planted::{self, Bug};
 use skillhost_core::time::Timestamp;
@@ -27,7 +27,9 @@ use super::fate::{self, Fate};
 use super::herald::{Herald, Sight};
 use super::lock;
 use super::protocol::Reply;
-use crate::driver::{Bell, Drive, DriveError, Driven, Kin, Observer, Residency, Ring, Room, Seen, Stay, Until, Worker};
+use crate::driver::{
+    Bell, Drive, DriveError, Driven, Kin, Observer, Residency, Ring, Room, Seen, Stay, Until, Worker, is_wanted,
+};
 use crate::schema::{self, Schema};
 use lending::Lending;
 
@@ -491,13 +493,7 @@ impl Roster {
 
     /// A run that a person paused is left alone until mail lifts that.
     fn is_wanted(&self, row: &RunRow) -> Result<bool, DriveError> {
-        if row.status != Standing::Paused {
-            return Ok(true);
-        }
-        let mail = self.journal().mail(&row.run)?;
-        Ok(mail
-            .iter()
-            .any(|mail| matches!(mail.command, Command::Resume { .. } | Command::Cancel { .. })))
+        Ok(row.status != Standing::Paused || is_wanted(self.journal().as_ref(), &row.run)?)
     }
 
     fn environment(&self, run: &RunId) -> Arc<Environment> {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use skillhost_core::entry::{Limits, Provider, SEMANTICS, Started};
-use skillhost_core::id::{Digest, LaunchId, SkillName};
+use skillhost_core::id::{Digest, LaunchId, RunId, SkillName};
 use skillhost_core::payload::Payload;
 use skillhost_effects::model;
 use skillhost_journal::{Bundle, BundleFile, MemoryJournal, NewRun, RunFilter, Taken};

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use skillhost_core::id::{RunId, SignalName};
-use skillhost_core::machine::{Command, Idle, Status, Wait};
+use skillhost_core::id::RunId;
+use skillhost_core::machine::{Idle, Status, Wait};
 use skillhost_core::payload::Payload;
 use skillhost_effects::model::Settings;
-use skillhost_journal::WaitRow;
 use tokio::sync::mpsc;
 
-use super::{Bell, Development, Drive, DriveError, Driven, Kin, Observer, Seen, Silent, Until, Worker};
+use super::{Bell, Development, Drive, DriveError, Driven, Kin, Observer, Seen, Silent, Until, Worker, is_wanted};
 use crate::schema;
 
 /// How a run is driven here.
@@ -57,51 +56,63 @@ impl Here<'_> {
             self.development.clone(),
             sender.clone(),
         ));
+        // Whoever watches has seen the run, which is driven once more only for what came at the last moment.
+        let once_more = |run: RunId| {
+            let development = self.development.clone().filter(|_| run == *root);
+            self.one(run, Watching::new(None, &sender), development, sender.clone())
+        };
         while !here.is_empty() {
-            tokio::select! {
+            let only_waits = tokio::select! {
                 biased;
                 Some(heard) = news.recv() => match heard {
                     News::Drive(run) => {
-                        // The one that is watched is driven once more only if it was left.
                         if here.insert(run.clone()) {
-                            let development = self.development.clone().filter(|_| run == *root);
-                            driving.push(self.one(run, Watching::new(None, &sender), development, sender.clone()));
+                            driving.push(once_more(run));
                         }
+                        false
                     }
-                    News::Idle if self.is_stuck(&here)? => break,
-                    News::Idle => {}
+                    News::Idle => true,
                 },
                 Some((run, driven)) = driving.next() => {
                     here.remove(&run);
                     let driven = match driven {
-                        // Somebody else drives what was called: its answer comes all the same.
-                        Err(DriveError::Held { .. }) if run != *root => continue,
+                        // Somebody else drives what was called: its answer comes all the same. So it may be with what was left and is taken once more.
+                        Err(DriveError::Held { .. }) if run != *root || of_root.is_some() => continue,
                         driven => driven?,
                     };
-                    // Whoever left something in its mailbox while it was about to leave was told that it is driven.
-                    if let Driven::Waiting(Idle { paused: false, .. }) = &driven
-                        && self.is_wanted(&run, &self.worker.journal().waits(&run)?)?
-                    {
-                        sender.send(News::Drive(run)).ok();
-                        continue;
-                    }
+                    let is_left = matches!(driven, Driven::Waiting(_));
                     if run == *root {
                         of_root = Some(driven);
                     }
-                    if self.is_stuck(&here)? {
-                        break;
+                    if is_left && is_wanted(self.worker.journal().as_ref(), &run)? {
+                        here.insert(run.clone());
+                        driving.push(once_more(run));
                     }
+                    true
                 }
+            };
+            if only_waits && self.is_stuck(&here)? {
+                driving.clear();
+                here = self.leave(here)?;
+                driving.extend(here.iter().cloned().map(once_more));
             }
-        }
-        drop(driving);
-        for run in &here {
-            self.worker.let_go(run)?;
         }
         match of_root {
             Some(driven) => Ok(driven),
             None => Ok(Driven::Waiting(self.idle(root)?)),
         }
+    }
+
+    /// Gives runs back that only wait, and returns those that have something to do after all: whoever put it into their mailboxes meanwhile was told that they are driven.
+    fn leave(&self, here: BTreeSet<RunId>) -> Result<BTreeSet<RunId>, DriveError> {
+        let mut wanted = BTreeSet::new();
+        for run in here {
+            self.worker.let_go(&run)?;
+            if is_wanted(self.worker.journal().as_ref(), &run)? {
+                wanted.insert(run);
+            }
+        }
+        Ok(wanted)
     }
 
     fn one<'o>(
@@ -159,7 +170,7 @@ impl Here<'_> {
                     return Ok(false);
                 }
             }
-            if self.is_wanted(run, &waits)? {
+            if is_wanted(journal.as_ref(), run)? {
                 return Ok(false);
             }
             // It may have gone on while it was looked at, and then waited for nothing for a moment.
@@ -169,21 +180,6 @@ impl Here<'_> {
             }
         }
         Ok(true)
-    }
-
-    /// Returns whether something lies in a run's mailbox that it takes before anything else happens. Notes and events that it does not wait for may lie there for long.
-    fn is_wanted(&self, run: &RunId, waits: &[WaitRow]) -> Result<bool, DriveError> {
-        let is_awaited = |name: &SignalName| {
-            waits
-                .iter()
-                .any(|wait| matches!(&wait.wait, Wait::Event(other) if other == name))
-        };
-        let mail = self.worker.journal().mail(run)?;
-        Ok(mail.iter().any(|mail| match &mail.command {
-            Command::Event { name, .. } => is_awaited(name),
-            Command::Note { .. } => false,
-            _ => true,
-        }))
     }
 
     fn idle(&self, run: &RunId) -> Result<Idle, DriveError> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use skillhost_core::id::RunId;
-use skillhost_core::machine::Mail;
+use skillhost_core::machine::{Command, Mail, Status, Wait};
 use skillhost_core::planted::{self, Bug};
 use skillhost_journal::{Journal, JournalError};
 use tokio::sync::Notify;
@@ -72,6 +72,20 @@ impl Ring {
     pub async fn heard(&self) {
         self.bell.notified().await;
     }
+}
+
+/// Returns whether a run does something with its mail, as both stand. Events and notes that were sent ahead lie there until they are asked for, and a run that is paused
+/// takes what lifts that.
+pub fn is_wanted(journal: &dyn Journal, run: &RunId) -> Result<bool, JournalError> {
+    let is_paused = journal.run(run)?.status == Status::Paused;
+    let waits = journal.waits(run)?;
+    let mail = journal.mail(run)?;
+    Ok(mail.iter().any(|mail| match &mail.command {
+        Command::Cancel { .. } | Command::Resume { .. } => true,
+        Command::Note { .. } => false,
+        Command::Event { name, .. } => !is_paused && waits.iter().any(|wait| wait.wait == Wait::Event(name.clone())),
+        Command::Answer { .. } | Command::Decide { .. } | Command::Child { .. } | Command::Pause { .. } => !is_paused,
+    }))
 }
 
 /// A run's mailbox.

@@ -39,7 +39,7 @@ pub use computer::Computer;
 pub use ground::held;
 pub use here::Here;
 pub use kin::{Alone, Kin};
-pub use mailbox::{Bell, Ring};
+pub use mailbox::{Bell, Ring, is_wanted};
 pub use observe::{Observer, Seen, Silent};
 pub use outside::{Attempt, Equipment, Outside, Performer, Player};
 pub use pinned::Pinned;

@@ -28,11 +28,12 @@ impl Machine {
         match (is_launched, in_doubt) {
             (true, _) => self.open_wait(number),
             // It may have been launched; then that is found. However often it is tried it is one run, which may spend what was reserved for it first: the same is reserved
-            // in its place. It may have gone with a copy (rule F5); then a part of what is left is.
+            // in its place. In a copy nothing is (rule F5); then a part of what is left is.
             (false, true) => {
                 self.flights.change(number, |flight| {
                     flight.measured = None;
-                    flight.bound = flight.bound.or(flight.reserved.as_ref().map(|reserved| reserved.cost));
+                    let reserved = flight.reserved.as_ref().map(|reserved| reserved.cost);
+                    flight.bound = flight.bound.or(reserved.filter(|reserved| *reserved != Cost::ZERO));
                 });
                 self.perform_again(number, Why::Recovery, None, Some(Cost::ZERO));
             }
