@@ -77,7 +77,7 @@ pub(super) fn run(args: &ReplayArgs, context: &Context) -> Result<Report> {
         }
         let history = History::read(journal.as_ref(), &row.run)?;
         let pinned = pinned(args, &session, row, history.survey())?;
-        verdicts.push((row, verdict(&session, row, Past::Journal(history), &pinned)?));
+        verdicts.push((row, verdict(&session, row, Past::Journal(Box::new(history)), &pinned)?));
     }
     Ok(report(&verdicts))
 }
@@ -130,7 +130,7 @@ fn damaged(row: &RunRow, error: &dyn std::error::Error) -> CliError {
 /// What is replayed.
 pub(super) enum Past<'a> {
     /// What the journal holds of the run.
-    Journal(History<'a>),
+    Journal(Box<History<'a>>),
     /// What a new run would begin with.
     Copy(&'a [Record]),
 }

@@ -136,7 +136,7 @@ impl Upgrade<'_> {
         }
         // A run that differs is not disturbed.
         let history = History::read(self.session.journal.as_ref(), &row.run)?;
-        let verdict = replay::verdict(self.session, row, Past::Journal(history), &self.pinned)?;
+        let verdict = replay::verdict(self.session, row, Past::Journal(Box::new(history)), &self.pinned)?;
         if verdict.difference.is_some() {
             return Ok(Fate::Judged(verdict));
         }
