@@ -1,7 +1,7 @@
 //! Bugs that are planted, one at a time, to see which suite notices them: a suite that has never failed may be unable to.
 //!
 //! Without the feature `planted` there are none, and a release cannot be built with it. Which suite catches which is a test: `tests/sim/tests/planted.rs` for the simulation,
-//! `core/tests/exhaustive` for the machine's.
+//! `tests/storage/tests/planted.rs` for the disk, `core/tests/exhaustive` for the machine's.
 
 #[cfg(all(feature = "planted", not(debug_assertions)))]
 compile_error!("bugs are planted in test builds only: build without the feature `planted`");
@@ -57,10 +57,24 @@ pub enum Bug {
     AnswerUnsent,
     /// What a called run answers before its caller has recorded that it was launched is lost (rule K1).
     AnswerUnexpected,
+    /// What is queued counts as durable (rule J1).
+    BarrierSkipped,
+    /// Commits are not synced.
+    SyncSkipped,
+    /// The log is written back, and what it is written to is not synced.
+    CheckpointUnsynced,
+    /// A log that is found when the journal is opened is deleted.
+    LogDeleted,
+    /// A database is brought up to date in several commits.
+    MigrationSplit,
+    /// What is appended together is committed apart (rule J3).
+    AppendSplit,
+    /// Whether an entry is what was written is not looked at.
+    SealUnchecked,
 }
 
 impl Bug {
-    /// Every one.
+    /// Every one that a journal in memory can show.
     pub const ALL: &[Self] = &[
         Self::PerformedBeforeDurable,
         Self::RetriedBeforeDurable,
@@ -87,6 +101,18 @@ impl Bug {
         Self::AnswerUnsent,
         Self::AnswerUnexpected,
     ];
+
+    /// Those of a journal on a disk. One of memory may have it, too.
+    pub const OF_DISK: &[Self] = &[
+        Self::FailureSwallowed,
+        Self::BarrierSkipped,
+        Self::SyncSkipped,
+        Self::CheckpointUnsynced,
+        Self::LogDeleted,
+        Self::MigrationSplit,
+        Self::AppendSplit,
+        Self::SealUnchecked,
+    ];
 }
 
 /// Returns whether this bug is planted.
@@ -96,8 +122,15 @@ pub const fn is(_bug: Bug) -> bool {
     false
 }
 
+/// Returns work that is done with what is planted here, on whichever thread.
+#[cfg(not(feature = "planted"))]
+#[inline(always)]
+pub fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    work
+}
+
 #[cfg(feature = "planted")]
-pub use enabled::{is, with};
+pub use enabled::{carried, is, with};
 
 #[cfg(feature = "planted")]
 mod enabled {
@@ -112,6 +145,15 @@ mod enabled {
     /// Returns whether this bug is planted on this thread.
     pub fn is(bug: Bug) -> bool {
         PLANTED.get() == Some(bug)
+    }
+
+    /// Returns work that is done with what is planted on this thread, on whichever thread.
+    pub fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+        let planted = PLANTED.get();
+        move || match planted {
+            Some(bug) => with(bug, work),
+            None => work(),
+        }
     }
 
     /// Does something with a bug planted on this thread.

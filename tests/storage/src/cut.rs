@@ -2,7 +2,7 @@
 
 use crate::crew::Broken;
 use crate::disk::Op;
-use crate::exam::{Breadth, Exam, Findings, is_log, keep, states};
+use crate::exam::{Breadth, Failure, Findings, is_log, states};
 use crate::image::Image;
 use crate::judge::{Bench, Owed};
 use crate::ledger::Appended;
@@ -13,9 +13,9 @@ use crate::workload::{DATABASE, Plan, record};
 const GARBAGE: u8 = 0xa5;
 
 /// Cuts the log of a small journal at every byte: what is left is what there was after the last whole commit.
-pub(crate) fn every_byte(seed: u64, breadth: Breadth) -> Result<Findings, Broken> {
+pub(crate) fn every_byte(seed: u64, breadth: Breadth) -> Result<Findings, Failure> {
     let (steps, page_bytes, others_every) = match breadth {
-        Breadth::Short => (2, 512, 16),
+        Breadth::Short => (2, 512, 64),
         Breadth::Long => (12, if seed.is_multiple_of(2) { 4_096 } else { 512 }, 4),
     };
     // What it takes to begin is in the database already; the log has only what a run does then.
@@ -43,7 +43,7 @@ pub(crate) fn every_byte(seed: u64, breadth: Breadth) -> Result<Findings, Broken
     let mut platter = Platter::of(&recording.first);
     for (moment, op) in recording.ops.iter().enumerate() {
         if !matches!(op, Op::Create(file) | Op::Write { file, .. } | Op::Sync { file, .. } if is_log(file)) {
-            return Err(format!("the log is not all that changed: {op:?}"));
+            return Err(format!("the log is not all that changed: {op:?}").into());
         }
         platter.take(op);
         if let Some((_, state)) = states.iter().find(|(first, _)| *first == moment + 1) {
@@ -79,10 +79,11 @@ pub(crate) fn every_byte(seed: u64, breadth: Breadth) -> Result<Findings, Broken
                 moment: recording.ops.len(),
                 exactly: Some(expected),
                 goes_on: is_edge || bytes % 97 == 0,
+                is_checked: is_edge || bytes.is_multiple_of(16),
             };
             bench.judge(&image, &owed).map_err(|broken| {
                 let what = format!("the log cut after {bytes} of {} bytes, then {tail:?}", log.len());
-                keep(Exam::Cut, seed, &image, &what, &broken)
+                Failure::of(&image, format!("{what}: {broken}"))
             })?;
         }
     }

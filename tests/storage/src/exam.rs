@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::Path;
 
 use crate::crew::Broken;
 use crate::disk::Op;
@@ -101,39 +102,58 @@ impl fmt::Display for Findings {
 ///
 /// # Errors
 /// If a promise is broken: which, and how to see it again.
-pub fn sit(exam: Exam, seed: u64, breadth: Breadth) -> Result<Findings, String> {
-    let done = match exam {
+pub fn sit(exam: Exam, seed: u64, breadth: Breadth) -> Result<Findings, Failure> {
+    match exam {
         Exam::Power => crate::power::everything(seed, breadth),
         Exam::Upgrade => crate::power::upgrade(seed, breadth),
         Exam::Growth => crate::power::growth(seed, breadth),
         Exam::Cut => crate::cut::every_byte(seed, breadth),
         Exam::Trouble => crate::trouble::at_everything(seed, breadth),
         Exam::Lies => crate::lies::all(seed, breadth),
-    };
-    done.map_err(|broken| {
-        let long = match breadth {
-            Breadth::Short => "",
-            Breadth::Long => " --for 1s",
-        };
-        format!(
-            "{broken}\n`cargo xtask storage --only {} --seed {seed}{long}` tries it again",
-            exam.name()
-        )
-    })
+    }
 }
 
-/// Keeps an image that failed, so that somebody can look at it, and says where.
-pub(crate) fn keep(exam: Exam, seed: u64, image: &Image, what: &str, broken: &Broken) -> Broken {
-    let name = format!("skillhost-storage-{}-{seed}", exam.name());
-    let folder = std::env::temp_dir().join(name);
-    let kept = match std::fs::create_dir_all(&folder) {
-        Ok(()) => {
-            image::write(&folder, image);
-            format!("its files are kept in `{}`", folder.display())
+/// A promise that was broken.
+#[derive(Debug)]
+pub struct Failure {
+    /// Which, and how.
+    what: String,
+    /// What the disk held.
+    image: Image,
+}
+
+impl Failure {
+    pub(crate) fn of(image: &Image, what: String) -> Self {
+        Self {
+            what,
+            image: image.clone(),
         }
-        Err(error) => format!("its files could not be kept: {error}"),
-    };
-    format!("{what}: {broken}\n{kept}")
+    }
+
+    /// Keeps what the disk held in a folder, so that somebody can look at it.
+    ///
+    /// # Errors
+    /// If the folder cannot be made.
+    pub fn keep(&self, folder: &Path) -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        image::write(folder, &self.image);
+        Ok(())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl From<Broken> for Failure {
+    fn from(what: Broken) -> Self {
+        Self {
+            what,
+            image: Image::new(),
+        }
+    }
 }
 
 /// Which images were judged, for what was owed.

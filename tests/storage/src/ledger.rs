@@ -1,6 +1,7 @@
 //! What was said to a journal and what it said: against this it is judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use skillhost_core::entry::{Entry, Record};
@@ -38,26 +39,41 @@ pub(crate) struct Ledger {
     disk: Option<Arc<Disk>>,
     /// What was appended, durable or not.
     pub(crate) appended: Appended,
+    /// After how many entries an append of each run ends: what is appended together is there together.
+    pub(crate) ends: BTreeMap<RunId, BTreeSet<usize>>,
     /// What the journal said, and how much was done to the disk before it did.
     pub(crate) facts: Vec<(usize, Fact)>,
     /// Mail that runs took.
     pub(crate) taken: Vec<MailId>,
     /// Runs that somebody wanted to be forgotten, and how much was done to the disk before.
     pub(crate) unwanted: Vec<(usize, RunId)>,
+    /// What was asked of the disk while the journal was opened, the first time and later.
+    pub(crate) openings: Vec<Range<usize>>,
     /// When bundles that nobody needs were first removed.
     pub(crate) collected: Option<usize>,
 }
 
 impl Ledger {
-    pub(crate) fn on(disk: &Arc<Disk>) -> Self {
+    /// Begins to note what is said to the journal on a disk, in which there are these entries already.
+    pub(crate) fn on(disk: &Arc<Disk>, appended: Appended) -> Self {
+        let ends = appended
+            .iter()
+            .map(|(run, entries)| (run.clone(), BTreeSet::from([entries.len()])));
         Self {
             disk: Some(Arc::clone(disk)),
+            ends: ends.collect(),
+            appended,
             ..Self::default()
         }
     }
 
     fn now(&self) -> usize {
         self.disk.as_ref().map_or(0, |disk| disk.now())
+    }
+
+    /// Returns how much was asked of the disk so far.
+    pub(crate) fn asked(&self) -> usize {
+        self.disk.as_ref().map_or(0, |disk| disk.asked())
     }
 
     /// Notes what the journal said just now.
@@ -86,6 +102,7 @@ impl Ledger {
             entry: started,
         };
         self.appended.insert(run.clone(), vec![record]);
+        self.ends.insert(run.clone(), BTreeSet::from([1]));
     }
 
     /// Notes that an attempt begins with so many entries: what was appended behind them is lost.
@@ -108,6 +125,8 @@ impl Ledger {
                 _ => {}
             }
         }
+        let end = self.appended.get(run).map_or(0, Vec::len);
+        self.ends.entry(run.clone()).or_default().insert(end);
     }
 
     /// Returns what was said before a moment.

@@ -50,4 +50,4 @@ mod trouble;
 mod vfs;
 mod workload;
 
-pub use exam::{Breadth, Exam, Findings, sit};
+pub use exam::{Breadth, Exam, Failure, Findings, sit};

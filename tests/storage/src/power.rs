@@ -9,9 +9,9 @@ use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
 
 use crate::chance::Chance;
-use crate::crew::{Broken, run_id, started};
+use crate::crew::{run_id, started};
 use crate::disk::Op;
-use crate::exam::{Breadth, Exam, Findings, Judged, is_log, keep, states};
+use crate::exam::{Breadth, Failure, Findings, Judged, is_log, states};
 use crate::image::Image;
 use crate::judge::{Bench, Owed};
 use crate::ledger::Appended;
@@ -25,7 +25,7 @@ const GOES_ON_EVERY: u64 = 8;
 const MADE: Timestamp = Timestamp(1_600_000_000_000_000);
 
 /// Power goes at every step of a workload that has everything in it, in a folder that is empty at first.
-pub(crate) fn everything(seed: u64, breadth: Breadth) -> Result<Findings, Broken> {
+pub(crate) fn everything(seed: u64, breadth: Breadth) -> Result<Findings, Failure> {
     let (runs, steps, drawn) = match breadth {
         Breadth::Short => (4, 150, 1),
         Breadth::Long => (6, 300, 8),
@@ -38,11 +38,11 @@ pub(crate) fn everything(seed: u64, breadth: Breadth) -> Result<Findings, Broken
         ..Plan::of(seed)
     };
     let recording = record(plan, &Image::new(), Appended::new())?;
-    lose_power(Exam::Power, seed, &recording, drawn, |_| true)
+    lose_power(seed, &recording, drawn, |_| true)
 }
 
 /// Power goes while a database of the first format is brought up to date.
-pub(crate) fn upgrade(seed: u64, breadth: Breadth) -> Result<Findings, Broken> {
+pub(crate) fn upgrade(seed: u64, breadth: Breadth) -> Result<Findings, Failure> {
     let plan = Plan {
         runs: 1,
         steps: 2,
@@ -56,13 +56,13 @@ pub(crate) fn upgrade(seed: u64, breadth: Breadth) -> Result<Findings, Broken> {
     };
     let upgraded = recording.played.ledger.facts.first().map_or(0, |(at, _)| *at);
     let mut chance = Chance::new(seed, "moments");
-    lose_power(Exam::Upgrade, seed, &recording, drawn, |moment| {
+    lose_power(seed, &recording, drawn, |moment| {
         moment <= upgraded + 2 || chance.one_in(4)
     })
 }
 
 /// Power goes while the log is grown, and while it is written back because it is long.
-pub(crate) fn growth(seed: u64, breadth: Breadth) -> Result<Findings, Broken> {
+pub(crate) fn growth(seed: u64, breadth: Breadth) -> Result<Findings, Failure> {
     let plan = Plan {
         runs: 1,
         steps: 3,
@@ -81,11 +81,11 @@ pub(crate) fn growth(seed: u64, breadth: Breadth) -> Result<Findings, Broken> {
     // It is long where it was written beyond this.
     let is_grown = |op: &Op| matches!(op, Op::Write { file, offset, .. } if is_log(file) && *offset > 4 << 20);
     let Some(grown) = ops.iter().position(is_grown) else {
-        return Err("the log was not grown".to_owned());
+        return Err("the log was not grown".to_owned().into());
     };
     let cut = |op: &Op| matches!(op, Op::Truncate { file, .. } if is_log(file));
     let Some(cut) = ops.iter().rposition(cut).filter(|cut| *cut > grown) else {
-        return Err("the log was not written back".to_owned());
+        return Err("the log was not written back".to_owned().into());
     };
     // Around each sync something changes; in between, little does.
     let mut moments: Vec<bool> = (0..=ops.len()).map(|at| at > grown && chance.one_in(rarely)).collect();
@@ -95,17 +95,16 @@ pub(crate) fn growth(seed: u64, breadth: Breadth) -> Result<Findings, Broken> {
             moments[at + 1] = true;
         }
     }
-    lose_power(Exam::Growth, seed, &recording, 1, |moment| moments[moment])
+    lose_power(seed, &recording, 1, |moment| moments[moment])
 }
 
 /// Judges what a loss of power may leave at each of the moments.
 fn lose_power(
-    exam: Exam,
     seed: u64,
     recording: &Recording,
     drawn: usize,
     mut is_meant: impl FnMut(usize) -> bool,
-) -> Result<Findings, Broken> {
+) -> Result<Findings, Failure> {
     let bench = Bench::new();
     let states = states(recording, &bench)?;
     let mut findings = Findings::default();
@@ -137,13 +136,14 @@ fn lose_power(
                 moment,
                 exactly: None,
                 goes_on,
+                is_checked: true,
             };
             bench.judge(&image, &owed).map_err(|broken| {
                 let what = format!(
                     "power gone before {moment} of {} changes, {kept:?}",
                     recording.ops.len()
                 );
-                keep(exam, seed, &image, &what, &broken)
+                Failure::of(&image, format!("{what}: {broken}"))
             })?;
         }
         if let Some(op) = recording.ops.get(moment) {

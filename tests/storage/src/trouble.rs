@@ -1,9 +1,11 @@
 //! The disk is full, or fails: everything that is asked of it, one after the other.
 
+use std::ops::Range;
+
 use crate::chance::Chance;
 use crate::crew::Broken;
 use crate::disk::{Disk, How, Trouble};
-use crate::exam::{Breadth, Exam, Findings, keep};
+use crate::exam::{Breadth, Failure, Findings};
 use crate::image;
 use crate::judge::{Bench, Owed, judge_at};
 use crate::ledger::Appended;
@@ -12,11 +14,11 @@ use crate::workload::{Plan, play};
 
 /// Has everything that is asked of the disk fail in turn, in every way; then it is well again, and all that was said has to be there: for who goes on, and for who comes after a
 /// loss of power.
-pub(crate) fn at_everything(seed: u64, breadth: Breadth) -> Result<Findings, Broken> {
+pub(crate) fn at_everything(seed: u64, breadth: Breadth) -> Result<Findings, Failure> {
     let plan = Plan {
         runs: 2,
         steps: 40,
-        has_others: breadth == Breadth::Long,
+        has_others: true,
         forgets: true,
         ..Plan::of(seed)
     };
@@ -24,23 +26,27 @@ pub(crate) fn at_everything(seed: u64, breadth: Breadth) -> Result<Findings, Bro
     let bench = Bench::new();
     let mut chance = Chance::new(seed, "trouble");
     for how in How::ALL {
-        let asked = count(plan, how)?;
+        let (asked, openings) = count(plan, how)?;
         let step = match breadth {
-            Breadth::Short => asked / 60 + 1,
+            Breadth::Short => asked / 40 + 1,
             Breadth::Long => 1,
         };
         let first = chance.below(step);
-        for after in (first..asked).step_by(step) {
+        // What fails while it is opened is met by other code than what fails later: all of that is tried.
+        let others = (first..asked)
+            .step_by(step)
+            .filter(|after| openings.iter().all(|opening| !opening.contains(after)));
+        for after in openings.iter().rev().cloned().flatten().chain(others) {
             let times = *chance.of(&[1, 1, 2, 5]);
             let trouble = Trouble { after, times, how };
-            meet(seed, plan, trouble, &bench, &mut chance, &mut findings)?;
+            meet(plan, trouble, &bench, &mut chance, &mut findings)?;
         }
     }
     Ok(findings)
 }
 
-/// Returns how much is asked that can fail so, if nothing does.
-fn count(plan: Plan, how: How) -> Result<usize, Broken> {
+/// Returns how much is asked that can fail so, if nothing does, and what of it while the journal is opened: the first time, and once later.
+fn count(plan: Plan, how: How) -> Result<(usize, Vec<Range<usize>>), Broken> {
     let folder = tempfile::tempdir().expect("the folder of a test can be made");
     let (disk, _mounted) = Disk::of(folder.path());
     disk.plan(Trouble {
@@ -48,18 +54,18 @@ fn count(plan: Plan, how: How) -> Result<usize, Broken> {
         times: 0,
         how,
     });
-    play(folder.path(), &disk, plan, Appended::new())?;
-    Ok(disk.asked())
+    let mut openings = play(folder.path(), &disk, plan, Appended::new())?.ledger.openings;
+    openings.truncate(2);
+    Ok((disk.asked(), openings))
 }
 
 fn meet(
-    seed: u64,
     plan: Plan,
     trouble: Trouble,
     bench: &Bench,
     chance: &mut Chance,
     findings: &mut Findings,
-) -> Result<(), Broken> {
+) -> Result<(), Failure> {
     let folder = tempfile::tempdir().expect("the folder of a test can be made");
     let (disk, mounted) = Disk::of(folder.path());
     disk.plan(trouble);
@@ -67,7 +73,7 @@ fn meet(
     let (failed, at) = disk.heal();
     let at = at.unwrap_or_else(|| "nothing".to_owned());
     let what = format!("{trouble:?}, first the {at}");
-    let broken = |image: &image::Image, broken: Broken| keep(Exam::Trouble, seed, image, &what, &broken);
+    let broken = |image: &image::Image, broken: Broken| Failure::of(image, format!("{what}: {broken}"));
     let played = played.map_err(|why| broken(&image::read(folder.path()), why))?;
     findings.count("workloads");
     findings.add("failures of the disk", failed);
@@ -78,6 +84,7 @@ fn meet(
         moment,
         exactly: None,
         goes_on: true,
+        is_checked: true,
     };
     let mut platter = Platter::default();
     disk.ops().iter().for_each(|op| platter.take(op));

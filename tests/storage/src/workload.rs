@@ -125,9 +125,9 @@ pub(crate) fn record(plan: Plan, first: &Image, appended: Appended) -> Result<Re
 pub(crate) fn play(folder: &Path, disk: &Arc<Disk>, plan: Plan, appended: Appended) -> Result<Played, Broken> {
     let programs: Vec<_> = (0..4).map(|n| Arc::new(program(plan.seed, n))).collect();
     let programs = Arc::new(programs);
-    let mut ledger = Ledger::on(disk);
-    ledger.appended = appended;
+    let mut ledger = Ledger::on(disk, appended);
     let journal = open(folder, &plan)?;
+    ledger.openings.push(0..ledger.asked());
     ledger.said(Fact::Open);
     let mut crew = Crew::new(journal, ledger, &programs, Digest::of(b""), "first");
     let mut chance = Chance::new(plan.seed, "workload");
@@ -141,7 +141,10 @@ pub(crate) fn play(folder: &Path, disk: &Arc<Disk>, plan: Plan, appended: Append
     for number in 0..plan.notes {
         crew.say(&run_id(1), &crate::power::note(number))?;
     }
-    for _ in 0..plan.steps {
+    for step in 0..plan.steps {
+        if plan.has_others && step == plan.steps / 2 {
+            crew = begin_anew(crew, folder, &plan, &programs)?;
+        }
         let open = crew.open_runs()?;
         if open.is_empty() {
             break;
@@ -221,9 +224,12 @@ fn visit(crew: &mut Crew, folder: &Path, plan: &Plan, run: &RunId, chance: &mut 
 /// The process ends, and another goes on.
 fn begin_anew(mut crew: Crew, folder: &Path, plan: &Plan, programs: &Arc<Vec<Arc<Program>>>) -> Result<Crew, Broken> {
     crew.drop_attempts();
-    let (ledger, bundle, now) = (std::mem::take(&mut crew.ledger), crew.bundle, crew.now);
+    let (mut ledger, bundle, now) = (std::mem::take(&mut crew.ledger), crew.bundle, crew.now);
     drop(crew);
-    let mut next = Crew::new(open(folder, plan)?, ledger, programs, bundle, "next");
+    let asked = ledger.asked();
+    let journal = open(folder, plan)?;
+    ledger.openings.push(asked..ledger.asked());
+    let mut next = Crew::new(journal, ledger, programs, bundle, "next");
     next.now = now;
     Ok(next)
 }

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use skillhost_storage::{Breadth, Exam, Findings, sit};
+use skillhost_storage::{Breadth, Exam, Failure, Findings, sit};
 
 /// How long to go on, in seconds; without it, each exam is sat once.
 const SECONDS: &str = "SKILLHOST_STORAGE_SECONDS";
@@ -23,8 +23,24 @@ fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
+/// Keeps what a disk held that failed, and says how to see it again.
+fn tell(exam: Exam, seed: u64, breadth: Breadth, broken: &Failure) -> String {
+    let name = exam.name();
+    let folder = std::env::temp_dir().join(format!("skillhost-storage-{name}-{seed}"));
+    let kept = match broken.keep(&folder) {
+        Ok(()) => format!("its files are kept in `{}`", folder.display()),
+        Err(error) => format!("its files could not be kept: {error}"),
+    };
+    let long = match breadth {
+        Breadth::Short => "",
+        Breadth::Long => " --for 1s",
+    };
+    format!("{broken}\n{kept}\n`cargo xtask storage --only {name} --seed {seed}{long}` tries it again")
+}
+
 fn short(exam: Exam) -> Findings {
-    let found = sit(exam, 0, Breadth::Short).unwrap_or_else(|broken| panic!("{broken}"));
+    let found =
+        sit(exam, 0, Breadth::Short).unwrap_or_else(|broken| panic!("{}", tell(exam, 0, Breadth::Short, &broken)));
     eprintln!("{}: {found}", exam.name());
     found
 }
@@ -121,7 +137,7 @@ fn sit_all(exams: &[Exam], first: u64, breadth: Breadth, time: Duration) -> Tota
                             total.found.extend(&found);
                             total.sat += 1;
                         }
-                        Err(broken) => drop(total.broken.get_or_insert(broken)),
+                        Err(broken) => drop(total.broken.get_or_insert(tell(exam, seed, breadth, &broken))),
                     }
                 }
             });

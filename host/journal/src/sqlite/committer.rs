@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, FileControl, OptionalExtension as _};
 use skillhost_core::budget::DayNews;
 use skillhost_core::id::{Epoch, RunId, Seq};
 use skillhost_core::machine::Local;
+use skillhost_core::planted::{self, Bug};
 use tokio::sync::watch;
 
 use super::NotDone;
@@ -17,7 +18,7 @@ use super::apply::{apply, insert_entry_as};
 use super::days::{Days, without_reservation};
 use super::pack::{Change, Packed};
 use super::queue::{Batch, Pending, Queue};
-use super::schema::WRITER_CACHE_KIB;
+use super::schema::{WRITER_CACHE_KIB, log};
 use crate::error::AppendError;
 use crate::failpoint;
 use crate::rows::Health;
@@ -113,6 +114,11 @@ impl Committer {
             failpoint::hit(failpoint::BETWEEN_BATCHES);
             self.leave_a_gap();
             self.grow_log();
+            if planted::is(Bug::CheckpointUnsynced) {
+                let _ = self.db.execute_batch(
+                    "pragma synchronous = off; pragma wal_checkpoint(passive); pragma synchronous = full",
+                );
+            }
         }
         self.write_back_log();
         drop(last);
@@ -165,7 +171,10 @@ impl Committer {
                     // If it cannot be rolled back either, the next `begin` says so.
                     let _ = self.db.execute_batch("rollback");
                 }
-                return Err(error);
+                if !planted::is(Bug::FailureSwallowed) {
+                    return Err(error);
+                }
+                Fates::of_all(batch)
             }
         };
         self.commits += 1;
@@ -318,6 +327,9 @@ impl Committer {
                 }
                 _ => apply(&self.db, known.key, row)?,
             }
+            if planted::is(Bug::AppendSplit) {
+                self.db.execute_batch("commit; begin immediate")?;
+            }
             if let Packed::Entry(entry) = row {
                 known.next += 1;
                 known.over |= matches!(entry.change, Some(Change::Finished(_)));
@@ -370,9 +382,7 @@ impl Committer {
     }
 
     fn log_bytes(&self) -> u64 {
-        let mut log = self.path.clone().into_os_string();
-        log.push("-wal");
-        std::fs::metadata(log).map_or(0, |metadata| metadata.len())
+        std::fs::metadata(log(&self.path)).map_or(0, |metadata| metadata.len())
     }
 
     fn write_back_log(&self) {
@@ -417,6 +427,17 @@ type Fate = Result<Vec<DayNews>, AppendError>;
 struct Fates {
     appends: Vec<Fate>,
     jobs: Vec<Result<(), NotDone>>,
+}
+
+impl Fates {
+    /// Returns those of appends that held, and of changes that are asked for again.
+    fn of_all(batch: &Batch) -> Self {
+        let again = || Err(NotDone::Sql(Arc::new(full())));
+        Self {
+            appends: batch.appends.iter().map(|_| Ok(Vec::new())).collect(),
+            jobs: batch.jobs.iter().map(|_| again()).collect(),
+        }
+    }
 }
 
 fn look_up(db: &Connection, run: &RunId) -> rusqlite::Result<Option<Known>> {

@@ -32,6 +32,7 @@ use skillhost_core::entry::Record;
 use skillhost_core::id::{Digest, Epoch, LaunchId, MailId, RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::Lease;
 use skillhost_core::machine::{Command, Mail, Status};
+use skillhost_core::planted;
 use skillhost_core::time::Timestamp;
 use tokio::sync::watch;
 
@@ -115,7 +116,7 @@ impl SqliteJournal {
         let committer = Committer::new(db, path, Arc::clone(&queue), health_sender, Arc::clone(&bytes_max));
         let writer = std::thread::Builder::new().name("journal".to_owned());
         let writer = writer
-            .spawn(|| committer.run())
+            .spawn(planted::carried(|| committer.run()))
             .expect("the system gives a process one more thread");
         let shared = Shared {
             path: path.to_owned(),

@@ -6,6 +6,7 @@ use rusqlite::{Connection, Row, params};
 use skillhost_core::entry::{Entry, Record};
 use skillhost_core::id::{Digest, RunId, Seq};
 use skillhost_core::payload::Payload;
+use skillhost_core::planted::{self, Bug};
 
 use super::NotDone;
 use super::apply::count;
@@ -194,7 +195,7 @@ fn check_seal(row: &Row<'_>, run: i64, body: &str, kind: &str, conversations: &C
         },
         messages: last.map(|last| &last.digest).zip(row.get(12)?),
     };
-    match sealed.seal() == seal {
+    match sealed.seal() == seal || planted::is(Bug::SealUnchecked) {
         true => Ok(()),
         false => Err(Bad::Entry("it is not what was written".to_owned())),
     }

@@ -2,11 +2,12 @@
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use skillhost_core::planted::{self, Bug};
 
 use super::Settings;
 use crate::error::OpenError;
@@ -34,6 +35,9 @@ const STATEMENTS_MAX: usize = 64;
 /// Opens the database for the writer, and makes it if there is none.
 pub(super) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection, OpenError> {
     make_file(path)?;
+    if planted::is(Bug::LogDeleted) {
+        let _ = std::fs::remove_file(log(path));
+    }
     let mut db = connect(path, settings.busy, WRITER_CACHE_KIB).map_err(|error| open_error(path, error))?;
     prepare(&mut db, path, settings.checkpoint_pages).map_err(|error| match error {
         PrepareError::Open(error) => error,
@@ -59,6 +63,13 @@ pub(super) fn open_to_look(path: &Path, busy: Duration) -> rusqlite::Result<Conn
     let mut db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_handler(Some(wait_while_busy(busy)))?;
     Ok(db)
+}
+
+/// Returns where the log of a database is.
+pub(super) fn log(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
 }
 
 fn make_file(path: &Path) -> Result<(), OpenError> {
@@ -128,7 +139,7 @@ fn prepare(db: &mut Connection, path: &Path, checkpoint_pages: u32) -> Result<()
         // Only a database without tables takes this on: what is removed from it can be given back to the disk.
         db.pragma_update(None, "auto_vacuum", "incremental")?;
     }
-    let mode: String = db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    let mode = write_ahead(db)?;
     if mode != "wal" {
         let why = format!("its file system cannot share memory between processes (journal mode `{mode}`)");
         return Err(PrepareError::Open(OpenError::NotWritable {
@@ -136,7 +147,8 @@ fn prepare(db: &mut Connection, path: &Path, checkpoint_pages: u32) -> Result<()
             source: why.into(),
         }));
     }
-    db.pragma_update(None, "synchronous", "full")?;
+    let synchronous = if planted::is(Bug::SyncSkipped) { "off" } else { "full" };
+    db.pragma_update(None, "synchronous", synchronous)?;
     db.pragma_update(None, "fullfsync", true)?;
     db.pragma_update(None, "checkpoint_fullfsync", true)?;
     db.pragma_update(None, "wal_autocheckpoint", checkpoint_pages)?;
@@ -147,11 +159,26 @@ fn prepare(db: &mut Connection, path: &Path, checkpoint_pages: u32) -> Result<()
     // Another process may have done it meanwhile.
     for (migration, format) in MIGRATIONS.iter().zip(1..).skip(check_format(&transaction, path)?) {
         transaction.execute_batch(migration)?;
+        if planted::is(Bug::MigrationSplit) {
+            transaction.execute_batch("commit; begin immediate")?;
+        }
         transaction.pragma_update(None, "user_version", format)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// Has the database write ahead, and returns the mode that it has then. The statement is gone through to its end: only there is the change made, and may fail. A log beside a database
+/// that does not say that it has one is deleted by whoever opens it next.
+fn write_ahead(db: &Connection) -> rusqlite::Result<String> {
+    let mut change = db.prepare("pragma journal_mode = wal")?;
+    let mut rows = change.query([])?;
+    let mut mode = String::new();
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
+    Ok(mode)
 }
 
 /// Returns the format that the database has, unless it is not for us.
