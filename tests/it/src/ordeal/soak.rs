@@ -4,6 +4,7 @@
 //! third nobody is killed, and one daemon goes on with waves like those before: what it holds in memory and has open is looked at between them, when it has nothing to do, and may
 //! not grow from one to the next. Every launch is judged at the end of its wave; at the end of all, the database is compared with what is in it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -31,8 +32,8 @@ const WAVES_KEPT: u64 = 2;
 /// After so many waves, all runs that are over are forgotten.
 const PRUNED_EVERY: u64 = 6;
 
-/// The part of the quiet waves after which a daemon has everything that it keeps.
-const WARM_AFTER: usize = 4;
+/// The part of the quiet waves after which a daemon has everything that it keeps: connections, components, pages of the database.
+const WARM_AFTER: usize = 2;
 
 /// So many quiet waves are too few to say whether something grows.
 const WAVES_MIN: usize = 12;
@@ -80,6 +81,8 @@ pub struct Soaked {
     pub forgotten: u64,
     /// How many commands only looked.
     pub looked: u64,
+    /// What the daemon of the last third had open, by what it is, once it was warm and at the end.
+    pub open: [BTreeMap<String, usize>; 2],
     /// The daemon of the last third, between its waves.
     pub samples: Vec<Sample>,
     /// By how much its memory grew, in percent, once it was warm.
@@ -127,6 +130,10 @@ impl Soaked {
             self.memory_growth_percent,
             self.descriptors_growth
         );
+        text += &format!(
+            "open once warm {:?}\nopen at the end {:?}\n",
+            self.open[0], self.open[1]
+        );
         text + &format!(
             "the database uses {} bytes for {}; its log takes {}",
             self.database_used, self.database_holds, self.log_bytes
@@ -151,6 +158,7 @@ impl Soaked {
             "looked": self.looked,
             "forgotten": self.forgotten,
             "samples": self.samples.iter().map(sample).collect::<Vec<_>>(),
+            "open": {"once_warm": self.open[0], "at_the_end": self.open[1]},
             "memory_growth_percent": self.memory_growth_percent,
             "descriptors_growth": self.descriptors_growth,
             "database": {"used_bytes": self.database_used, "holds_bytes": self.database_holds, "log_bytes": self.log_bytes},
@@ -166,6 +174,7 @@ struct Soak<'a> {
     account: judge::Account,
     soaked: Soaked,
     begun: Instant,
+    length: Duration,
 }
 
 impl Ground {
@@ -179,6 +188,7 @@ impl Ground {
             account: judge::Account::default(),
             soaked: Soaked::default(),
             begun: Instant::now(),
+            length,
         };
         while soak.begun.elapsed() < length * 2 / 3 || soak.soaked.waves == 0 {
             soak.wave(&mut ordeal, true);
@@ -275,10 +285,16 @@ impl Soak<'_> {
         let status = fs::read_to_string(format!("{folder}/status")).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib: Option<u64> = line.and_then(|line| line.trim().split(' ').next()?.parse().ok());
+        let open = open_by_kind(&folder);
+        // Nobody knows before the end which sample is the first of a warm daemon; the middle of the time is near enough.
+        if self.soaked.open[0].is_empty() && self.begun.elapsed() >= self.length * 5 / 6 {
+            self.soaked.open[0].clone_from(&open);
+        }
+        self.soaked.open[1].clone_from(&open);
         self.soaked.samples.push(Sample {
             second: self.begun.elapsed().as_secs(),
             resident_bytes: kib.unwrap_or(0) << 10,
-            descriptors: fs::read_dir(format!("{folder}/fd")).map_or(0, |open| open.count() as u64),
+            descriptors: open.values().sum::<usize>() as u64,
             database_bytes: fs::metadata(ordeal.journal_path()).map_or(0, |file| file.len()),
         });
     }
@@ -374,6 +390,27 @@ fn growth(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
         true => rise / run * (count - 1.0),
         false => 0.0,
     }
+}
+
+/// Returns how many descriptors a process has of each kind: files by their names without what is drawn, and the others by what they are.
+fn open_by_kind(folder: &str) -> BTreeMap<String, usize> {
+    let mut kinds = BTreeMap::new();
+    for descriptor in fs::read_dir(format!("{folder}/fd")).into_iter().flatten().flatten() {
+        let Ok(target) = fs::read_link(descriptor.path()) else {
+            continue;
+        };
+        let target = target.display().to_string();
+        let kind = match (target.split_once(":["), target.rsplit_once('/')) {
+            (Some((kind, _)), _) => kind.to_owned(),
+            (None, Some((_, name))) => match name.split_once('.') {
+                Some((_, ending)) if name.len() > 30 => format!("*.{ending}"),
+                _ => name.to_owned(),
+            },
+            _ => target,
+        };
+        *kinds.entry(kind).or_default() += 1;
+    }
+    kinds
 }
 
 fn bytes_of(record: &skillhost_core::entry::Record) -> u64 {
