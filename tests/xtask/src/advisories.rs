@@ -49,10 +49,10 @@ fn judge(is_well: bool, text: &str) -> Result<String, String> {
     match (is_well, text.contains(MARK)) {
         (true, _) => Ok("none".to_owned()),
         (false, true) => Err(format!("there are known holes:\n{text}")),
-        (false, false) => Ok(format!(
-            "nobody can say: {}",
-            text.lines().next_back().unwrap_or_default()
-        )),
+        (false, false) => {
+            let why = text.lines().rfind(|line| !line.trim().is_empty());
+            Ok(format!("nobody can say: {}", why.unwrap_or_default()))
+        }
     }
 }
 
@@ -63,7 +63,11 @@ mod tests {
     #[test]
     fn only_a_known_hole_fails() {
         assert!(judge(true, "advisories ok").is_ok());
-        assert!(judge(false, "error: failed to fetch the advisory database").is_ok());
+        let offline = judge(false, "error: failed to fetch the advisory database\n\n");
+        assert_eq!(
+            offline.unwrap_or_default(),
+            "nobody can say: error: failed to fetch the advisory database"
+        );
         assert!(judge(false, "error[vulnerability]: a hole\n  ID: RUSTSEC-2026-0001").is_err());
     }
 }
