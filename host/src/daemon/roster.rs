@@ -520,14 +520,17 @@ impl Roster {
     }
 
     /// Leaves a run to a person, with the reason.
-    fn park(&self, run: &RunId, trouble: &Trouble) -> Result<(), JournalError> {
+    fn park(self: &Arc<Self>, run: &RunId, trouble: &Trouble) -> Result<(), JournalError> {
         let lease = self.journal().lease(run)?;
         let held = match &lease.holder {
             None => None,
             // It could not be given back when the attempt failed.
             Some(holder) if holder == self.worker.id() => Some(lease.epoch),
-            // Somebody else goes on with it.
-            Some(holder) if self.worker.is_alive(holder) => return Ok(()),
+            // Somebody else goes on with it; or is taken for alive because the lock cannot be looked at, and is gone.
+            Some(holder) if self.worker.is_alive(holder) => {
+                self.wait_for(holder.clone(), run);
+                return Ok(());
+            }
             // The attempt failed before it could take the lease of one that died.
             Some(_) => match self.journal().claim(run, self.worker.id(), &lease)? {
                 Taken::At(epoch) => Some(epoch),
