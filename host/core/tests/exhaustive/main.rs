@@ -234,6 +234,8 @@ mod planted {
                 Bug::ShownEarly,
                 Bug::ReplayedOutOfOrder,
                 Bug::LineSkipped,
+                Bug::CalledGoesOn,
+                Bug::AnswerUnexpected,
             ]
         );
     }
