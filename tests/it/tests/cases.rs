@@ -330,7 +330,7 @@ fn a_recorded_run_is_a_case_that_passes_and_takes_the_place_of_no_other() {
 fn what_came_late_in_a_recorded_run_comes_late_in_its_case() {
     let place = Place::new(PROGRAM, &["waits", "notes"]);
     place.json(&[
-        "launch", "waits", "--what", "event", "--times", "3", "--ms", "400", "--id", "late",
+        "launch", "waits", "--what", "event", "--times", "3", "--ms", "1500", "--id", "late",
     ]);
     // The second wait is over, or the third: what the run saw is what its case shows.
     place.until(|| place.run_of("late").is_some_and(|run| place.answered(&run).len() == 1));
