@@ -275,9 +275,16 @@ fn j4_on_a_disk_that_is_full_again_and_again_all_runs_end_as_if_undisturbed() {
     }
     let ground = Ground::new(PROGRAM).on_a_small_disk();
     let mut tally = Tally::default();
-    ground.ordeal(SEED, 8, &mut tally);
+    let was_full = |tally: &Tally| tally.kills.troubles.values().sum::<u64>() > 0;
+    // Whether it is filled or somebody killed is drawn; that it never is in so many ordeals is not.
+    for seed in SEED..SEED + 30 {
+        ground.ordeal(seed, 8, &mut tally);
+        if was_full(&tally) {
+            break;
+        }
+    }
     println!("{:#?}", tally.kills);
-    assert!(tally.kills.troubles.values().sum::<u64>() > 0, "it was full");
+    assert!(was_full(&tally), "it was full");
     assert!(tally.violations.is_empty(), "{:#?}", tally.violations);
 }
 
