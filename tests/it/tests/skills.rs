@@ -155,7 +155,10 @@ fn what_both_were_granted_is_done_for_the_caller() {
         greet("sh", "LANGUAGE"),
         greet("cat", "GREETING"),
     ];
-    let answers = came(&place, &one("process", json!({"commands": commands})));
+    let input = one("process", json!({"commands": commands})).to_string();
+    let mut launch = place.command(&["launch", "calls", "--await", "--json", "--input", &input]);
+    let output = launch.env("PATH", "/usr/bin:/bin").output().unwrap();
+    let answers = answers_of(&output);
     let told = &answers[0];
     assert!(told.contains("hello ada"), "{told}");
     assert!(told.contains("the variable `LANGUAGE` was not granted"), "{told}");
