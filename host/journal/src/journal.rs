@@ -1,6 +1,7 @@
 //! What a host sees of a journal.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 
 use skillhost_core::budget::{DayAccount, DaySpent};
 use skillhost_core::entry::{Called, Entry, Record};
@@ -20,6 +21,9 @@ use crate::rows::{
 use crate::spending::Spending;
 use crate::sqlite::read::Conversations;
 use crate::writer::RunWriter;
+
+/// What comes of a change, when it is durable.
+pub type Writing<T> = Pin<Box<dyn Future<Output = Result<T, JournalError>> + Send>>;
 
 /// Reads a file of a bundle, when the journal has to have its content.
 pub type Contents<'a> = dyn Fn(&BundleFile) -> std::io::Result<Vec<u8>> + 'a;
@@ -143,8 +147,18 @@ pub trait Journal: Send + Sync + 'static {
     /// Takes the lease for `worker` at the epoch after `seen`, provided that it still stands as it was seen.
     fn claim(&self, run: &RunId, worker: &WorkerId, seen: &Lease) -> Result<Taken, JournalError>;
 
-    /// Gives the lease back, if it is still held at `epoch`. What was appended before is durable first.
+    /// Does the same without keeping a thread waiting, so that many who ask share a commit. The asking is done by the call, not by the first poll.
+    fn claiming(&self, run: &RunId, worker: &WorkerId, seen: &Lease) -> Writing<Taken> {
+        Box::pin(std::future::ready(self.claim(run, worker, seen)))
+    }
+
+    /// Gives the lease back, if it is still held at `epoch`. What was appended before is durable first. The end of a run gives its lease back by itself.
     fn release(&self, run: &RunId, epoch: Epoch) -> Result<(), JournalError>;
+
+    /// Does the same without keeping a thread waiting, as [`Journal::claiming`] does.
+    fn releasing(&self, run: &RunId, epoch: Epoch) -> Writing<()> {
+        Box::pin(std::future::ready(self.release(run, epoch)))
+    }
 
     /// Parks the run if its lease is still held at `epoch`: attempts fail for a reason outside the skill, and the inbox says so. The run stands so until
     /// an attempt gets far enough to say how it stands, or to end it.

@@ -30,7 +30,7 @@ mod writer;
 pub use bundle::{Bundle, BundleError, BundleFile};
 pub use error::{AppendError, FindError, JournalError, OpenError};
 pub use installed::{InstalledRow, Place, Problem};
-pub use journal::{Contents, Cursor, Journal};
+pub use journal::{Contents, Cursor, Journal, Writing};
 pub use memory::{Appended, MemoryJournal};
 pub use rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,

@@ -244,12 +244,16 @@ impl Worker {
 
     /// Drives a run as far as it goes.
     pub async fn drive(&self, run: &RunId, drive: Drive<'_>) -> Result<Driven, DriveError> {
-        let epoch = self.claim(run)?;
+        let epoch = self.claim(run).await?;
         failpoint::hit(failpoints::CLAIMED);
         let driven = self.attempt(run, epoch, drive).await;
         failpoint::hit(failpoints::BEFORE_RELEASE);
+        if let Ok(finished @ Driven::Finished(_)) = driven {
+            // Its lease was given back with its last entry.
+            return Ok(finished);
+        }
         // A lease that passed to somebody else meanwhile is not given back; that is not the error to report.
-        let released = self.0.journal.release(run, epoch);
+        let released = self.0.journal.releasing(run, epoch).await;
         let driven = driven?;
         released?;
         Ok(driven)
@@ -273,6 +277,7 @@ impl Worker {
         let mut past = Cursor::default();
         let survey = survey(self.0.journal.as_ref(), run, &mut past)?.map_err(history)?;
         if let Some(finished) = survey.finished() {
+            self.0.journal.releasing(run, epoch).await?;
             return Ok(Driven::Finished(finished.clone()));
         }
         let (started, started_at) = survey.started().map_err(history)?;
@@ -344,7 +349,7 @@ impl Worker {
         Ok(())
     }
 
-    fn claim(&self, run: &RunId) -> Result<Epoch, DriveError> {
+    async fn claim(&self, run: &RunId) -> Result<Epoch, DriveError> {
         loop {
             match self.decide(run)? {
                 (Claim::Busy(holder), _) => {
@@ -355,7 +360,7 @@ impl Worker {
                 }
                 (Claim::Take(_), seen) => {
                     failpoint::hit(failpoints::BEFORE_CLAIM);
-                    match self.0.journal.claim(run, &self.0.id, &seen)? {
+                    match self.0.journal.claiming(run, &self.0.id, &seen).await? {
                         Taken::At(epoch) => return Ok(epoch),
                         // Somebody was faster: look again.
                         Taken::Changed(_) => {}

@@ -32,9 +32,9 @@ impl Worker {
         pinned: &Pinned,
         check_result: &(dyn Fn(&Payload) -> Result<(), String> + Sync),
     ) -> Result<Repinned, DriveError> {
-        let epoch = self.claim(run)?;
+        let epoch = self.claim(run).await?;
         let repinned = self.repin_held(run, epoch, pin, pinned, check_result).await;
-        let released = self.journal().release(run, epoch);
+        let released = self.journal().releasing(run, epoch).await;
         let repinned = repinned?;
         released?;
         Ok(repinned)

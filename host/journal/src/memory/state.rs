@@ -485,7 +485,10 @@ impl State {
             Write::Entry(record) => {
                 match &record.entry {
                     Entry::Repinned { bundle, component } => (run.bundle, run.component) = (*bundle, *component),
-                    Entry::Finished(finished) => (run.status, run.trouble) = (status_of(&finished.how), None),
+                    Entry::Finished(finished) => {
+                        (run.status, run.trouble) = (status_of(&finished.how), None);
+                        run.lease.holder = None;
+                    }
                     _ => {}
                 }
                 run.appended.push(Appended {

@@ -120,7 +120,7 @@ pub(super) fn insert_entry_as(db: &Connection, run: i64, entry: &EntryRow, body:
                 .map(drop)
         }
         Some(Change::Finished(status)) => {
-            let sql = "update runs set status = ?, trouble = null where key = ?";
+            let sql = "update runs set status = ?, trouble = null, holder = null where key = ?";
             db.prepare_cached(sql)?.execute(params![status.as_str(), run])?;
             // Nothing waits for an answer any more.
             db.prepare_cached("delete from waits where run = ?")?.execute([run])?;

@@ -215,7 +215,10 @@ impl Committer {
             }
         }
         for job in &mut batch.jobs {
-            self.known.clear();
+            match job.only_of() {
+                Some(run) => drop(self.known.remove(run)),
+                None => self.known.clear(),
+            }
             self.db
                 .prepare_cached("savepoint one")
                 .and_then(|mut sql| sql.execute([]))

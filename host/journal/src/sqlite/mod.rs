@@ -34,7 +34,7 @@ use skillhost_core::lease::Lease;
 use skillhost_core::machine::{Command, Mail, Status};
 use skillhost_core::planted;
 use skillhost_core::time::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use self::committer::Committer;
 pub(crate) use self::days::refuse;
@@ -45,7 +45,7 @@ use crate::bundle::{Bundle, BundleError};
 use crate::error::{FindError, JournalError, OpenError};
 use crate::find::find;
 use crate::installed::{InstalledRow, Place, Problem};
-use crate::journal::{Contents, Cursor, Journal};
+use crate::journal::{Contents, Cursor, Journal, Writing};
 use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
     RunRow, RunningRun, Taken, Trouble, WaitRow,
@@ -186,46 +186,86 @@ impl NotDone {
     }
 }
 
-struct Change<T, F> {
+struct Change<T, F, A> {
+    run: Option<RunId>,
     change: F,
     value: Option<T>,
-    answer: mpsc::SyncSender<Result<T, NotDone>>,
+    answer: A,
 }
 
-impl<T, F> Job for Change<T, F>
+impl<T, F, A> Job for Change<T, F, A>
 where
     T: Send,
     F: FnMut(&Connection) -> Result<T, NotDone> + Send,
+    A: FnOnce(Result<T, NotDone>) + Send,
 {
     fn run(&mut self, db: &Connection) -> Result<(), NotDone> {
         self.value = Some((self.change)(db)?);
         Ok(())
     }
 
+    fn only_of(&self) -> Option<&RunId> {
+        self.run.as_ref()
+    }
+
     fn settle(mut self: Box<Self>, fate: Result<(), NotDone>) {
         let value = fate.map(|()| self.value.take().expect("a job that held has run"));
-        // If nobody waits any more, nobody wants to know.
-        let _ = self.answer.send(value);
+        (self.answer)(value);
     }
 }
 
 impl Shared {
+    /// Makes a change, and waits for it.
     fn write<T, F>(&self, change: F) -> Result<T, JournalError>
     where
         T: Send + 'static,
         F: FnMut(&Connection) -> Result<T, NotDone> + Send + 'static,
     {
+        self.write_of(None, change)
+    }
+
+    /// Makes a change that concerns no other run than this one.
+    fn write_of<T, F>(&self, run: Option<&RunId>, change: F) -> Result<T, JournalError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, NotDone> + Send + 'static,
+    {
         let (answer, fate) = mpsc::sync_channel(1);
+        // If nobody waits any more, nobody wants to know.
+        self.submit(run, change, move |value| drop(answer.send(value)))?;
+        let fate = fate.recv().map_err(|_| JournalError::Closed)?;
+        fate.map_err(|not_done| not_done.at(&self.path, "write to"))
+    }
+
+    /// Makes a change that concerns no other run than this one, and keeps no thread waiting for it.
+    fn writing_of<T, F>(&self, run: &RunId, change: F) -> Writing<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, NotDone> + Send + 'static,
+    {
+        let (answer, fate) = oneshot::channel();
+        let submitted = self.submit(Some(run), change, move |value| drop(answer.send(value)));
+        let path = self.path.clone();
+        Box::pin(async move {
+            submitted?;
+            let fate = fate.await.map_err(|_| JournalError::Closed)?;
+            fate.map_err(|not_done| not_done.at(&path, "write to"))
+        })
+    }
+
+    fn submit<T, F, A>(&self, run: Option<&RunId>, change: F, answer: A) -> Result<(), JournalError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, NotDone> + Send + 'static,
+        A: FnOnce(Result<T, NotDone>) + Send + 'static,
+    {
         let job = Change {
+            run: run.cloned(),
             change,
             value: None,
             answer,
         };
-        let queued = self.queue.submit(Box::new(job));
-        let fate = queued
-            .map_err(|_| JournalError::Closed)
-            .and_then(|()| fate.recv().map_err(|_| JournalError::Closed))?;
-        fate.map_err(|not_done| not_done.at(&self.path, "write to"))
+        self.queue.submit(Box::new(job)).map_err(|_| JournalError::Closed)
     }
 
     fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, NotDone>) -> Result<T, JournalError> {
@@ -257,6 +297,20 @@ impl Shared {
         *version = Some(db);
         Ok(number.unsigned_abs())
     }
+}
+
+fn claim(
+    run: &RunId,
+    worker: &WorkerId,
+    seen: &Lease,
+) -> impl FnMut(&Connection) -> Result<Taken, NotDone> + Send + use<> {
+    let (run, worker, seen) = (run.clone(), worker.clone(), seen.clone());
+    move |db| runs::claim(db, &run, &worker, &seen)
+}
+
+fn release(run: &RunId, epoch: Epoch) -> impl FnMut(&Connection) -> Result<(), NotDone> + Send + use<> {
+    let run = run.clone();
+    move |db| runs::release(db, &run, epoch)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -353,23 +407,31 @@ impl Journal for SqliteJournal {
     }
 
     fn claim(&self, run: &RunId, worker: &WorkerId, seen: &Lease) -> Result<Taken, JournalError> {
-        let (run, worker, seen) = (run.clone(), worker.clone(), seen.clone());
-        self.shared.write(move |db| runs::claim(db, &run, &worker, &seen))
+        self.shared.write_of(Some(run), claim(run, worker, seen))
+    }
+
+    fn claiming(&self, run: &RunId, worker: &WorkerId, seen: &Lease) -> Writing<Taken> {
+        self.shared.writing_of(run, claim(run, worker, seen))
     }
 
     fn release(&self, run: &RunId, epoch: Epoch) -> Result<(), JournalError> {
-        let run = run.clone();
-        self.shared.write(move |db| runs::release(db, &run, epoch))
+        self.shared.write_of(Some(run), release(run, epoch))
+    }
+
+    fn releasing(&self, run: &RunId, epoch: Epoch) -> Writing<()> {
+        self.shared.writing_of(run, release(run, epoch))
     }
 
     fn park(&self, run: &RunId, epoch: Epoch, trouble: &Trouble) -> Result<(), JournalError> {
-        let (run, trouble) = (run.clone(), trouble.clone());
-        self.shared.write(move |db| people::park(db, &run, epoch, &trouble))
+        let (which, trouble) = (run.clone(), trouble.clone());
+        self.shared
+            .write_of(Some(run), move |db| people::park(db, &which, epoch, &trouble))
     }
 
     fn post_mail(&self, run: &RunId, at: Timestamp, command: &Command) -> Result<MailId, JournalError> {
-        let (run, command) = (run.clone(), command.clone());
-        self.shared.write(move |db| people::post_mail(db, &run, at, &command))
+        let (which, command) = (run.clone(), command.clone());
+        self.shared
+            .write_of(Some(run), move |db| people::post_mail(db, &which, at, &command))
     }
 
     fn mail(&self, run: &RunId) -> Result<Vec<Mail>, JournalError> {

@@ -8,6 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use skillhost_core::id::RunId;
 
 use super::NotDone;
 use super::pack::{Packed, pack};
@@ -34,6 +35,8 @@ pub(super) struct Pending {
 pub(super) trait Job: Send {
     /// Makes the change. May be asked again if the transaction did not hold; an error is of this change alone.
     fn run(&mut self, db: &Connection) -> Result<(), NotDone>;
+    /// Returns the run whose lease and entries it may change; `None` if it may be any.
+    fn only_of(&self) -> Option<&RunId>;
     /// Takes the fate of the transaction.
     fn settle(self: Box<Self>, fate: Result<(), NotDone>);
 }
