@@ -58,7 +58,12 @@ impl World {
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, Fault> {
-        self.mounts.table.read(&named(path)).map(|bytes| bytes.0)
+        let read = self.mounts.table.read(&named(path)).map(|bytes| bytes.0);
+        // What can be read on the spot is the same, and nothing is read there that is refused here.
+        if let Some(at_hand) = self.mounts.table.read_at_hand(&named(path)) {
+            assert_eq!(read.as_ref(), Ok(&at_hand.0), "{path}");
+        }
+        read
     }
 
     fn read_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, Fault> {
@@ -158,6 +163,20 @@ fn a_write_replaces_the_whole_file_keeps_its_permissions_and_leaves_nothing_besi
     assert_eq!(fs::read(&script).unwrap(), b"new");
     assert_eq!(fs::metadata(&script).unwrap().permissions().mode() & 0o777, 0o750);
     assert_eq!(names_in(&world.host("project")), ["run.sh"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_small_file_that_was_just_written_is_read_on_the_spot() {
+    let world = World::new();
+    world.write("run/small", b"small").unwrap();
+    world.write("run/large", &[0; 100_000]).unwrap();
+    let at_hand = |path: &str| world.mounts.table.read_at_hand(&named(path));
+    assert_eq!(at_hand("run/small").unwrap().0, b"small");
+    assert_eq!(at_hand("skill/prompts/a.md").unwrap().0, b"hello");
+    for path in ["run/large", "run", "run/nothing", "run/../project", "nowhere/small"] {
+        assert!(at_hand(path).is_none(), "{path}");
+    }
 }
 
 #[test]
