@@ -1,7 +1,8 @@
 //! Bugs that are planted, one at a time, to see which suite notices them: a suite that has never failed may be unable to.
 //!
-//! Without the feature `planted` there are none, and a release cannot be built with it. Which suite catches which is a test: `tests/sim/tests/planted.rs` for the simulation,
-//! `tests/storage/tests/planted.rs` for the disk, `core/tests/exhaustive` for the machine's.
+//! Without the feature `planted` there are none, and a release cannot be built with it. One is planted on a thread ([`with`]), or, where real processes are killed, in a whole one
+//! ([`everywhere`]). Which suite catches which is a test: `tests/sim/tests/planted.rs` for the simulation, `tests/storage/tests/planted.rs` for the disk,
+//! `tests/it/tests/kills.rs` for processes, `core/tests/exhaustive` for the machine's.
 
 #[cfg(all(feature = "planted", not(debug_assertions)))]
 compile_error!("bugs are planted in test builds only: build without the feature `planted`");
@@ -71,6 +72,16 @@ pub enum Bug {
     AppendSplit,
     /// Whether an entry is what was written is not looked at.
     SealUnchecked,
+    /// What programs a dead holder left is forgotten, and not ended.
+    SurvivorsLeft,
+    /// Whether a worker lives is told from the age of its lock (rule L1).
+    TakenByTime,
+    /// The daemon does not take its lock.
+    DaemonUnlocked,
+    /// A takeover by force says that it killed, and did not (rule L1).
+    TakeoverSpares,
+    /// What was appended before a crash is not looked for when it is appended again (rule R3).
+    AppendedBlindly,
 }
 
 impl Bug {
@@ -113,12 +124,34 @@ impl Bug {
         Self::AppendSplit,
         Self::SealUnchecked,
     ];
+
+    /// Those that only processes show which are killed, or stopped, by somebody else.
+    pub const OF_PROCESS: &[Self] = &[
+        Self::SurvivorsLeft,
+        Self::TakenByTime,
+        Self::DaemonUnlocked,
+        Self::TakeoverSpares,
+        Self::AppendedBlindly,
+    ];
+
+    /// Returns the bug of this name, as its variant is spelled.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::ALL, Self::OF_DISK, Self::OF_PROCESS];
+        let mut all = all.into_iter().flatten().copied();
+        all.find(|bug| format!("{bug:?}") == name)
+    }
 }
 
 /// Returns whether this bug is planted.
 #[cfg(not(feature = "planted"))]
 #[inline(always)]
 pub const fn is(_bug: Bug) -> bool {
+    false
+}
+
+/// Plants a bug in the whole process. Returns whether it is: without the feature none can be.
+#[cfg(not(feature = "planted"))]
+pub fn everywhere(_bug: Bug) -> bool {
     false
 }
 
@@ -130,11 +163,13 @@ pub fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
 }
 
 #[cfg(feature = "planted")]
-pub use enabled::{carried, is, with};
+pub use enabled::{carried, everywhere, is, with};
 
 #[cfg(feature = "planted")]
 mod enabled {
     use std::cell::Cell;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::Bug;
 
@@ -142,9 +177,22 @@ mod enabled {
         static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
     }
 
-    /// Returns whether this bug is planted on this thread.
+    /// What is planted in the whole process.
+    static EVERYWHERE: OnceLock<Bug> = OnceLock::new();
+
+    /// Whether anything was planted at all. Where nothing was, looking at this is all that it costs.
+    static ANY: AtomicBool = AtomicBool::new(false);
+
+    /// Returns whether this bug is planted, on this thread or in the whole process.
     pub fn is(bug: Bug) -> bool {
-        PLANTED.get() == Some(bug)
+        // A thread sees what it planted itself; what is planted everywhere is there before there are others.
+        ANY.load(Ordering::Relaxed) && (PLANTED.get() == Some(bug) || EVERYWHERE.get() == Some(&bug))
+    }
+
+    /// Plants a bug in the whole process, where none is. Returns whether it is.
+    pub fn everywhere(bug: Bug) -> bool {
+        ANY.store(true, Ordering::Relaxed);
+        *EVERYWHERE.get_or_init(|| bug) == bug
     }
 
     /// Returns work that is done with what is planted on this thread, on whichever thread.
@@ -164,6 +212,7 @@ mod enabled {
                 PLANTED.set(None);
             }
         }
+        ANY.store(true, Ordering::Relaxed);
         PLANTED.set(Some(bug));
         let _pulled = Pulled;
         work()

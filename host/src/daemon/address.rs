@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use rustix::process::{Flock, FlockType, Pid};
 use skillhost_core::id::Digest;
+use skillhost_core::planted::{self, Bug};
 
 use crate::home::{self, Home};
 
@@ -28,6 +29,9 @@ impl Lock {
     /// Takes the lock, unless another process holds it.
     pub(super) fn take(home: &Home) -> io::Result<Option<Self>> {
         let file = open(home)?;
+        if planted::is(Bug::DaemonUnlocked) {
+            return Ok(Some(Self { _file: file }));
+        }
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Ok(None),

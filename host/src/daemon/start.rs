@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
+use skillhost_core::planted::{self, Bug};
 
 use super::address;
 use super::client::Client;
@@ -171,6 +172,9 @@ fn groups_of(pid: Pid) -> Vec<Pid> {
 /// Kills the process that holds the daemon's lock and the process groups that it started (rule L1), and waits until it is gone. Returns which it was.
 pub(super) async fn kill(home: &Home) -> Result<Option<u32>> {
     let Some(pid) = holder(home)? else { return Ok(None) };
+    if planted::is(Bug::TakeoverSpares) {
+        return Ok(Some(pid.as_raw_nonzero().get().unsigned_abs()));
+    }
     let groups = groups_of(pid);
     match rustix::process::kill_process(pid, Signal::KILL) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
