@@ -119,6 +119,11 @@ impl Place {
         self.folder.path().to_owned()
     }
 
+    /// Removes it without looking at what it holds: a bug was planted in whatever was run here.
+    pub fn forget(self) {
+        self.replayed.store(true, Ordering::SeqCst);
+    }
+
     /// Returns the folder of skills.
     pub fn skills(&self) -> PathBuf {
         self.folder.path().join("skills")

@@ -6,7 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use skillhost_it::ordeal::{Ground, Tally, Trouble};
+use skillhost_core::planted::Bug;
+use skillhost_it::ordeal::{Ground, PLANTED, Tally, Trouble};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_skillhost-under-test");
 
@@ -62,6 +63,39 @@ fn r5_killed_at_every_place_that_the_code_lists_all_runs_end_as_if_undisturbed()
     );
     assert!(left.is_empty(), "nobody came to {left:?}");
     assert!(tally.violations.is_empty(), "{:#?}", tally.violations);
+}
+
+/// How many ordeals a planted bug has to hide.
+const CHANCES: u64 = 6;
+
+/// A test of the test.
+#[test]
+fn every_bug_that_is_planted_in_real_processes_is_noticed() {
+    let ground = Ground::new(PROGRAM);
+    let only = std::env::var("SKILLHOST_KILLS_PLANTED").ok();
+    let mut hidden = Vec::new();
+    for planted in PLANTED {
+        let bug = planted.bug;
+        if only.as_ref().is_some_and(|only| *only != format!("{bug:?}")) {
+            continue;
+        }
+        let begun = Instant::now();
+        match ground.notice(planted, SEED..SEED + CHANCES) {
+            Some((seed, what)) => println!("{bug:?}: seed {seed}: {what} ({:?})", begun.elapsed()),
+            None => hidden.push(bug),
+        }
+    }
+    assert_eq!(hidden, []);
+}
+
+#[test]
+fn no_bug_of_processes_is_without_an_ordeal() {
+    for bug in Bug::OF_PROCESS {
+        assert!(
+            PLANTED.iter().any(|planted| planted.bug == *bug),
+            "nobody looks for {bug:?}"
+        );
+    }
 }
 
 /// How long the short form of a soak is.

@@ -11,6 +11,8 @@ pub enum Aim {
     Request,
     /// Soon after something was committed.
     Commit,
+    /// While nothing is written: what is done then is in no journal.
+    Unwritten,
     /// Soon after the daemon began.
     Start,
     /// A process that drives one run.
@@ -30,6 +32,8 @@ pub enum Trouble {
     ClockSet,
     /// The disk is full for a while.
     FullDisk,
+    /// Every commit fails for a while, as on a full disk; what is no database can be written.
+    CommitsFail,
 }
 
 impl Trouble {
@@ -46,11 +50,11 @@ pub struct Kills {
     pub troubles: BTreeMap<Trouble, u64>,
     /// By what they were aimed at.
     pub by_aim: BTreeMap<Aim, u64>,
-    /// How many runs were held by who was killed.
+    /// How many runs were held by processes that were killed, and found so before somebody else took them.
     pub held: u64,
-    /// How many kills hit nobody's work.
+    /// How many kills left no call open in such a run.
     pub idle: u64,
-    /// How many calls had no outcome then, by function.
+    /// How many calls had no outcome then, in runs that were held, by function.
     pub open: BTreeMap<&'static str, u64>,
 }
 

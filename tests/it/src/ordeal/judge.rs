@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use skillhost_core::entry::{Called, Entry, How, Record};
+use skillhost_core::effect::{Class, Kind};
+use skillhost_core::entry::{Called, Entry, How, Record, Retried, Why};
 use skillhost_core::id::{Number, RunId, idempotency_key};
 use skillhost_core::machine::Source;
 use skillhost_journal::{InboxFilter, Journal as _, RunFilter, RunRow, SqliteJournal};
 
-use super::people::Skipped;
+use super::daemon::holder;
+use super::people::Decided;
 use super::task::Came;
-use super::{Ordeal, Tally, Task, killer, people};
+use super::{Ordeal, Tally, Task, people};
 
 /// What the journals allow the world to have seen, of runs that were forgotten since, too.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub(super) struct Account {
     performances: BTreeMap<String, u64>,
     /// How often each line was appended at most by programs.
     lines: BTreeMap<String, usize>,
+    /// How often people asked for each call to be done again.
+    redone: BTreeMap<(RunId, Number), u64>,
     /// The runs that it is of.
     runs: BTreeSet<RunId>,
 }
@@ -30,13 +34,13 @@ struct Left<'a> {
     /// The world's lines.
     world: BTreeMap<String, usize>,
     undisturbed: &'a Value,
-    skipped: &'a Skipped,
+    decided: &'a Decided,
 }
 
 /// Looks at everything that is left, and notes what is not as it has to be.
-pub(super) fn judge(ordeal: &Ordeal, undisturbed: &Value, skipped: &Skipped, tally: &mut Tally) {
+pub(super) fn judge(ordeal: &Ordeal, undisturbed: &Value, decided: Decided, tally: &mut Tally) {
     stop(ordeal);
-    judge_runs(ordeal, undisturbed, skipped, &mut Account::default(), tally);
+    judge_runs(ordeal, undisturbed, decided, &mut Account::default(), tally);
     judge_home(ordeal);
 }
 
@@ -44,12 +48,13 @@ pub(super) fn judge(ordeal: &Ordeal, undisturbed: &Value, skipped: &Skipped, tal
 pub(super) fn judge_runs(
     ordeal: &Ordeal,
     undisturbed: &Value,
-    skipped: &Skipped,
+    decided: Decided,
     account: &mut Account,
     tally: &mut Tally,
 ) {
     let journal = ordeal.place.journal();
-    tally.decisions += skipped.values().sum::<usize>() as u64;
+    tally.decisions += decided.skipped.values().sum::<usize>() as u64;
+    account.redone.extend(decided.redone.clone());
     for row in &journal.runs(&RunFilter::default()).unwrap() {
         let records = journal.all_records(&row.run).unwrap();
         let is_known = !account.runs.insert(row.run.clone());
@@ -68,7 +73,7 @@ pub(super) fn judge_runs(
         said: said(ordeal),
         world: people::world(ordeal),
         undisturbed,
-        skipped,
+        decided: &decided,
     };
     for task in &ordeal.tasks {
         if let Err(what) = judge_task(ordeal, &journal, task, &left) {
@@ -94,7 +99,7 @@ pub(super) fn stop(ordeal: &Ordeal) {
     if !stopped.status.success() {
         ordeal.violate(format!("the daemon does not stop: {}", crate::told(&stopped)));
     }
-    ordeal.place.until(|| killer::holder(ordeal).is_none());
+    ordeal.place.until(|| holder(ordeal).is_none());
 }
 
 /// A journal is dense, has one beginning and one end, and every call at most one outcome.
@@ -110,25 +115,76 @@ fn judge_journal(ordeal: &Ordeal, row: &RunRow, records: &[Record], account: &mu
     if ends != (Some(&"started"), Some(&"finished")) || count("started") != 1 || count("finished") != 1 {
         violate("it has not one beginning and one end");
     }
+    judge_calls(ordeal, row, records, account);
+}
+
+/// A call has at most one outcome, and is performed again only where its class allows it: what must not be done twice, when a person said so (rules R2, R4, R5). Adds to the account
+/// how often each was performed at most.
+fn judge_calls(ordeal: &Ordeal, row: &RunRow, records: &[Record], account: &mut Account) {
+    let violate = |what: String| ordeal.violate(format!("run {} of `{}`: {what}", row.run, row.skill));
+    let mut calls: BTreeMap<Number, (&Called, u64)> = BTreeMap::new();
     let mut returned = BTreeSet::new();
-    let mut performed: BTreeMap<Number, u64> = BTreeMap::new();
-    let mut lines = BTreeMap::new();
+    let mut redone: BTreeMap<Number, u64> = BTreeMap::new();
     for record in records {
         match &record.entry {
+            // What its budget had no room for is never performed.
             Entry::Called(called) => {
-                *performed.entry(called.number).or_default() += 1;
-                lines.extend(line_of(called).map(|line| (called.number, line)));
+                let times = u64::from(called.over.is_none());
+                if calls.insert(called.number, (called, times)).is_some() {
+                    violate(format!("call {} was made twice", called.number));
+                }
             }
-            Entry::Retried(retried) => *performed.entry(retried.number).or_default() += 1,
-            Entry::Returned(outcome) if !returned.insert(outcome.number) => violate("a call has two outcomes"),
+            // A mark in a copy: the performance has an entry of its own.
+            Entry::Retried(retried) if retried.why == Why::Anew => {}
+            Entry::Retried(retried) => {
+                let number = retried.number;
+                let Some((called, times)) = calls.get_mut(&number) else {
+                    violate(format!("call {number} was performed again, and never made"));
+                    continue;
+                };
+                *times += 1;
+                *redone.entry(number).or_default() += u64::from(retried.why == Why::Redo);
+                if let Some(what) = unallowed(called, retried) {
+                    violate(format!("call {number} of `{}` {what}", called.function));
+                }
+                if returned.contains(&number) {
+                    violate(format!("call {number} was answered, and performed again"));
+                }
+            }
+            Entry::Returned(outcome) if !returned.insert(outcome.number) => {
+                violate(format!("call {} has two outcomes", outcome.number));
+            }
             _ => {}
         }
     }
-    for (number, times) in performed {
+    for (number, times) in redone {
+        let asked = account.redone.get(&(row.run.clone(), number)).copied().unwrap_or(0);
+        if times > asked {
+            violate(format!(
+                "call {number} was done again {times} times because somebody said so, and people asked for that {asked} times"
+            ));
+        }
+    }
+    for (number, (called, times)) in calls {
         account.performances.insert(idempotency_key(&row.run, number), times);
-        if let Some(line) = lines.remove(&number) {
+        if let Some(line) = line_of(called) {
             account.lines.insert(line, times as usize);
         }
+    }
+}
+
+/// Says why a call must not have been performed again for this reason, if it must not.
+fn unallowed(called: &Called, retried: &Retried) -> Option<&'static str> {
+    let by_itself = retried.why != Why::Redo;
+    match called.class {
+        Class::AtMostOnce if by_itself => {
+            Some("must not be done twice, and was performed again without anybody saying so")
+        }
+        // Having a skill do something is tried again until it is known to be launched, which happens once.
+        Class::Local if called.function.kind() != Kind::Skill => {
+            Some("is done with its entry, and was performed again")
+        }
+        _ => None,
     }
 }
 
@@ -223,7 +279,7 @@ fn judge_task(ordeal: &Ordeal, journal: &SqliteJournal, task: &Task, all: &Left<
         files: &left.files,
         messages: &messages,
         lines: &left.lines,
-        skipped: all.skipped.get(&run).copied().unwrap_or(0),
+        skipped: all.decided.skipped.get(&run).copied().unwrap_or(0),
         world: &all.world,
         said: &all.said,
         data: std::fs::read_to_string(data).ok().as_deref(),
@@ -255,16 +311,24 @@ fn judge_place(ordeal: &Ordeal) {
     }
 }
 
-/// Returns the processes that have the state folder in their environment: the daemon, and whatever it started.
+/// Returns the processes that have the state folder in their environment, or the key of a call of one of its runs: the daemon, and whatever it or a program started.
 fn processes_of(ordeal: &Ordeal) -> Vec<String> {
     let home = format!("SKILLHOST_HOME={}", ordeal.place.home().display());
+    let runs = ordeal.place.journal().runs(&RunFilter::default()).unwrap();
+    let is_of_a_call = |variable: &[u8]| {
+        let key = std::str::from_utf8(variable)
+            .ok()
+            .and_then(|text| text.strip_prefix("SKILLHOST_CALL="));
+        let run = key.and_then(|key| Some(key.split_once('/')?.0));
+        run.is_some_and(|run| runs.iter().any(|row| row.run.as_str() == run))
+    };
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let of_it = processes.filter_map(|process| {
         let path = process.path();
         let environment = std::fs::read(path.join("environ")).ok()?;
         let is_of_it = environment
             .split(|byte| *byte == 0)
-            .any(|variable| variable == home.as_bytes());
+            .any(|variable| variable == home.as_bytes() || is_of_a_call(variable));
         let command = std::fs::read_to_string(path.join("cmdline")).ok()?.replace('\0', " ");
         (is_of_it && !command.is_empty()).then(|| format!("{} {command}", process.file_name().display()))
     });

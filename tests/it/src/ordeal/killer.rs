@@ -1,16 +1,17 @@
 //! Whoever kills the processes of an ordeal, at moments that fall into their work.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Flock, FlockType, Pid, Signal, kill_process, test_kill_process};
+use rustix::process::Pid;
 use skillhost_core::entry::Entry;
 use skillhost_core::machine::Status;
-use skillhost_journal::{Journal as _, RunFilter, SqliteJournal};
+use skillhost_journal::{Journal as _, RunFilter, RunRow, SqliteJournal};
 
-use super::Ordeal;
 use super::aim::{Aim, Kills, Trouble};
+use super::daemon::{Daemon, holder};
+use super::{Ordeal, watch};
 use crate::Seeded;
 
 /// How long a moment is waited for that may never come.
@@ -22,11 +23,17 @@ const HOUR: i64 = 3_600_000_000;
 /// How many of the requests to come are waited for, at most.
 const REQUESTS_MOST: u64 = 6;
 
+/// How many of the commits to come, at most.
+const COMMITS_MOST: u64 = 8;
+
 /// How often a failpoint is passed before it kills, at most: rarely many times, as most processes are killed before they come that far.
 const HITS_MOST: [u64; 3] = [1, 4, 24];
 
 /// The how-many-th time that somebody comes to a place, where each place is tried.
 const HITS_TRIED: [u64; 2] = [1, 3];
+
+/// How long nothing is written before a kill: longer than an act lasts.
+const UNWRITTEN: Duration = Duration::from_millis(100);
 
 /// The launch of a run that is forgotten.
 const FORGOTTEN: &str = "forgotten";
@@ -97,9 +104,8 @@ fn kill_restoring(ordeal: &Ordeal, place: &'static str, kills: &mut Kills) {
 
 /// Has a daemon killed when it comes to a place for the n-th time.
 fn kill_daemon_at(ordeal: &Ordeal, place: &'static str, hit: u64, kills: &mut Kills) {
-    if let Some(pid) = holder(ordeal) {
-        kill_process(pid, Signal::KILL).ok();
-        ordeal.place.until(|| holder(ordeal) != Some(pid));
+    if let Some(daemon) = Daemon::of(ordeal) {
+        daemon.kill(ordeal);
     }
     let mut command = ordeal.command(&["worker", "run"]);
     command.env("SKILLHOST_FAILPOINT", format!("{place}:{hit}"));
@@ -116,61 +122,53 @@ fn kill_daemon_at(ordeal: &Ordeal, place: &'static str, hit: u64, kills: &mut Ki
     child.kill().unwrap();
     let ended = child.wait().unwrap();
     let by_itself = begun.elapsed() < PATIENCE * 4 && !ordeal.is_over();
-    note_kill(
-        ordeal,
-        &Aim::Failpoint(place),
-        by_itself && std::os::unix::process::ExitStatusExt::signal(&ended) == Some(crate::SIGKILL),
-        kills,
-    );
+    note_kill(ordeal, &Aim::Failpoint(place), by_itself && is_killed(ended), kills);
 }
 
 /// Kills again and again, until it was often enough or all is over.
 pub(super) fn kill(ordeal: &Ordeal, random: &mut Seeded, most: u64, kills: &mut Kills) {
     let last = kills.count + most;
     let mut child: Option<Child> = None;
-    while kills.count < last && !ordeal.is_over() {
+    while kills.count < last && !ordeal.is_over() && !ordeal.is_noticed() {
         reap(&mut child);
-        if !ordeal.troubles.is_empty() && random.below(8) == 0 {
-            let trouble = ordeal.troubles[random.below(ordeal.troubles.len() as u64) as usize];
+        let troubles = ordeal.plan.troubles;
+        if !troubles.is_empty() && random.below(ordeal.plan.trouble_every) == 0 {
+            let trouble = troubles[random.below(troubles.len() as u64) as usize];
             trouble_with(ordeal, trouble, random);
             *kills.troubles.entry(trouble).or_default() += 1;
             continue;
         }
-        let aim = draw(random);
+        let aim = draw(ordeal, random);
         if holder(ordeal).is_none() && child.is_none() {
             child = start(ordeal, &aim, random);
         }
-        let victims = std::mem::take(&mut *ordeal.victims.lock().unwrap());
         wait_for(ordeal, &aim, random);
-        if let Some(pid) = victims.first().filter(|_| aim == Aim::Here) {
-            note_kill(
-                ordeal,
-                &aim,
-                kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL).is_ok(),
-                kills,
-            );
-            ordeal.victims.lock().unwrap().extend(&victims[1..]);
+        if aim == Aim::Here
+            && let Some(is_killed) = kill_here(ordeal)
+        {
+            note_kill(ordeal, &aim, is_killed, kills);
             continue;
         }
-        ordeal.victims.lock().unwrap().extend(victims);
         let by_itself = child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some());
-        let Some(pid) = holder(ordeal) else {
+        let Some(daemon) = Daemon::of(ordeal) else {
+            write_again(ordeal);
             // It was killed where it was aimed at, if it did not end by itself.
             note_kill(ordeal, &aim, by_itself && was_killed(&mut child), kills);
             continue;
         };
         let is_killed = match aim {
-            Aim::Takeover => take_over(ordeal, pid, random),
-            _ => kill_process(pid, Signal::KILL).is_ok(),
+            Aim::Takeover => take_over(ordeal, &daemon, random),
+            _ => daemon.kill(ordeal),
         };
-        if child.as_ref().is_some_and(|child| Pid::from_child(child) == pid) {
+        write_again(ordeal);
+        if child.as_ref().is_some_and(|child| Pid::from_child(child) == daemon.pid)
+            && holder(ordeal) != Some(daemon.pid)
+        {
             child.take().unwrap().wait().unwrap();
         }
-        ordeal
-            .place
-            .until(|| holder(ordeal) != Some(pid) || test_kill_process(pid).is_err());
         let aim = match aim {
-            Aim::Failpoint(_) => Aim::Commit,
+            // Nobody came to the place, and there was no such process.
+            Aim::Failpoint(_) | Aim::Here => Aim::Commit,
             aim => aim,
         };
         note_kill(ordeal, &aim, is_killed, kills);
@@ -191,25 +189,37 @@ pub(super) fn take_over_often(ordeal: &Ordeal, times: u64, random: &mut Seeded, 
             ordeal.run(&["worker", "start"]);
         }
         wait_for(ordeal, &Aim::Takeover, random);
-        if let Some(pid) = holder(ordeal) {
-            let is_killed = take_over(ordeal, pid, random);
+        if let Some(daemon) = Daemon::of(ordeal) {
+            let is_killed = take_over(ordeal, &daemon, random);
             note_kill(ordeal, &Aim::Takeover, is_killed, kills);
         }
     }
 }
 
+/// Kills a process that drives a run and is no daemon, if there is one. Returns whether it ended of that, and not by itself a moment before.
+fn kill_here(ordeal: &Ordeal) -> Option<bool> {
+    let mut here = ordeal.here.lock().unwrap();
+    let child = here
+        .values_mut()
+        .find_map(|child| child.try_wait().unwrap().is_none().then_some(child))?;
+    // Nobody has asked for its end yet, so its number is its own.
+    child.kill().unwrap();
+    Some(is_killed(child.wait().unwrap()))
+}
+
 /// Has a daemon that is stopped taken over by force, and lets it go on in the middle of that. Returns whether it is gone.
-fn take_over(ordeal: &Ordeal, pid: Pid, random: &mut Seeded) -> bool {
-    kill_process(pid, Signal::STOP).ok();
+fn take_over(ordeal: &Ordeal, daemon: &Daemon, random: &mut Seeded) -> bool {
+    let was_there = daemon.stop(ordeal);
     let mut force = ordeal.command(&["worker", "stop", "--force"]);
     let mut force = force.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_micros(random.below(150_000)));
-    kill_process(pid, Signal::CONT).ok();
+    daemon.go_on();
     let is_done = force.wait().unwrap().success();
-    if !is_done {
-        ordeal.violate(format!("process {pid:?} could not be taken over"));
+    let is_gone = holder(ordeal) != Some(daemon.pid);
+    if !is_done || !is_gone {
+        ordeal.violate(format!("process {:?} could not be taken over", daemon.pid));
     }
-    is_done
+    was_there && is_done && is_gone
 }
 
 /// Has something happen that kills nobody.
@@ -217,13 +227,10 @@ fn trouble_with(ordeal: &Ordeal, trouble: Trouble, random: &mut Seeded) {
     let for_a_while = Duration::from_micros(random.below(300_000));
     match trouble {
         Trouble::Stopped => {
-            let Some(pid) = holder(ordeal) else { return };
-            kill_process(pid, Signal::STOP).ok();
-            std::thread::sleep(for_a_while);
-            if holder(ordeal) != Some(pid) && test_kill_process(pid).is_ok() {
-                ordeal.violate("the lock of a daemon that was only stopped is another one's".to_owned());
+            wait_for(ordeal, &Aim::Request, random);
+            if let Some(daemon) = Daemon::of(ordeal) {
+                watch::while_stopped(ordeal, &daemon, for_a_while);
             }
-            kill_process(pid, Signal::CONT).ok();
         }
         Trouble::Drained => drop(ordeal.run(&["worker", "stop"])),
         Trouble::ClockSet => {
@@ -236,7 +243,18 @@ fn trouble_with(ordeal: &Ordeal, trouble: Trouble, random: &mut Seeded) {
             std::thread::sleep(for_a_while);
             std::fs::remove_file(&ballast).unwrap();
         }
+        Trouble::CommitsFail => {
+            let full = ordeal.full();
+            std::fs::write(&full, "").unwrap();
+            std::thread::sleep(for_a_while);
+            std::fs::remove_file(&full).unwrap();
+        }
     }
+}
+
+/// Lets processes write again.
+fn write_again(ordeal: &Ordeal) {
+    std::fs::remove_file(ordeal.hold()).ok();
 }
 
 /// Takes what is left of a disk.
@@ -248,9 +266,12 @@ fn fill(ballast: &std::path::Path) {
 }
 
 fn was_killed(child: &mut Option<Child>) -> bool {
-    use std::os::unix::process::ExitStatusExt as _;
     let ended = child.take().map(|mut child| child.wait().unwrap());
-    ended.is_some_and(|status| status.signal() == Some(crate::SIGKILL))
+    ended.is_some_and(is_killed)
+}
+
+fn is_killed(ended: ExitStatus) -> bool {
+    std::os::unix::process::ExitStatusExt::signal(&ended) == Some(crate::SIGKILL)
 }
 
 fn reap(child: &mut Option<Child>) {
@@ -259,8 +280,12 @@ fn reap(child: &mut Option<Child>) {
     }
 }
 
-fn draw(random: &mut Seeded) -> Aim {
-    match random.below(20) {
+fn draw(ordeal: &Ordeal, random: &mut Seeded) -> Aim {
+    let aims = ordeal.plan.aims;
+    if !aims.is_empty() {
+        return aims[random.below(aims.len() as u64) as usize].clone();
+    }
+    match random.below(22) {
         0..7 => {
             let points: Vec<&'static str> = super::places().collect();
             Aim::Failpoint(points[random.below(points.len() as u64) as usize])
@@ -269,6 +294,7 @@ fn draw(random: &mut Seeded) -> Aim {
         12..16 => Aim::Commit,
         16..18 => Aim::Start,
         18 => Aim::Takeover,
+        19..21 => Aim::Unwritten,
         _ => Aim::Here,
     }
 }
@@ -292,6 +318,12 @@ fn wait_for(ordeal: &Ordeal, aim: &Aim, random: &mut Seeded) {
     let requests = || ordeal.place.server.counts().requests.values().sum::<u64>();
     let log = ordeal.journal_path().with_extension("db-wal");
     let committed = || std::fs::metadata(&log).and_then(|log| log.modified()).ok();
+    let commits = |random: &mut Seeded| {
+        for _ in 0..=random.below(COMMITS_MOST) {
+            let before = committed();
+            until(ordeal, || committed() != before);
+        }
+    };
     let has_daemon = || holder(ordeal).is_some();
     until(ordeal, has_daemon);
     match aim {
@@ -300,12 +332,13 @@ fn wait_for(ordeal: &Ordeal, aim: &Aim, random: &mut Seeded) {
             let least = requests() + 1 + random.below(REQUESTS_MOST);
             until(ordeal, || requests() >= least);
         }
-        Aim::Commit => {
-            for _ in 0..=random.below(8) {
-                let before = committed();
-                until(ordeal, || committed() != before);
-            }
+        Aim::Unwritten => {
+            commits(random);
+            // Whatever is under way comes back, and may lead to more.
+            std::fs::write(ordeal.hold(), "").unwrap();
+            std::thread::sleep(UNWRITTEN);
         }
+        Aim::Commit => commits(random),
         Aim::Start => std::thread::sleep(Duration::from_micros(random.below(400_000))),
     }
     // Not only at the moment itself: up to some tens of milliseconds after it.
@@ -320,38 +353,40 @@ fn until(ordeal: &Ordeal, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Returns the process that is the daemon, asked of its lock.
-pub(super) fn holder(ordeal: &Ordeal) -> Option<Pid> {
-    let file = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open(ordeal.place.state().daemon_lock())
-        .ok()?;
-    let asked = Flock::from(FlockType::WriteLock);
-    rustix::process::fcntl_getlk(file, &asked)
-        .ok()?
-        .and_then(|lock| lock.pid)
-}
-
 /// Counts a kill, and what it hit.
 fn note_kill(ordeal: &Ordeal, aim: &Aim, is_killed: bool, kills: &mut Kills) {
     if !is_killed {
         return;
     }
     kills.note(aim.clone());
+    let home = ordeal.place.state();
+    let mut lost = running(ordeal);
+    // Each counts once, however long nobody takes it.
+    lost.retain(|row| {
+        let is_lost = |holder| !skillhost::driver::is_alive(&home, holder);
+        row.holder.as_ref().is_some_and(is_lost) && ordeal.lost.lock().unwrap().insert((row.run.clone(), row.epoch))
+    });
+    kills.held += lost.len() as u64;
+    let open: usize = match lost.is_empty() {
+        true => 0,
+        false => {
+            let journal = ordeal.place.journal();
+            lost.iter().map(|row| note_open(&journal, &row.run, kills)).sum()
+        }
+    };
+    kills.idle += u64::from(open == 0);
+}
+
+/// Returns the runs that somebody drives, or drove and is gone.
+pub(super) fn running(ordeal: &Ordeal) -> Vec<RunRow> {
     if !ordeal.journal_path().exists() {
-        kills.idle += 1;
-        return;
+        return Vec::new();
     }
-    let journal = ordeal.place.journal();
     let running = RunFilter {
         status: vec![Status::Running],
         ..RunFilter::default()
     };
-    let held: Vec<_> = journal.runs(&running).unwrap();
-    kills.held += held.len() as u64;
-    let open: usize = held.iter().map(|row| note_open(&journal, &row.run, kills)).sum();
-    kills.idle += u64::from(open == 0);
+    ordeal.place.journal().runs(&running).unwrap()
 }
 
 /// Counts the calls of a run that have no outcome.

@@ -7,26 +7,32 @@
 #![allow(clippy::print_stderr, reason = "it speaks to whoever runs the tests")]
 
 mod aim;
+mod daemon;
 mod judge;
 mod killer;
 mod people;
+mod plan;
 mod soak;
 mod task;
+mod watch;
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use skillhost_core::id::{Epoch, RunId};
 use skillhost_loopback::Rule;
 
 use crate::{Place, Seeded, guests, told};
 pub use aim::{Aim, Kills, Trouble};
-use people::{People, Skipped};
+use people::{Decided, People};
+use plan::Plan;
+pub use plan::{PLANTED, Planted};
 pub use soak::{Sample, Soaked};
 pub use task::{Kind, Task};
 
@@ -74,6 +80,12 @@ const LOOKS_OF_A_COMMAND: u64 = 100;
 /// By how much the clock is set at last, in microseconds: more than ever before.
 const CLOCK_AT_LAST: i64 = 10 * 3_600_000_000;
 
+/// How many kills an ordeal has at most whose processes have a bug.
+const KILLS_PLANTED: u64 = 12;
+
+/// How long one may go on after that. A bug that keeps runs from their end is to be noticed by what is wrong, not by time.
+const PLANTED_FOR: Duration = Duration::from_secs(20);
+
 /// The skill that ships and is tried too.
 const SHIPPED: &str = "deep-research";
 
@@ -87,7 +99,7 @@ pub fn places() -> impl Iterator<Item = &'static str> {
 pub struct Ground {
     program: String,
     kinds: &'static [Kind],
-    troubles: &'static [Trouble],
+    plan: Plan,
     /// The place of the last ordeal, whose compiled components and grants the next one takes over.
     kept: Mutex<Option<tempfile::TempDir>>,
     /// What the skill that ships comes to when nothing disturbs it.
@@ -98,10 +110,12 @@ pub struct Ground {
 pub struct Ordeal {
     place: Place,
     tasks: Vec<Task>,
-    /// What happens to it beside being killed.
-    troubles: &'static [Trouble],
-    /// Processes that drive runs and are no daemon.
-    victims: people::Victims,
+    /// What happens to it.
+    plan: Plan,
+    /// Processes that people started, and that drive their runs themselves, by their launch.
+    here: Mutex<BTreeMap<String, Child>>,
+    /// The leases whose holder was killed.
+    lost: Mutex<BTreeSet<(RunId, Epoch)>>,
     /// Processes that people started and that killed themselves.
     struck: Mutex<Kills>,
     over: AtomicBool,
@@ -136,7 +150,7 @@ impl Ground {
         Self {
             program: program.to_owned(),
             kinds: Kind::ALL,
-            troubles: &[],
+            plan: Plan::default(),
             kept: Mutex::new(None),
             undisturbed: OnceLock::new(),
         }
@@ -145,14 +159,14 @@ impl Ground {
     /// Has this happen beside kills.
     #[must_use]
     pub fn with(mut self, troubles: &'static [Trouble]) -> Self {
-        self.troubles = troubles;
+        self.plan.troubles = troubles;
         self
     }
 
     /// Has the disk be full now and then, on which nothing else may lie; and lets nothing be done but what a full disk may not change.
     #[must_use]
     pub fn on_a_small_disk(mut self) -> Self {
-        self.troubles = &[Trouble::FullDisk];
+        self.plan.troubles = &[Trouble::FullDisk];
         self.kinds = Kind::WITHOUT_FILES;
         self
     }
@@ -198,15 +212,15 @@ impl Ground {
     }
 
     fn go_through(&self, seed: u64, kinds: &[Kind], tally: &mut Tally, kill: impl FnOnce(&Ordeal, &mut Kills)) {
-        let mut ordeal = self.prepare();
+        let mut ordeal = self.prepare(&self.plan);
         ordeal.begin("task", kinds, &mut Seeded::new(seed));
         let mut kills = Kills::default();
-        let skipped = ordeal.wave(seed, |ordeal| kill(ordeal, &mut kills));
+        let decided = ordeal.wave(seed, |ordeal| kill(ordeal, &mut kills));
         kills.add(std::mem::take(&mut *ordeal.struck.lock().unwrap()));
         tally.kills.add(kills);
         tally.ordeals += 1;
         tally.tasks += kinds.len() as u64;
-        judge::judge(&ordeal, self.undisturbed(), &skipped, tally);
+        judge::judge(&ordeal, self.undisturbed(), decided, tally);
         let violations = ordeal.violations.lock().unwrap().clone();
         let is_good = violations.is_empty();
         let told = violations
@@ -219,8 +233,30 @@ impl Ground {
         self.give_back(ordeal, is_good);
     }
 
+    /// Goes through ordeals with a bug planted until somebody notices it. Returns the seed, and what was said.
+    ///
+    /// Nothing is kept of them, and nobody is told: what is wrong is what was planted.
+    pub fn notice(&self, planted: &Planted, seeds: impl IntoIterator<Item = u64>) -> Option<(u64, String)> {
+        seeds.into_iter().find_map(|seed| {
+            let mut ordeal = self.prepare(&planted.plan());
+            let mut random = Seeded::new(seed);
+            ordeal.begin("task", planted.kinds, &mut random);
+            let mut kills = Kills::default();
+            let decided = ordeal.wave(seed, |ordeal| {
+                killer::kill(ordeal, &mut random, KILLS_PLANTED, &mut kills);
+            });
+            if !ordeal.is_noticed() && !ordeal.given_up.load(Ordering::SeqCst) {
+                judge::judge(&ordeal, self.undisturbed(), decided, &mut Tally::default());
+            }
+            drop(ordeal.place.command(&["worker", "stop", "--force"]).output());
+            let noticed = ordeal.violations.lock().unwrap().first().cloned();
+            self.give_back(ordeal, true);
+            noticed.map(|what| (seed, what))
+        })
+    }
+
     /// Makes the place of an ordeal.
-    fn prepare(&self) -> Ordeal {
+    fn prepare(&self, plan: &Plan) -> Ordeal {
         let place = Place::new(&self.program, SKILLS);
         place.install_folder(&guests().skills().join(SHIPPED));
         // So that many calls are under way when something is killed.
@@ -229,7 +265,7 @@ impl Ground {
             delay_ms: EFFECT_LASTS.as_millis() as u64 / 3,
             ..Rule::default()
         });
-        let ordeal = Ordeal::of(place, self.troubles);
+        let ordeal = Ordeal::of(place, plan.clone());
         let home = ordeal.place.home();
         ordeal.place.state().make().unwrap();
         std::fs::write(home.join("config.toml"), "agents_may_grant = true\n").unwrap();
@@ -275,6 +311,9 @@ impl Ground {
         for name in ["compiled", "grants.toml"] {
             std::fs::rename(home.join(name), kept.path().join(name)).unwrap();
         }
+        if ordeal.plan.planted.is_some() {
+            ordeal.place.forget();
+        }
         *self.kept.lock().unwrap() = Some(kept);
     }
 }
@@ -289,12 +328,13 @@ impl Drop for GivingUp<'_> {
 }
 
 impl Ordeal {
-    fn of(place: Place, troubles: &'static [Trouble]) -> Self {
+    fn of(place: Place, plan: Plan) -> Self {
         Self {
             place,
             tasks: Vec::new(),
-            troubles,
-            victims: Mutex::default(),
+            plan,
+            here: Mutex::default(),
+            lost: Mutex::default(),
             struck: Mutex::default(),
             over: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
@@ -316,8 +356,8 @@ impl Ordeal {
         self.given_up.store(false, Ordering::SeqCst);
     }
 
-    /// Lets people see to the tasks until all is over, while something is done to their processes. Returns how many calls were skipped.
-    fn wave(&self, seed: u64, disturb: impl FnOnce(&Self)) -> Skipped {
+    /// Lets people see to the tasks until all is over, while something is done to their processes. Returns what they decided.
+    fn wave(&self, seed: u64, disturb: impl FnOnce(&Self)) -> Decided {
         std::thread::scope(|scope| {
             let people = scope.spawn(|| {
                 let mut people = People::new(self, seed);
@@ -325,7 +365,7 @@ impl Ordeal {
                     std::thread::sleep(Duration::from_millis(3));
                 }
                 self.over.store(true, Ordering::SeqCst);
-                people.skipped()
+                people.decided()
             });
             let giving_up = GivingUp(&self.given_up);
             disturb(self);
@@ -340,7 +380,12 @@ impl Ordeal {
         let mut command = self.place.command(words);
         command
             .env("PATH", "/usr/bin:/bin")
-            .env("SKILLHOST_FAILPOINT_CLOCK", self.clock());
+            .env("SKILLHOST_FAILPOINT_CLOCK", self.clock())
+            .env("SKILLHOST_FAILPOINT_FULL", self.full());
+        let mut held = std::ffi::OsString::from("journal.before-commit:");
+        held.push(self.hold());
+        command.env("SKILLHOST_FAILPOINT_HOLD", held);
+        command.envs(self.plan.planted.map(|bug| ("SKILLHOST_PLANTED", format!("{bug:?}"))));
         command
     }
 
@@ -357,9 +402,33 @@ impl Ordeal {
         self.over.load(Ordering::SeqCst)
     }
 
+    /// Returns whether what was planted was noticed.
+    fn is_noticed(&self) -> bool {
+        self.plan.planted.is_some() && !self.violations.lock().unwrap().is_empty()
+    }
+
+    /// Ends an ordeal in which a bug is planted: when it was noticed, or when it takes too long. Returns whether it does.
+    fn gives_up(&self, since: Instant) -> bool {
+        let gives_up = self.is_noticed() || (self.plan.planted.is_some() && since.elapsed() > PLANTED_FOR);
+        if gives_up {
+            self.given_up.store(true, Ordering::SeqCst);
+        }
+        gives_up
+    }
+
     /// The file that says by how much the clock is set.
     fn clock(&self) -> PathBuf {
         self.place.user_folder().join("clock")
+    }
+
+    /// The file in whose presence nothing is committed.
+    fn hold(&self) -> PathBuf {
+        self.place.user_folder().join("hold")
+    }
+
+    /// The file in whose presence every commit fails.
+    fn full(&self) -> PathBuf {
+        self.place.user_folder().join("full")
     }
 
     /// Sets the clock of all processes that begin from now on, and of those that are there.
@@ -376,7 +445,11 @@ impl Ordeal {
         self.set_clock(CLOCK_AT_LAST);
         // Whoever looks starts a daemon, if nobody did, or if the last one killed itself after all.
         let looks = Cell::new(0_u64);
+        let begun = Instant::now();
         self.place.until(|| {
+            if self.gives_up(begun) {
+                return true;
+            }
             if looks.get().is_multiple_of(LOOKS_OF_A_COMMAND) {
                 self.run(&["list"]);
             }

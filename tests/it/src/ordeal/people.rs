@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Stdio};
-use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 use skillhost_core::entry::Entry;
@@ -14,8 +14,11 @@ use skillhost_core::payload::Payload;
 use skillhost_journal::{Journal as _, RunFilter, RunRow, SqliteJournal, WaitRow};
 
 use super::task::{Kind, Task, answer, notes};
-use super::{Aim, Ordeal, Trouble, WORLD, places};
+use super::{Aim, Ordeal, Trouble, WORLD, places, watch};
 use crate::{Seeded, told, was_killed};
+
+/// In one of so many looks it is seen to that nobody waits for an answer that was due.
+const ANSWERS_LOOKED_AT_EVERY: u64 = 20;
 
 /// What people have done so far.
 pub(super) struct People<'a> {
@@ -24,19 +27,19 @@ pub(super) struct People<'a> {
     journal: Option<SqliteJournal>,
     /// What was said once and must not be said again, by launch and occasion.
     said: BTreeSet<(String, String)>,
-    /// How many calls of each run were skipped.
-    skipped: Skipped,
+    decided: Decided,
     /// Where the next launches are killed.
     places: Vec<&'static str>,
-    /// Launches that drive their runs themselves.
-    here: BTreeMap<String, Child>,
 }
 
-/// How many calls of each run people had skipped.
-pub(super) type Skipped = BTreeMap<RunId, usize>;
-
-/// What the one who kills may take beside the daemon.
-pub(super) type Victims = Mutex<Vec<i32>>;
+/// What people decided about calls in doubt.
+#[derive(Debug, Default)]
+pub(super) struct Decided {
+    /// How many calls of each run they had skipped.
+    pub(super) skipped: BTreeMap<RunId, usize>,
+    /// How often they asked for each call to be done again.
+    pub(super) redone: BTreeMap<(RunId, Number), u64>,
+}
 
 impl<'a> People<'a> {
     /// Nobody has done anything.
@@ -46,18 +49,21 @@ impl<'a> People<'a> {
             random: Seeded::new(seed),
             journal: None,
             said: BTreeSet::new(),
-            skipped: BTreeMap::new(),
+            decided: Decided::default(),
             places: places().filter(|place| place.starts_with("launch.")).collect(),
-            here: BTreeMap::new(),
         }
     }
 
-    /// Returns how many calls of each run were skipped.
-    pub(super) fn skipped(self) -> Skipped {
-        for (_, mut child) in self.here {
+    /// Waits for the launches that drive their runs themselves, and returns what was decided.
+    pub(super) fn decided(self) -> Decided {
+        let here = std::mem::take(&mut *self.ordeal.here.lock().unwrap());
+        for (_, mut child) in here {
+            if self.ordeal.given_up.load(Ordering::SeqCst) {
+                child.kill().unwrap();
+            }
             child.wait().unwrap();
         }
-        self.skipped
+        self.decided
     }
 
     /// Does what there is to do, once. Returns whether all is over.
@@ -74,6 +80,9 @@ impl<'a> People<'a> {
             return false;
         };
         let rows = journal.runs(&RunFilter::default()).unwrap();
+        if self.random.below(ANSWERS_LOOKED_AT_EVERY) == 0 {
+            watch::answers(ordeal, &journal, &rows);
+        }
         let open: Vec<&RunRow> = rows.iter().filter(|row| !row.status.is_final()).collect();
         for row in &open {
             self.see_to(&journal, row);
@@ -97,11 +106,16 @@ impl<'a> People<'a> {
 
     /// Launches a task; one in five drives its run itself until it is killed.
     fn launch(&mut self, task: &Task) {
-        if let Some(child) = self.here.get_mut(&task.id) {
-            if child.try_wait().unwrap().is_none() {
-                return;
-            }
-            self.here.remove(&task.id);
+        let is_driving = |child: &mut Child| child.try_wait().unwrap().is_none();
+        if self
+            .ordeal
+            .here
+            .lock()
+            .unwrap()
+            .get_mut(&task.id)
+            .is_some_and(is_driving)
+        {
+            return;
         }
         let words = task.words();
         let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -109,9 +123,7 @@ impl<'a> People<'a> {
             words.push("--here");
             let mut command = self.ordeal.command(&words);
             let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            let pid = i32::try_from(child.id()).unwrap();
-            self.ordeal.victims.lock().unwrap().push(pid);
-            self.here.insert(task.id.clone(), child);
+            self.ordeal.here.lock().unwrap().insert(task.id.clone(), child);
             return;
         }
         let mut command = self.ordeal.command(&words);
@@ -128,7 +140,8 @@ impl<'a> People<'a> {
 
     fn see_to(&mut self, journal: &SqliteJournal, row: &RunRow) {
         if let Some(trouble) = &row.trouble {
-            if self.ordeal.troubles.contains(&Trouble::FullDisk) {
+            let is_full = |trouble| matches!(trouble, &Trouble::FullDisk | &Trouble::CommitsFail);
+            if self.ordeal.plan.troubles.iter().any(is_full) {
                 // Somebody made room, and has it go on.
                 self.ordeal.run(&["resume", row.run.as_str(), "--json"]);
                 return;
@@ -265,8 +278,12 @@ impl<'a> People<'a> {
             decision: decision.clone(),
             by: None,
         };
+        if decision == Decision::Redo {
+            // Counted before it is said: a command that is killed may have been heard.
+            *self.decided.redone.entry((row.run.clone(), number)).or_default() += 1;
+        }
         if self.say(journal, row, &occasion, &command, &words) && decision == Decision::Skip {
-            *self.skipped.entry(row.run.clone()).or_default() += 1;
+            *self.decided.skipped.entry(row.run.clone()).or_default() += 1;
         }
     }
 

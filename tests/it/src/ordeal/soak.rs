@@ -13,8 +13,8 @@ use rustix::process::Pid;
 use serde_json::{Value, json};
 use skillhost_journal::{Journal as _, RunFilter};
 
-use super::people::Skipped;
-use super::{Ground, Kills, Kind, Ordeal, SHIPPED, SKILLS, Tally, Trouble, judge, killer};
+use super::daemon::holder;
+use super::{Ground, Kills, Kind, Ordeal, Plan, SHIPPED, SKILLS, Tally, Trouble, judge, killer};
 use crate::{Seeded, guests, told};
 
 /// Between two kills lie so many milliseconds at most.
@@ -180,8 +180,11 @@ struct Soak<'a> {
 impl Ground {
     /// Soaks for so long.
     pub fn soak(&self, seed: u64, length: Duration) -> Soaked {
-        let mut ordeal = self.prepare();
-        ordeal.troubles = Trouble::USUAL;
+        let plan = Plan {
+            troubles: Trouble::USUAL,
+            ..Plan::default()
+        };
+        let mut ordeal = self.prepare(&plan);
         let mut soak = Soak {
             ground: self,
             random: Seeded::new(seed),
@@ -196,13 +199,13 @@ impl Ground {
         // The clock stays where it is from here on, so that no timer takes hours.
         ordeal.run(&["worker", "stop"]);
         ordeal.run(&["worker", "start"]);
-        let pid = killer::holder(&ordeal);
+        let pid = holder(&ordeal);
         while soak.begun.elapsed() < length || soak.soaked.samples.is_empty() {
             soak.wave(&mut ordeal, false);
-            if killer::holder(&ordeal) != pid {
+            if holder(&ordeal) != pid {
                 ordeal.violate("the daemon that nobody killed is another one".to_owned());
             }
-            if let Some(pid) = killer::holder(&ordeal) {
+            if let Some(pid) = holder(&ordeal) {
                 soak.sample(&ordeal, pid);
             }
         }
@@ -225,7 +228,7 @@ impl Soak<'_> {
             &mut self.soaked.paused,
             &mut self.soaked.looked,
         );
-        let skipped: Skipped = ordeal.wave(seed, |ordeal| {
+        let decided = ordeal.wave(seed, |ordeal| {
             let mut next_kill = Instant::now() + Duration::from_millis(random.below(PAUSE_MS_MOST));
             while !ordeal.is_over() {
                 match random.below(4) {
@@ -244,7 +247,7 @@ impl Soak<'_> {
         let tally = &mut self.soaked.tally;
         tally.kills.add(kills);
         tally.tasks += ordeal.tasks.len() as u64;
-        judge::judge_runs(ordeal, self.ground.undisturbed(), &skipped, &mut self.account, tally);
+        judge::judge_runs(ordeal, self.ground.undisturbed(), decided, &mut self.account, tally);
         self.soaked.waves += 1;
         self.forget(ordeal);
     }
