@@ -15,6 +15,9 @@ struct Input {
     /// Whether to wait for the event `go` after the calls.
     #[serde(default)]
     wait: bool,
+    /// Whether to do nothing but read a file.
+    #[serde(default)]
+    reads_only: bool,
 }
 
 #[data]
@@ -29,6 +32,7 @@ async fn run(input: Input) -> Result<Output> {
     let mut digest = NOTHING_SEEN;
     for n in 1..input.n {
         let seen = match n {
+            _ if input.reads_only => folder.read_text("small.txt").await?,
             n if input.sleeps_every > 0 && n % input.sleeps_every == 0 => {
                 sleep(Duration::ZERO).await?;
                 String::new()

@@ -38,6 +38,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["skillhost", "skillhost-core", "skillhost-journal", "skillhost-effects"],
     ),
     ("skillhost-storage", &["skillhost-core", "skillhost-journal"]),
+    (
+        "skillhost-bench",
+        &["skillhost-core", "skillhost-journal", "skillhost-loopback"],
+    ),
     ("xtask", &["skillhost-toolchain"]),
 ];
 
@@ -47,9 +51,12 @@ const FOR_TESTS: &[&str] = &["skillhost-loopback", "skillhost-toolchain"];
 /// Which crates may name a library; names that begin alike belong together.
 const ALONE: &[(&str, &[&str])] = &[
     ("wasmtime", &["skillhost-runtime"]),
-    ("rusqlite", &["skillhost-journal", "skillhost-storage"]),
+    (
+        "rusqlite",
+        &["skillhost-bench", "skillhost-journal", "skillhost-storage"],
+    ),
     ("reqwest", &["skillhost-effects"]),
-    ("clap", &["skillhost", "xtask"]),
+    ("clap", &["skillhost", "skillhost-bench", "xtask"]),
     ("notify", &["skillhost"]),
     ("wit-bindgen", &["skillhost-sdk", "skillhost-test-guests"]),
 ];

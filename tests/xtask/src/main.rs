@@ -10,6 +10,7 @@
 )]
 
 mod advisories;
+mod bench;
 mod demo;
 mod step;
 mod test;
@@ -33,8 +34,23 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measure launch, durable steps and replay, and beside them how fast this disk commits
-    Bench,
+    /// Measure launches, durable calls, replays and waiting runs, and beside them this machine itself
+    Bench {
+        /// How often each figure is measured
+        #[arg(long, default_value_t = 5)]
+        repeats: usize,
+        /// Print the figures as JSON
+        #[arg(long)]
+        json: bool,
+        /// Measure these parts only: launch, steps, replay, waiting or growth
+        parts: Vec<String>,
+    },
+    /// Count the instructions of launches, calls and replays, and compare them with those that are recorded; callgrind counts
+    Counts {
+        /// Record them
+        #[arg(long)]
+        record: bool,
+    },
     /// Build everything, run hello-world, kill deep-research in its middle and let it finish
     Demo,
     /// Give whatever reads what others write inputs that nobody thought of
@@ -110,7 +126,8 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
-        Command::Bench => bench(cli.guest_toolchain),
+        Command::Bench { repeats, json, parts } => bench::measure(cli.guest_toolchain, *repeats, *json, parts),
+        Command::Counts { record } => bench::count(cli.guest_toolchain, *record),
         Command::Demo => demo::show_all(cli.guest_toolchain),
         Command::Fuzz { target, seconds, seed } => test::fuzz(target.as_deref(), *seconds, *seed),
         Command::Golden => test::golden(cli.guest_toolchain),
@@ -128,23 +145,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Measures, optimised. Ratios of figures of one run say something; absolute times of a shared machine do not.
-fn bench(choice: Choice) -> Result<(), String> {
-    let guests = guests(choice)?;
-    let disk = [
-        "run",
-        "--release",
-        "--package",
-        "skillhost-journal",
-        "--example",
-        "commit_rate",
-    ];
-    step::run("what this disk commits", &mut step::cargo(disk))?;
-    let mut figures = step::cargo(["bench", "--package", "skillhost-it", "--bench", "figures"]);
-    figures.env(skillhost_toolchain::workspace::GUESTS_VARIABLE, guests.folder());
-    step::run("what skillhost does", &mut figures)
 }
 
 /// Reads a time as `60`, `60s` or `10m`.
