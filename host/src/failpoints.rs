@@ -1,6 +1,6 @@
-//! The places of this crate at which a test may have the process killed; those of the journal are in [`skillhost_journal::failpoint`].
+//! The points of this crate at which a test may have the process killed; those of the journal are in [`skillhost_journal::failpoint`].
 
-skillhost_journal::places! {
+skillhost_journal::points! {
     /// All of them.
     POINTS:
     /// A run can be taken, and was not.

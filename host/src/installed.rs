@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use skillhost_core::id::{Digest, SkillName};
 use skillhost_core::time::Timestamp;
-use skillhost_journal::{InstalledRow, Journal, Place, Problem};
+use skillhost_journal::{InstalledRow, Journal, Problem, SkillPlace};
 use skillhost_runtime::Description;
 
 use crate::bundle::{SCRIPT, Scan};
@@ -126,7 +126,7 @@ impl Shelf<'_> {
         let Ok(skill) = SkillName::parse(name) else {
             return Err(self.skills.get(name).err().unwrap_or_else(|| unknown(name)));
         };
-        let place = Place {
+        let place = SkillPlace {
             folder: self.skills.root().to_owned(),
             skill,
         };
@@ -147,7 +147,7 @@ impl Shelf<'_> {
     }
 
     /// Loads what lies in the folder, and makes it what is installed.
-    fn edition(&self, found: &Installed, place: &Place, row: Option<&InstalledRow>) -> Result<Edition> {
+    fn edition(&self, found: &Installed, place: &SkillPlace, row: Option<&InstalledRow>) -> Result<Edition> {
         let scan = Arc::new(Scan::of(found)?);
         let edition = Edition::of(&found.name, &scan, self.describe)?;
         if row.is_none_or(|row| row.bundle != edition.bundle || row.problem.is_some()) {

@@ -1,22 +1,22 @@
-//! Named places at which a test has the process killed, as by a power cut; and other trouble that a test wants.
+//! Named points at which a test has the process killed, as by a power cut; and other trouble that a test wants.
 //!
 //! Without the feature `failpoints` every [`hit`] is an empty function. With it:
-//! - `SKILLHOST_FAILPOINT=<name>` kills the process with SIGKILL where that place is reached first, `<name>:<n>` where it is reached for the n-th time;
+//! - `SKILLHOST_FAILPOINT=<name>` kills the process with SIGKILL where that point is reached first, `<name>:<n>` where it is reached for the n-th time;
 //! - `SKILLHOST_FAILPOINT_PANIC`, of the same form, has what runs there panic instead, as a fault of ours would;
-//! - `SKILLHOST_FAILPOINT_HOLD=<name>:<file>` has everybody wait at that place as long as the file is there, so that they go on at the same moment;
+//! - `SKILLHOST_FAILPOINT_HOLD=<name>:<file>` has everybody wait at that point as long as the file is there, so that they go on at the same moment;
 //! - `SKILLHOST_FAILPOINT_FULL=<file>` has every commit fail as on a full disk, as long as the file is there;
 //! - `SKILLHOST_FAILPOINT_UNREADABLE=<file>` has no mailbox be read, as long as the file is there;
 //! - `SKILLHOST_FAILPOINT_CLOCK=<file>` has the clock show so many microseconds more than it does as the file says, or fewer, from one reading to the next;
-//! - `SKILLHOST_FAILPOINT_LOG=<file>` appends a line for each place reached, so that a test can list where an undisturbed run passes, and then be killed at
+//! - `SKILLHOST_FAILPOINT_LOG=<file>` appends a line for each point reached, so that a test can list where an undisturbed run passes, and then be killed at
 //!   every one of them.
 //!
-//! Other crates have lists of places of their own, made by the same macro.
+//! Other crates have lists of points of their own, made by the same macro.
 
-/// A place. Only [`places`](crate::places) makes one, so each stands in a list, and tests go through the lists.
+/// A point. Only [`points`](crate::points) makes one, so each stands in a list, and tests go through the lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place(&'static str);
+pub struct Point(&'static str);
 
-impl Place {
+impl Point {
     #[doc(hidden)]
     pub const fn listed(name: &'static str) -> Self {
         Self(name)
@@ -28,19 +28,19 @@ impl Place {
     }
 }
 
-/// Names places and lists them: a place that no list has cannot be.
+/// Names points and lists them: a point that no list has cannot be.
 #[macro_export]
-macro_rules! places {
+macro_rules! points {
     ($(#[$of_list:meta])* $list:ident: $($(#[$meta:meta])* $constant:ident = $name:literal;)+) => {
-        $($(#[$meta])* pub const $constant: $crate::failpoint::Place = $crate::failpoint::Place::listed($name);)+
+        $($(#[$meta])* pub const $constant: $crate::failpoint::Point = $crate::failpoint::Point::listed($name);)+
 
         $(#[$of_list])*
-        pub const $list: &[$crate::failpoint::Place] = &[$($constant),+];
+        pub const $list: &[$crate::failpoint::Point] = &[$($constant),+];
     };
 }
 
-places! {
-    /// The places of this crate.
+points! {
+    /// The points of this crate.
     POINTS:
     /// Something was taken from the queue, and no transaction has begun.
     BEFORE_COMMIT = "journal.before-commit";
@@ -54,10 +54,10 @@ places! {
     BETWEEN_BATCHES = "journal.between-batches";
 }
 
-/// Marks a place.
+/// Marks a point.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
-pub fn hit(_place: Place) {}
+pub fn hit(_point: Point) {}
 
 /// Returns whether a test wants the disk to be full.
 #[cfg(not(feature = "failpoints"))]
@@ -90,7 +90,7 @@ mod enabled {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use super::Place;
+    use super::Point;
 
     struct Aim {
         name: String,
@@ -111,9 +111,9 @@ mod enabled {
     static CLOCK: OnceLock<Option<PathBuf>> = OnceLock::new();
     static LOG: OnceLock<Option<std::fs::File>> = OnceLock::new();
 
-    /// Marks a place: holds or kills the process, or panics, if the environment says so.
-    pub fn hit(place: Place) {
-        let name = place.name();
+    /// Marks a point: holds or kills the process, or panics, if the environment says so.
+    pub fn hit(point: Point) {
+        let name = point.name();
         if let Some(mut log) = LOG.get_or_init(open_log).as_ref() {
             // One write each, so that lines of several threads and processes do not mix.
             log.write_all(format!("{name}\n").as_bytes())

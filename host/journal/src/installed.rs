@@ -8,7 +8,7 @@ use skillhost_core::time::Timestamp;
 
 /// Where a skill is installed: by its name, in a folder of skills.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct SkillPlace {
     /// The folder of skills.
     pub folder: PathBuf,
     /// The name of its folder in there.
@@ -19,7 +19,7 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstalledRow {
     /// Where.
-    pub place: Place,
+    pub place: SkillPlace,
     /// The last bundle of it that could be used. It is kept as long as this is known.
     pub bundle: Digest,
     /// The component in it.

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::bundle::{Bundle, BundleError, BundleFile};
 use crate::error::{FindError, JournalError};
-use crate::installed::{InstalledRow, Place, Problem};
+use crate::installed::{InstalledRow, Problem, SkillPlace};
 use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
     RunRow, RunningRun, Taken, Trouble, WaitRow,
@@ -218,7 +218,7 @@ pub trait Journal: Send + Sync + 'static {
     /// Keeps a bundle as what is installed in a place, and forgets what was wrong there. `contents` is asked only for what is not there yet.
     fn install(
         &self,
-        place: &Place,
+        place: &SkillPlace,
         bundle: &Bundle,
         component: &Digest,
         at: Timestamp,
@@ -226,13 +226,13 @@ pub trait Journal: Send + Sync + 'static {
     ) -> Result<Digest, BundleError>;
 
     /// Notes that what lies in a place cannot be used, if anything is installed there: the last bundle stays.
-    fn note_problem(&self, place: &Place, problem: &Problem) -> Result<(), JournalError>;
+    fn note_problem(&self, place: &SkillPlace, problem: &Problem) -> Result<(), JournalError>;
 
     /// Forgets what is installed in a place.
-    fn uninstall(&self, place: &Place) -> Result<(), JournalError>;
+    fn uninstall(&self, place: &SkillPlace) -> Result<(), JournalError>;
 
     /// Returns what is installed in a place.
-    fn installed_in(&self, place: &Place) -> Result<Option<InstalledRow>, JournalError>;
+    fn installed_in(&self, place: &SkillPlace) -> Result<Option<InstalledRow>, JournalError>;
 
     /// Returns what is installed anywhere, by place.
     fn installed(&self) -> Result<Vec<InstalledRow>, JournalError>;

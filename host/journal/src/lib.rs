@@ -29,7 +29,7 @@ mod writer;
 
 pub use bundle::{Bundle, BundleError, BundleFile};
 pub use error::{AppendError, FindError, JournalError, OpenError};
-pub use installed::{InstalledRow, Place, Problem};
+pub use installed::{InstalledRow, Problem, SkillPlace};
 pub use journal::{Contents, Cursor, Journal, Writing};
 pub use memory::{Appended, MemoryJournal};
 pub use rows::{

@@ -24,7 +24,7 @@ use self::state::State;
 use crate::bundle::{self, Bundle, BundleError};
 use crate::error::{AppendError, FindError, JournalError};
 use crate::find::find;
-use crate::installed::{InstalledRow, Place, Problem};
+use crate::installed::{InstalledRow, Problem, SkillPlace};
 use crate::journal::{Contents, Journal};
 use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
@@ -425,7 +425,7 @@ impl Journal for MemoryJournal {
 
     fn install(
         &self,
-        place: &Place,
+        place: &SkillPlace,
         bundle: &Bundle,
         component: &Digest,
         at: Timestamp,
@@ -446,7 +446,7 @@ impl Journal for MemoryJournal {
         Ok(bundle.digest())
     }
 
-    fn note_problem(&self, place: &Place, problem: &Problem) -> Result<(), JournalError> {
+    fn note_problem(&self, place: &SkillPlace, problem: &Problem) -> Result<(), JournalError> {
         self.change(|state| {
             state.version += 1;
             if let Some(row) = state.installed.get_mut(place) {
@@ -456,7 +456,7 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    fn uninstall(&self, place: &Place) -> Result<(), JournalError> {
+    fn uninstall(&self, place: &SkillPlace) -> Result<(), JournalError> {
         self.change(|state| {
             state.version += 1;
             state.installed.remove(place);
@@ -464,7 +464,7 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    fn installed_in(&self, place: &Place) -> Result<Option<InstalledRow>, JournalError> {
+    fn installed_in(&self, place: &SkillPlace) -> Result<Option<InstalledRow>, JournalError> {
         Ok(self.read(|state| state.installed.get(place).cloned()))
     }
 

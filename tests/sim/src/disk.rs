@@ -8,8 +8,8 @@ use skillhost_core::machine::{Command, Mail, Status};
 use skillhost_core::time::Timestamp;
 use skillhost_journal::{
     Bundle, BundleError, Collected, Contents, Created, DueRun, FindError, Health, InboxFilter, InboxId, InboxRow,
-    InstalledRow, Journal, JournalError, LineKey, LineRow, MemoryJournal, NewRun, Place, Problem, Pruned, RunFilter,
-    RunRow, RunWriter, RunningRun, Spending, Taken, Trouble, WaitRow,
+    InstalledRow, Journal, JournalError, LineKey, LineRow, MemoryJournal, NewRun, Problem, Pruned, RunFilter, RunRow,
+    RunWriter, RunningRun, SkillPlace, Spending, Taken, Trouble, WaitRow,
 };
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -194,7 +194,7 @@ impl Journal for Disk {
 
     fn install(
         &self,
-        place: &Place,
+        place: &SkillPlace,
         bundle: &Bundle,
         component: &Digest,
         at: Timestamp,
@@ -203,15 +203,15 @@ impl Journal for Disk {
         self.inner.install(place, bundle, component, at, contents)
     }
 
-    fn note_problem(&self, place: &Place, problem: &Problem) -> Result<(), JournalError> {
+    fn note_problem(&self, place: &SkillPlace, problem: &Problem) -> Result<(), JournalError> {
         self.changes("note_problem", || self.inner.note_problem(place, problem))
     }
 
-    fn uninstall(&self, place: &Place) -> Result<(), JournalError> {
+    fn uninstall(&self, place: &SkillPlace) -> Result<(), JournalError> {
         self.changes("uninstall", || self.inner.uninstall(place))
     }
 
-    fn installed_in(&self, place: &Place) -> Result<Option<InstalledRow>, JournalError> {
+    fn installed_in(&self, place: &SkillPlace) -> Result<Option<InstalledRow>, JournalError> {
         self.reads("installed_in", || self.inner.installed_in(place))
     }
 

@@ -8,7 +8,7 @@ use skillhost_core::id::{Digest, RunId, SkillName};
 use skillhost_core::machine::{Command, Status};
 use skillhost_core::time::Timestamp;
 use skillhost_journal::{
-    Bundle, BundleError, BundleFile, Journal, JournalError, OpenError, Place, Problem, RunFilter, Settings,
+    Bundle, BundleError, BundleFile, Journal, JournalError, OpenError, Problem, RunFilter, Settings, SkillPlace,
     SqliteJournal,
 };
 
@@ -236,7 +236,7 @@ fn begin_anew(mut crew: Crew, folder: &Path, plan: &Plan, programs: &Arc<Vec<Arc
 
 /// Changes what belongs to no run.
 fn keep_house(crew: &mut Crew, chance: &mut Chance) -> Result<(), Broken> {
-    let place = Place {
+    let place = SkillPlace {
         folder: "skills".into(),
         skill: SkillName::parse("scripted-1").expect("a name"),
     };
@@ -275,7 +275,7 @@ fn bundle(crew: &mut Crew, number: u64) -> Result<Digest, Broken> {
         let content = files.iter().find(|(path, _)| *path == file.path);
         Ok(content.expect("it is asked for its own").1.as_bytes().to_vec())
     };
-    let place = Place {
+    let place = SkillPlace {
         folder: "skills".into(),
         skill: SkillName::parse("scripted-1").expect("a name"),
     };

@@ -14,7 +14,7 @@ use skillhost_core::time::Timestamp;
 use super::Appended;
 use crate::bundle::Bundle;
 use crate::error::{AppendError, JournalError};
-use crate::installed::{InstalledRow, Place};
+use crate::installed::{InstalledRow, SkillPlace};
 use crate::rows::{
     Collected, Created, DueRun, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter, RunRow,
     RunningRun, Taken, Trouble, WaitRow, asked_by, check_asked, check_copy, may_be_pruned, may_be_removed,
@@ -33,7 +33,7 @@ pub(super) struct State {
     mail_last: MailId,
     pub(super) bundles: BTreeMap<Digest, (Bundle, Timestamp)>,
     pub(super) blobs: BTreeMap<Digest, Vec<u8>>,
-    pub(super) installed: BTreeMap<Place, InstalledRow>,
+    pub(super) installed: BTreeMap<SkillPlace, InstalledRow>,
     pub(super) descriptions: BTreeMap<Digest, (String, Timestamp)>,
     pub(super) days: BTreeMap<DayAccount, DaySpent>,
     pub(super) version: u64,

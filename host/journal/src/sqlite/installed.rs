@@ -7,7 +7,7 @@ use super::NotDone;
 use super::apply::time;
 use super::runs::{parse, path_from_sql, path_to_sql};
 use crate::error::JournalError;
-use crate::installed::{InstalledRow, Place, Problem};
+use crate::installed::{InstalledRow, Problem, SkillPlace};
 
 const COLUMNS: &str = "library, skill, bundle, component, at, problem";
 
@@ -23,7 +23,7 @@ pub(super) fn put(db: &Connection, row: &InstalledRow) -> Result<(), NotDone> {
     Ok(())
 }
 
-pub(super) fn note_problem(db: &Connection, place: &Place, problem: &Problem) -> Result<(), NotDone> {
+pub(super) fn note_problem(db: &Connection, place: &SkillPlace, problem: &Problem) -> Result<(), NotDone> {
     let problem = serde_json::to_string(problem).expect("texts serialise");
     let sql = "update installed set problem = ? where library = ? and skill = ?";
     db.prepare_cached(sql)?
@@ -31,14 +31,14 @@ pub(super) fn note_problem(db: &Connection, place: &Place, problem: &Problem) ->
     Ok(())
 }
 
-pub(super) fn remove(db: &Connection, place: &Place) -> Result<(), NotDone> {
+pub(super) fn remove(db: &Connection, place: &SkillPlace) -> Result<(), NotDone> {
     let sql = "delete from installed where library = ? and skill = ?";
     db.prepare_cached(sql)?
         .execute(params![path_to_sql(&place.folder), place.skill.as_str()])?;
     Ok(())
 }
 
-pub(super) fn get(db: &Connection, place: &Place) -> Result<Option<InstalledRow>, NotDone> {
+pub(super) fn get(db: &Connection, place: &SkillPlace) -> Result<Option<InstalledRow>, NotDone> {
     let sql = format!("select {COLUMNS} from installed where library = ? and skill = ?");
     let mut find = db.prepare_cached(&sql)?;
     let folder = path_to_sql(&place.folder);
@@ -63,7 +63,7 @@ fn read(row: &Row<'_>) -> Result<InstalledRow, NotDone> {
     let problem: Option<String> = row.get(5)?;
     let problem = problem.map(|text| serde_json::from_str::<Problem>(&text));
     Ok(InstalledRow {
-        place: Place {
+        place: SkillPlace {
             folder: path_from_sql(row.get_ref(0)?).ok_or_else(|| damaged("its folder is no path".to_owned()))?,
             skill: parse(&what, SkillName::parse(&skill))?,
         },

@@ -44,7 +44,7 @@ pub use self::upkeep::Space;
 use crate::bundle::{Bundle, BundleError};
 use crate::error::{FindError, JournalError, OpenError};
 use crate::find::find;
-use crate::installed::{InstalledRow, Place, Problem};
+use crate::installed::{InstalledRow, Problem, SkillPlace};
 use crate::journal::{Contents, Cursor, Journal, Writing};
 use crate::rows::{
     Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
@@ -496,7 +496,7 @@ impl Journal for SqliteJournal {
 
     fn install(
         &self,
-        place: &Place,
+        place: &SkillPlace,
         bundle: &Bundle,
         component: &Digest,
         at: Timestamp,
@@ -513,18 +513,18 @@ impl Journal for SqliteJournal {
             .put_bundle(bundle, at, contents, move |db| installed::put(db, &row))
     }
 
-    fn note_problem(&self, place: &Place, problem: &Problem) -> Result<(), JournalError> {
+    fn note_problem(&self, place: &SkillPlace, problem: &Problem) -> Result<(), JournalError> {
         let (place, problem) = (place.clone(), problem.clone());
         self.shared
             .write(move |db| installed::note_problem(db, &place, &problem))
     }
 
-    fn uninstall(&self, place: &Place) -> Result<(), JournalError> {
+    fn uninstall(&self, place: &SkillPlace) -> Result<(), JournalError> {
         let place = place.clone();
         self.shared.write(move |db| installed::remove(db, &place))
     }
 
-    fn installed_in(&self, place: &Place) -> Result<Option<InstalledRow>, JournalError> {
+    fn installed_in(&self, place: &SkillPlace) -> Result<Option<InstalledRow>, JournalError> {
         self.shared.read(|db| installed::get(db, place))
     }
 

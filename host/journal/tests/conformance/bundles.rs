@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io;
 
 use skillhost_core::id::{Digest, SkillName};
-use skillhost_journal::{BundleError, BundleFile, InstalledRow, NewRun, Place, Problem};
+use skillhost_journal::{BundleError, BundleFile, InstalledRow, NewRun, Problem, SkillPlace};
 
 use crate::support::{Stage, append, at, bundle, done, entry, put_bundle, run_id};
 
@@ -129,14 +129,14 @@ fn a_bundle_that_was_just_put_is_not_collected(stage: &Stage) {
     assert!(stage.journal.bundle(&stage.bundle).unwrap().is_some());
 }
 
-fn place(folder: &str) -> Place {
-    Place {
+fn place(folder: &str) -> SkillPlace {
+    SkillPlace {
         folder: folder.into(),
         skill: SkillName::parse("greeter").unwrap(),
     }
 }
 
-fn install(stage: &Stage, place: &Place, component: &str, seconds: u64) -> InstalledRow {
+fn install(stage: &Stage, place: &SkillPlace, component: &str, seconds: u64) -> InstalledRow {
     let files = [("skill.wasm", component)];
     let contents = |_: &BundleFile| Ok(component.as_bytes().to_vec());
     let digest = Digest::of(component.as_bytes());
