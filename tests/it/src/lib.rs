@@ -19,7 +19,7 @@ use skillhost::env::Environment;
 use skillhost::home::Home;
 use skillhost_core::entry::{Entry, Record};
 use skillhost_core::id::{Number, RunId};
-use skillhost_journal::{InboxFilter, Journal as _, SqliteJournal};
+use skillhost_journal::{InboxFilter, Journal as _, RunRow, SqliteJournal};
 use skillhost_loopback::Loopback;
 use skillhost_toolchain::workspace::{Guests, ensure_guests};
 
@@ -302,10 +302,15 @@ impl Place {
 }
 
 impl Place {
-    /// Replays whatever was run here, on the components of the day, and returns what did otherwise than its journal says.
-    #[allow(clippy::print_stderr, reason = "a test")]
+    /// Replays whatever was run here, and returns what did otherwise than its journal says.
     pub fn replay_all(&self) -> Vec<(RunId, Replayed)> {
         self.replayed.store(true, Ordering::SeqCst);
+        self.replay_those(|_| true)
+    }
+
+    /// Replays those runs that are wanted, and returns what did otherwise than its journal says.
+    #[allow(clippy::print_stderr, reason = "a test")]
+    pub fn replay_those(&self, is_wanted: impl Fn(&RunRow) -> bool + Sync + Send + 'static) -> Vec<(RunId, Replayed)> {
         let home = self.home();
         if !home.join("journal.db").exists() {
             return Vec::new();
@@ -316,7 +321,7 @@ impl Place {
                 .worker_threads(1)
                 .enable_all()
                 .build();
-            tokio.unwrap().block_on(replay::replay_all(&home))
+            tokio.unwrap().block_on(replay::replay_those(&home, &is_wanted))
         });
         let (count, others) = replaying.join().unwrap();
         // For whoever wants to know how many there are.

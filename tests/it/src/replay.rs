@@ -11,7 +11,7 @@ use skillhost::schema::{Schema, check_result};
 use skillhost_core::id::{Digest, RunId};
 use skillhost_core::machine::Machine;
 use skillhost_core::payload::Payload;
-use skillhost_journal::{Journal, RunFilter, SqliteJournal};
+use skillhost_journal::{Journal, RunFilter, RunRow, SqliteJournal};
 use skillhost_runtime::{Engine, EngineConfig, Loader, LoaderConfig};
 
 use crate::Place;
@@ -26,11 +26,15 @@ pub async fn replay_on(place: &Place, run: &RunId, component: &Path) -> Replayed
     play(place, run, Some(component)).await
 }
 
-/// Replays every run of a state folder on the component that it is pinned to, and returns how many there are and those that did otherwise than their journals say.
-pub(crate) async fn replay_all(home: &Path) -> (usize, Vec<(RunId, Replayed)>) {
+/// Replays every run of a state folder that is wanted, on the component that it is pinned to, and returns how many there are and those that did otherwise than their journals say.
+pub(crate) async fn replay_those(
+    home: &Path,
+    is_wanted: &(dyn Fn(&RunRow) -> bool + Sync),
+) -> (usize, Vec<(RunId, Replayed)>) {
     let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&home.join("journal.db")).unwrap());
     let loader = loader(home);
-    let rows = journal.runs(&RunFilter::default()).unwrap();
+    let mut rows = journal.runs(&RunFilter::default()).unwrap();
+    rows.retain(is_wanted);
     let mut others = Vec::new();
     // What most runs have is loaded once.
     let mut kept: HashMap<Digest, (Pinned, Option<Schema>)> = HashMap::new();

@@ -283,9 +283,125 @@ fn j4_on_a_disk_that_is_full_again_and_again_all_runs_end_as_if_undisturbed() {
             break;
         }
     }
-    println!("{:#?}", tally.kills);
+    println!(
+        "{} ordeals; {} changes to files were not made; {:#?}",
+        tally.ordeals, tally.no_room, tally.kills
+    );
     assert!(was_full(&tally), "it was full");
     assert!(tally.violations.is_empty(), "{:#?}", tally.violations);
+}
+
+/// A user's folder on a disk that has room for so little that a change of these is cut in its middle.
+struct SmallFolder(PathBuf);
+
+impl SmallFolder {
+    const OLD: usize = 8 << 10;
+    const NEW: usize = 40 << 10;
+    const MORE: usize = 24 << 10;
+
+    fn of(place: &Place) -> Self {
+        let folder = place.user_folder().join("small");
+        std::fs::create_dir(&folder).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=128k", "none"]).arg(&folder);
+        assert!(mount.status().unwrap().success());
+        Self(folder)
+    }
+
+    /// Leaves room for less than what is to be changed.
+    fn fill(&self) {
+        std::fs::write(self.0.join("ballast"), vec![0; 104 << 10]).unwrap();
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.0.join("ballast")).unwrap();
+    }
+
+    fn holds(&self, expected: &str) {
+        let found = std::fs::read_to_string(self.0.join("a.txt")).unwrap();
+        assert!(
+            found == expected,
+            "{} bytes are there, of {}",
+            found.len(),
+            expected.len()
+        );
+        let names: Vec<_> = std::fs::read_dir(&self.0)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        let others = names.iter().filter(|name| *name != "a.txt" && *name != "ballast");
+        assert_eq!(others.count(), 0, "nothing unfinished is left: {names:?}");
+    }
+
+    /// Changes the file, in a run that is killed at a point, if one is said, and goes on; returns what its skill was told.
+    fn change(&self, place: &Place, deed: &str, text: &str, killed_at: Option<&str>) -> String {
+        let input = json!({"steps": [{"deed": deed, "mount": "small", "path": "a.txt", "text": text}]}).to_string();
+        let words = [
+            "launch",
+            "files",
+            "--here",
+            "--await",
+            "--json",
+            "--mount",
+            "small=small:rw",
+            "--input",
+            &input,
+        ];
+        let mut launch = place.command(&words);
+        launch.envs(killed_at.map(|point| ("SKILLHOST_FAILPOINT", point)));
+        let output = launch.output().unwrap();
+        let result = match killed_at {
+            None => skillhost_it::result_of(&output),
+            Some(point) => {
+                assert!(skillhost_it::was_killed(&output), "{point}: {}", told(&output));
+                let newest = place.journal().runs(&RunFilter::default()).unwrap();
+                let run = newest
+                    .iter()
+                    .find(|row| row.status == Status::Running)
+                    .unwrap()
+                    .run
+                    .clone();
+                place.json(&["resume", "--here", run.as_str(), "--await"])["result"].clone()
+            }
+        };
+        result["came"][0].as_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn r3_a_change_that_finds_no_room_in_its_middle_is_not_made_at_all_also_if_its_process_is_killed() {
+    let name = "r3_a_change_that_finds_no_room_in_its_middle_is_not_made_at_all_also_if_its_process_is_killed";
+    if !on_a_small_disk(name, 160) {
+        return;
+    }
+    let place = Place::new(PROGRAM, &["files"]);
+    let small = SmallFolder::of(&place);
+    let old = "o".repeat(SmallFolder::OLD);
+    let more = "m".repeat(SmallFolder::MORE);
+    let new = "n".repeat(SmallFolder::NEW);
+    let killed_at = [
+        None,
+        Some("driver.before-perform"),
+        Some("driver.effect-ended"),
+        Some("driver.before-write:3"),
+    ];
+    for point in killed_at {
+        assert_eq!(small.change(&place, "write", &old, None), "written");
+        small.fill();
+        for (deed, text) in [("append", &more), ("write", &new)] {
+            let came = small.change(&place, deed, text, point);
+            assert!(
+                came.contains("No space left on device"),
+                "{deed}, killed at {point:?}: {came}"
+            );
+            small.holds(&old);
+        }
+        small.make_room();
+        assert_eq!(small.change(&place, "append", &more, point), "appended");
+        small.holds(&format!("{old}{more}"));
+        assert_eq!(small.change(&place, "write", &new, point), "written");
+        small.holds(&new);
+    }
 }
 
 #[test]

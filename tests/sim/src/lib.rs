@@ -7,11 +7,13 @@
 //! | what fails | how | what is owed | shown by |
 //! |---|---|---|---|
 //! | a process | is killed between any two steps, or in the middle of one | what was durable stays, a prefix of what was queued may be; the run goes on in whoever drives next, and no answer that was recorded is asked for again (R5) | here; `it::crash` and `it::kills` with SIGKILL |
-//! | a process | is stopped, and goes on later | nothing is taken from it by time (L1) | here; `it::faults` |
+//! | a process | is stopped, and goes on later | nothing is taken from it by time (L1) | here; `it::faults`, `it::kills` |
+//! | a process | is killed while a program of it runs | the program is ended before anything of its run is done again; that is asked for first (R4) | `it::kills`, `it::process` |
 //! | a process | is given too few descriptors, or too little memory | it is said; what was launched goes on when there is more | `it::faults` |
 //! | a process | panics by a fault of ours | the run is parked with the reason, all others go on | `it::trouble` |
 //! | the machine | loses power | as for a process: a commit that was acknowledged is on the disk, and of the rest a prefix | here, as a kill; `tests/storage` with the disk itself |
 //! | the disk | is full, for a while | outcomes in memory are kept and committed later; nothing that needs a commit is done meanwhile (J4) | here; `it::trouble`; `it::faults` on a real one; `tests/storage` |
+//! | a folder of the user | has no room in the middle of a change to a file | the change is made wholly or not at all, and its skill is told which; so if its process is killed then (R3) | `it::faults` |
 //! | the state folder | becomes read-only, is removed, or moved away and put back | it is said; nothing is begun anew by itself; what is put back goes on | `it::trouble`, `it::faults` |
 //! | the disk | fails a read, a write, a sync or anything else | who asked is told, and asks again: the attempt is tried again, and then left to a person | here; `tests/storage` |
 //! | the disk | tears the end of its log | the commits that are whole in it are kept | `tests/storage`, at every byte |
@@ -43,6 +45,8 @@
 //! A simulation is drawn from one number ([`Case`]): the programs, how many runs, who drives, what goes wrong how often, which task is polled next. It is one thread with an executor of
 //! its own, so the same case is the same execution, byte by byte. That rests on: no task of tokio's, no clock and no chance but the simulated; no map whose order differs
 //! from process to process is gone through where order matters; `select!` in what is driven is `biased`.
+//!
+//! Of real processes, bugs are planted by the environment of the program under test; `it::kills` shows that its ordeals notice them.
 //!
 //! A case that fails is made smaller ([`shrink`]), printed, and added to `seeds.txt`, which every later run of the tests tries.
 

@@ -59,10 +59,10 @@ pub struct Kills {
 }
 
 impl Aim {
-    /// Returns the place, if it is one.
-    pub(super) fn place(&self) -> Option<&'static str> {
+    /// Returns the point, if it is one.
+    pub(super) fn point(&self) -> Option<&'static str> {
         match self {
-            Self::Failpoint(place) => Some(place),
+            Self::Failpoint(point) => Some(point),
             _ => None,
         }
     }

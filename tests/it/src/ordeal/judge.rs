@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use skillhost::driver::Replayed;
 use skillhost_core::effect::{Class, Kind};
 use skillhost_core::entry::{Called, Entry, How, Record, Retried, Why};
 use skillhost_core::id::{Number, RunId, idempotency_key};
 use skillhost_core::machine::Source;
+use skillhost_core::outcome::Outcome;
 use skillhost_journal::{InboxFilter, Journal as _, RunFilter, RunRow, SqliteJournal};
 
 use super::daemon::holder;
 use super::people::Decided;
-use super::task::Came;
-use super::{Ordeal, Tally, Task, people};
+use super::task::{Came, NO_ROOM};
+use super::{Ordeal, Tally, Task, Trouble, people};
 
 /// What the journals allow the world to have seen, of runs that were forgotten since, too.
 #[derive(Debug, Default)]
@@ -65,6 +67,7 @@ pub(super) fn judge_runs(
                 .iter()
                 .filter(|record| matches!(record.entry, Entry::Retried(_)));
             tally.performed_again += again.count() as u64;
+            tally.no_room += records.iter().filter(|record| is_for_want_of_room(record)).count() as u64;
             tally.runs += 1;
         }
     }
@@ -88,7 +91,16 @@ pub(super) fn judge_home(ordeal: &Ordeal) {
         ordeal.violate(format!("the database: {fault}"));
     }
     judge_place(ordeal);
-    for (run, other) in ordeal.place.replay_all() {
+    judge_replayed(ordeal, ordeal.place.replay_all());
+}
+
+/// Replays runs that are about to be forgotten, while they can be.
+pub(super) fn judge_leaving(ordeal: &Ordeal, is_leaving: impl Fn(&RunRow) -> bool + Sync + Send + 'static) {
+    judge_replayed(ordeal, ordeal.place.replay_those(is_leaving));
+}
+
+fn judge_replayed(ordeal: &Ordeal, others: Vec<(RunId, Replayed)>) {
+    for (run, other) in others {
         ordeal.violate(format!("run {run} does otherwise than its journal says: {other:?}"));
     }
 }
@@ -171,6 +183,11 @@ fn judge_calls(ordeal: &Ordeal, row: &RunRow, records: &[Record], account: &mut 
             account.lines.insert(line, times as usize);
         }
     }
+}
+
+/// Returns whether an outcome says that the disk is full.
+fn is_for_want_of_room(record: &Record) -> bool {
+    matches!(&record.entry, Entry::Returned(returned) if matches!(&returned.outcome, Outcome::Err(fault) if fault.message.contains(NO_ROOM)))
 }
 
 /// Says why a call must not have been performed again for this reason, if it must not.
@@ -284,6 +301,7 @@ fn judge_task(ordeal: &Ordeal, journal: &SqliteJournal, task: &Task, all: &Left<
         said: &all.said,
         data: std::fs::read_to_string(data).ok().as_deref(),
         undisturbed: all.undisturbed,
+        was_full: ordeal.plan.troubles.contains(&Trouble::FullDisk),
     })
 }
 

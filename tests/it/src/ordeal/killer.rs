@@ -29,7 +29,7 @@ const COMMITS_MOST: u64 = 8;
 /// How often a failpoint is passed before it kills, at most: rarely many times, as most processes are killed before they come that far.
 const HITS_MOST: [u64; 3] = [1, 4, 24];
 
-/// The how-many-th time that somebody comes to a place, where each place is tried.
+/// The how-many-th time that somebody comes to a point, where each point is tried.
 const HITS_TRIED: [u64; 2] = [1, 3];
 
 /// How long nothing is written before a kill: longer than an act lasts.
@@ -38,20 +38,20 @@ const UNWRITTEN: Duration = Duration::from_millis(100);
 /// The launch of a run that is forgotten.
 const FORGOTTEN: &str = "forgotten";
 
-/// Has a process killed at each of these places, by itself, as long as there is work in which it comes there.
-pub(super) fn kill_at_places(ordeal: &Ordeal, places: &BTreeSet<&'static str>, kills: &mut Kills) {
+/// Has a process killed at each of these points, by itself, as long as there is work in which it comes there.
+pub(super) fn kill_at_points(ordeal: &Ordeal, points: &BTreeSet<&'static str>, kills: &mut Kills) {
     // Those of a run's beginning come first, while there is one.
-    let mut places: Vec<&'static str> = places.iter().copied().collect();
-    places.sort_by_key(|place| !place.contains("child"));
-    for place in places {
-        match place.split('.').next() {
+    let mut points: Vec<&'static str> = points.iter().copied().collect();
+    points.sort_by_key(|point| !point.contains("child"));
+    for point in points {
+        match point.split('.').next() {
             // Whoever launches is killed by those who launch.
             Some("launch") => {}
-            Some("prune") => kill_forgetting(ordeal, place, kills),
-            Some("restore") => kill_restoring(ordeal, place, kills),
+            Some("prune") => kill_forgetting(ordeal, point, kills),
+            Some("restore") => kill_restoring(ordeal, point, kills),
             _ => {
                 for hit in HITS_TRIED {
-                    kill_daemon_at(ordeal, place, hit, kills);
+                    kill_daemon_at(ordeal, point, hit, kills);
                 }
             }
         }
@@ -59,7 +59,7 @@ pub(super) fn kill_at_places(ordeal: &Ordeal, places: &BTreeSet<&'static str>, k
 }
 
 /// Kills whoever forgets a run, when the run is gone and its files may be there; the next `prune` removes them.
-fn kill_forgetting(ordeal: &Ordeal, place: &'static str, kills: &mut Kills) {
+fn kill_forgetting(ordeal: &Ordeal, point: &'static str, kills: &mut Kills) {
     let input = r#"{"steps": [{"deed": "write", "path": "a.txt", "text": "a"}]}"#;
     ordeal.run(&[
         "launch", "--here", "files", "--input", input, "--id", FORGOTTEN, "--json",
@@ -69,8 +69,8 @@ fn kill_forgetting(ordeal: &Ordeal, place: &'static str, kills: &mut Kills) {
     };
     let folder = ordeal.place.home().join("runs").join(run.as_str());
     let mut discard = ordeal.command(&["discard", FORGOTTEN]);
-    let output = discard.env("SKILLHOST_FAILPOINT", place).output().unwrap();
-    note_kill(ordeal, &Aim::Failpoint(place), crate::was_killed(&output), kills);
+    let output = discard.env("SKILLHOST_FAILPOINT", point).output().unwrap();
+    note_kill(ordeal, &Aim::Failpoint(point), crate::was_killed(&output), kills);
     ordeal.run(&["prune", "--older-than", "9999d"]);
     if ordeal.place.run_of(FORGOTTEN).is_some() || folder.exists() {
         ordeal.violate("what a run left that was forgotten by half is still there".to_owned());
@@ -78,8 +78,8 @@ fn kill_forgetting(ordeal: &Ordeal, place: &'static str, kills: &mut Kills) {
 }
 
 /// Kills whoever makes a state folder of a backup that was taken while everything goes on; whoever tries again has a sound one.
-fn kill_restoring(ordeal: &Ordeal, place: &'static str, kills: &mut Kills) {
-    let home = ordeal.place.user_folder().join(place);
+fn kill_restoring(ordeal: &Ordeal, point: &'static str, kills: &mut Kills) {
+    let home = ordeal.place.user_folder().join(point);
     let file = home.with_added_extension("backup");
     std::fs::remove_file(&file).ok();
     std::fs::remove_dir_all(&home).ok();
@@ -90,8 +90,8 @@ fn kill_restoring(ordeal: &Ordeal, place: &'static str, kills: &mut Kills) {
         command.env("SKILLHOST_HOME", &home);
         command
     };
-    let output = restore().env("SKILLHOST_FAILPOINT", place).output().unwrap();
-    note_kill(ordeal, &Aim::Failpoint(place), crate::was_killed(&output), kills);
+    let output = restore().env("SKILLHOST_FAILPOINT", point).output().unwrap();
+    note_kill(ordeal, &Aim::Failpoint(point), crate::was_killed(&output), kills);
     let again = restore().output().unwrap();
     let faults = SqliteJournal::open(&home.join("journal.db")).unwrap().check().unwrap();
     if !again.status.success() || !faults.is_empty() {
@@ -102,16 +102,16 @@ fn kill_restoring(ordeal: &Ordeal, place: &'static str, kills: &mut Kills) {
     }
 }
 
-/// Has a daemon killed when it comes to a place for the n-th time.
-fn kill_daemon_at(ordeal: &Ordeal, place: &'static str, hit: u64, kills: &mut Kills) {
+/// Has a daemon killed when it comes to a point for the n-th time.
+fn kill_daemon_at(ordeal: &Ordeal, point: &'static str, hit: u64, kills: &mut Kills) {
     if let Some(daemon) = Daemon::of(ordeal) {
         daemon.kill(ordeal);
     }
     let mut command = ordeal.command(&["worker", "run"]);
-    command.env("SKILLHOST_FAILPOINT", format!("{place}:{hit}"));
+    command.env("SKILLHOST_FAILPOINT", format!("{point}:{hit}"));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let pid = Pid::from_child(&child);
-    if place == "daemon.drained" {
+    if point == "daemon.drained" {
         until(ordeal, || holder(ordeal) == Some(pid));
         ordeal.run(&["worker", "stop"]);
     }
@@ -122,7 +122,7 @@ fn kill_daemon_at(ordeal: &Ordeal, place: &'static str, hit: u64, kills: &mut Ki
     child.kill().unwrap();
     let ended = child.wait().unwrap();
     let by_itself = begun.elapsed() < PATIENCE * 4 && !ordeal.is_over();
-    note_kill(ordeal, &Aim::Failpoint(place), by_itself && is_killed(ended), kills);
+    note_kill(ordeal, &Aim::Failpoint(point), by_itself && is_killed(ended), kills);
 }
 
 /// Kills again and again, until it was often enough or all is over.
@@ -167,7 +167,7 @@ pub(super) fn kill(ordeal: &Ordeal, random: &mut Seeded, most: u64, kills: &mut 
             child.take().unwrap().wait().unwrap();
         }
         let aim = match aim {
-            // Nobody came to the place, and there was no such process.
+            // Nobody came to the point, and there was no such process.
             Aim::Failpoint(_) | Aim::Here => Aim::Commit,
             aim => aim,
         };
@@ -287,7 +287,7 @@ fn draw(ordeal: &Ordeal, random: &mut Seeded) -> Aim {
     }
     match random.below(22) {
         0..7 => {
-            let points: Vec<&'static str> = super::places().collect();
+            let points: Vec<&'static str> = super::points().collect();
             Aim::Failpoint(points[random.below(points.len() as u64) as usize])
         }
         7..12 => Aim::Request,
@@ -315,7 +315,10 @@ fn start(ordeal: &Ordeal, aim: &Aim, random: &mut Seeded) -> Option<Child> {
 
 /// Waits for the moment that is aimed at, or until that takes too long.
 fn wait_for(ordeal: &Ordeal, aim: &Aim, random: &mut Seeded) {
-    let requests = || ordeal.place.server.counts().requests.values().sum::<u64>();
+    let requests = || {
+        let counts = ordeal.place.server.counts();
+        counts.requests.values().chain(counts.acts.values()).sum::<u64>()
+    };
     let log = ordeal.journal_path().with_extension("db-wal");
     let committed = || std::fs::metadata(&log).and_then(|log| log.modified()).ok();
     let commits = |random: &mut Seeded| {

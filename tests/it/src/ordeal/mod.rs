@@ -71,7 +71,7 @@ const SKILLS: &[&str] = &[
 /// The fixtures that ask for something that has to be granted.
 const GRANTED: &[&str] = &["calls", "http", "process"];
 
-/// How many ordeals may be needed until somebody has come to every place.
+/// How many ordeals may be needed until somebody has come to every point.
 const ORDEALS_MOST: u64 = 24;
 
 /// In the end, every so many looks are a command's.
@@ -80,19 +80,22 @@ const LOOKS_OF_A_COMMAND: u64 = 100;
 /// By how much the clock is set at last, in microseconds: more than ever before.
 const CLOCK_AT_LAST: i64 = 10 * 3_600_000_000;
 
+/// On a small disk, one in so many things that happen is that it is full.
+const FULL_EVERY: u64 = 3;
+
 /// How many kills an ordeal has at most whose processes have a bug.
 const KILLS_PLANTED: u64 = 12;
 
 /// How long one may go on after that. A bug that keeps runs from their end is to be noticed by what is wrong, not by time.
-const PLANTED_FOR: Duration = Duration::from_secs(20);
+const PLANTED_FOR: Duration = Duration::from_secs(8);
 
 /// The skill that ships and is tried too.
 const SHIPPED: &str = "deep-research";
 
-/// Returns the names of all places at which a process can be killed, as the code itself lists them.
-pub fn places() -> impl Iterator<Item = &'static str> {
+/// Returns the names of all points at which a process can be killed, as the code itself lists them.
+pub fn points() -> impl Iterator<Item = &'static str> {
     let listed = [skillhost::failpoints::POINTS, skillhost_journal::failpoint::POINTS];
-    listed.into_iter().flatten().map(|place| place.name())
+    listed.into_iter().flatten().map(|point| point.name())
 }
 
 /// What is the same for all ordeals.
@@ -140,6 +143,8 @@ pub struct Tally {
     pub performed_again: u64,
     /// How many calls a person had to decide about.
     pub decisions: u64,
+    /// How many changes to files were not made because the disk was full, and their skills told so.
+    pub no_room: u64,
     /// What is not as it has to be, each with the seed of its ordeal.
     pub violations: Vec<String>,
 }
@@ -163,11 +168,12 @@ impl Ground {
         self
     }
 
-    /// Has the disk be full now and then, on which nothing else may lie; and lets nothing be done but what a full disk may not change.
+    /// Has the disk be full now and then, on which nothing else may lie; and lets nothing be done but what goes on when a file could not be changed.
     #[must_use]
     pub fn on_a_small_disk(mut self) -> Self {
         self.plan.troubles = &[Trouble::FullDisk];
-        self.kinds = Kind::WITHOUT_FILES;
+        self.plan.trouble_every = FULL_EVERY;
+        self.kinds = Kind::ON_A_FULL_DISK;
         self
     }
 
@@ -193,16 +199,16 @@ impl Ground {
         });
     }
 
-    /// Has processes killed at every place that the code lists, each by itself, and returns those that nobody came to.
-    pub fn every_place(&self, seed: u64, tally: &mut Tally) -> BTreeSet<&'static str> {
-        let mut left: BTreeSet<&'static str> = places().collect();
+    /// Has processes killed at every point that the code lists, each by itself, and returns those that nobody came to.
+    pub fn every_point(&self, seed: u64, tally: &mut Tally) -> BTreeSet<&'static str> {
+        let mut left: BTreeSet<&'static str> = points().collect();
         for seed in seed..seed + ORDEALS_MOST {
-            let struck = |kills: &Kills| kills.by_aim.keys().filter_map(Aim::place).collect::<Vec<_>>();
+            let struck = |kills: &Kills| kills.by_aim.keys().filter_map(Aim::point).collect::<Vec<_>>();
             self.go_through(seed, Kind::ALL, tally, |ordeal, kills| {
-                killer::kill_at_places(ordeal, &left, kills)
+                killer::kill_at_points(ordeal, &left, kills)
             });
-            for place in struck(&tally.kills) {
-                left.remove(place);
+            for point in struck(&tally.kills) {
+                left.remove(point);
             }
             if left.is_empty() {
                 break;
@@ -246,7 +252,8 @@ impl Ground {
                 killer::kill(ordeal, &mut random, KILLS_PLANTED, &mut kills);
             });
             if !ordeal.is_noticed() && !ordeal.given_up.load(Ordering::SeqCst) {
-                judge::judge(&ordeal, self.undisturbed(), decided, &mut Tally::default());
+                // None of them is of the skill that ships.
+                judge::judge(&ordeal, &Value::Null, decided, &mut Tally::default());
             }
             drop(ordeal.place.command(&["worker", "stop", "--force"]).output());
             let noticed = ordeal.violations.lock().unwrap().first().cloned();

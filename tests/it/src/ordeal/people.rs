@@ -14,7 +14,7 @@ use skillhost_core::payload::Payload;
 use skillhost_journal::{Journal as _, RunFilter, RunRow, SqliteJournal, WaitRow};
 
 use super::task::{Kind, Task, answer, notes};
-use super::{Aim, Ordeal, Trouble, WORLD, places, watch};
+use super::{Aim, Ordeal, Trouble, WORLD, points, watch};
 use crate::{Seeded, told, was_killed};
 
 /// In one of so many looks it is seen to that nobody waits for an answer that was due.
@@ -29,7 +29,7 @@ pub(super) struct People<'a> {
     said: BTreeSet<(String, String)>,
     decided: Decided,
     /// Where the next launches are killed.
-    places: Vec<&'static str>,
+    points: Vec<&'static str>,
 }
 
 /// What people decided about calls in doubt.
@@ -50,7 +50,7 @@ impl<'a> People<'a> {
             journal: None,
             said: BTreeSet::new(),
             decided: Decided::default(),
-            places: places().filter(|place| place.starts_with("launch.")).collect(),
+            points: points().filter(|point| point.starts_with("launch.")).collect(),
         }
     }
 
@@ -127,14 +127,14 @@ impl<'a> People<'a> {
             return;
         }
         let mut command = self.ordeal.command(&words);
-        let place = self.places.pop();
-        if let Some(place) = place {
-            command.env("SKILLHOST_FAILPOINT", place);
+        let point = self.points.pop();
+        if let Some(point) = point {
+            command.env("SKILLHOST_FAILPOINT", point);
         }
         // It may fail with the daemon that is killed meanwhile; then it is launched again.
         let output = command.output().unwrap();
-        if let Some(place) = place.filter(|_| was_killed(&output)) {
-            self.ordeal.struck.lock().unwrap().note(Aim::Failpoint(place));
+        if let Some(point) = point.filter(|_| was_killed(&output)) {
+            self.ordeal.struck.lock().unwrap().note(Aim::Failpoint(point));
         }
     }
 

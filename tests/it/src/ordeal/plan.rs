@@ -48,7 +48,7 @@ pub struct Planted {
 const LONG: &[Kind] = &[Kind::Steps; 5];
 
 /// What appends to files.
-const FILES: &[Kind] = &[Kind::Data; 8];
+const FILES: &[Kind] = &[Kind::Data; 5];
 
 /// Every bug that is planted in real processes, with what shows it.
 pub const PLANTED: &[Planted] = &[
@@ -78,11 +78,7 @@ pub const PLANTED: &[Planted] = &[
     Planted::shown(Bug::MeasuredAnew, FILES, &[Aim::Unwritten]),
     Planted {
         troubles: &[Trouble::CommitsFail],
-        ..Planted::shown(
-            Bug::FailureSwallowed,
-            &[Kind::Steps, Kind::Acts, Kind::Steps],
-            &[Aim::Request],
-        )
+        ..Planted::shown(Bug::FailureSwallowed, LONG, &[Aim::Request])
     },
     Planted {
         troubles: &[Trouble::Stopped],

@@ -252,9 +252,10 @@ impl Soak<'_> {
         self.forget(ordeal);
     }
 
-    /// Forgets the runs of older waves, which were judged already; now and then those of all.
+    /// Forgets the runs of older waves, which were judged already and are replayed before they go; now and then those of all.
     fn forget(&mut self, ordeal: &Ordeal) {
         let output = if self.soaked.waves.is_multiple_of(PRUNED_EVERY) {
+            judge::judge_leaving(ordeal, |row| row.status.is_final());
             ordeal.run(&["prune", "--older-than", "0s", "--json"])
         } else {
             let Some(wave) = self.soaked.waves.checked_sub(WAVES_KEPT + 1) else {
@@ -273,6 +274,8 @@ impl Soak<'_> {
             if runs.is_empty() {
                 return;
             }
+            let leaving: Vec<String> = runs.iter().map(|run| (*run).to_owned()).collect();
+            judge::judge_leaving(ordeal, move |row| leaving.iter().any(|run| run == row.run.as_str()));
             ordeal.run(&[&["discard"], runs.as_slice(), &["--json"]].concat())
         };
         if !output.status.success() {

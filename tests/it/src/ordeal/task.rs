@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use crate::Seeded;
 
+/// What the system says when a disk is full.
+pub(super) const NO_ROOM: &str = "No space left on device";
+
 /// How many requests, acts, events or rounds a task has.
 const TIMES: u64 = 3;
 
@@ -73,12 +76,15 @@ impl Kind {
         Self::Research,
     ];
 
-    /// Those that change no file, so that their results are the same when there is no room for one.
-    pub const WITHOUT_FILES: &[Self] = &[
+    /// Those whose end is known on a disk that is full now and then: they change no file, or go on when one could not be changed and say which.
+    pub const ON_A_FULL_DISK: &[Self] = &[
+        Self::Data,
         Self::Steps,
         Self::Acts,
+        Self::Data,
         Self::IdempotentActs,
         Self::Requests,
+        Self::Data,
         Self::Events,
         Self::Questions,
         Self::Timers,
@@ -143,6 +149,8 @@ pub struct Came<'a> {
     pub data: Option<&'a str>,
     /// What the skill that ships comes to when nothing disturbs it.
     pub undisturbed: &'a Value,
+    /// Whether the disk was full now and then.
+    pub was_full: bool,
 }
 
 impl Task {
@@ -255,6 +263,7 @@ impl Task {
             Kind::Timers => same("what came", &value["came"], &json!(["slept", "slept", "slept"])),
             Kind::Continues => check_continues(value, TIMES, came),
             Kind::Calls => check_calls(&self.id, came),
+            Kind::Data if came.was_full => check_data_when_full(&self.id, &texts(&value["came"]), came),
             Kind::Data => check_data(&self.id, &texts(&value["came"]), came),
             Kind::Cancelled => {
                 same("its files", &keys(came.files), &vec!["tidied.md"])?;
@@ -452,6 +461,41 @@ fn check_data(id: &str, steps: &[String], came: &Came<'_>) -> Result<(), String>
     // People have it done again where it was not done, and say so where it was.
     let shared = came.world.get(id).copied().unwrap_or(0);
     same("its line in the shared file", &shared, &1)
+}
+
+/// What was told to be done is there, and what was told not to be is not: of an append all or nothing, of a whole file the old or the new (rule R3).
+///
+/// A file that was written before a crash, and could not be written once more after it, is the new one although its skill was told otherwise: a call in flight may be performed again.
+fn check_data_when_full(id: &str, steps: &[String], came: &Came<'_>) -> Result<(), String> {
+    same("how many steps there are", &steps.len(), &5)?;
+    for step in &steps[..4] {
+        if !["written", "appended"].contains(&step.as_str()) && !step.contains(NO_ROOM) {
+            return Err(format!("a change came to {step:?}"));
+        }
+    }
+    let text_of = |n: usize, text| if steps[n] == "appended" { text } else { "" };
+    let appended = [text_of(1, "two\n"), text_of(3, "three\n")].concat();
+    let data = came.data.unwrap_or_default();
+    let behind = data.strip_prefix("one\n");
+    let behind = if steps[0] == "written" {
+        behind
+    } else {
+        behind.or(Some(data))
+    };
+    same(
+        "its own file behind what was written whole",
+        &behind,
+        &Some(appended.as_str()),
+    )?;
+    if came.data.is_some() {
+        same("what was read", steps[4].as_str(), data)?;
+    }
+    let shared = came.world.get(id).copied().unwrap_or(0);
+    same(
+        "its line in the shared file",
+        &shared,
+        &usize::from(steps[2] == "appended"),
+    )
 }
 
 fn check_lines(lines: &[String]) -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! What has to be so at every moment of an ordeal, and not only when all is over.
 
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use skillhost_core::entry::Entry;
 use skillhost_core::id::Number;
@@ -8,6 +9,9 @@ use skillhost_journal::{Journal as _, RunRow, SqliteJournal};
 
 use super::Ordeal;
 use super::daemon::Daemon;
+
+/// How long somebody who asks for a run of a daemon that is stopped is waited for.
+const ASKS_FOR: Duration = Duration::from_secs(1);
 
 /// The fixture that calls others, and waits for each of them.
 const CALLER: &str = "calls";
@@ -52,10 +56,16 @@ pub(super) fn while_stopped(ordeal: &Ordeal, daemon: &Daemon, for_a_while: Durat
         return;
     }
     let held = held_by(ordeal, daemon);
-    if let Some(row) = held.first() {
-        ordeal.run(&["resume", "--here", row.run.as_str(), "--json"]);
-    }
+    let mut asker = held.first().map(|row| {
+        let mut asker = ordeal.command(&["resume", "--here", row.run.as_str(), "--json"]);
+        asker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    });
     std::thread::sleep(for_a_while);
+    let begun = Instant::now();
+    // One that is not refused may wait for the database, which a daemon that was stopped in a commit keeps.
+    while begun.elapsed() < ASKS_FOR && asker.as_mut().is_some_and(|asker| asker.try_wait().unwrap().is_none()) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let taken = held
         .iter()
         .filter(|row| ordeal.place.journal().lease(&row.run).unwrap() != row.lease());
@@ -66,6 +76,9 @@ pub(super) fn while_stopped(ordeal: &Ordeal, daemon: &Daemon, for_a_while: Durat
         ordeal.violate("the lock of a daemon that was only stopped is another one's".to_owned());
     }
     daemon.go_on();
+    if let Some(mut asker) = asker {
+        asker.wait().unwrap();
+    }
 }
 
 /// Returns the runs that a daemon holds.
