@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use skillhost_core::planted::Bug;
@@ -71,7 +72,18 @@ const CHANCES: u64 = 10;
 /// A test of the test.
 #[test]
 fn every_bug_that_is_planted_in_real_processes_is_noticed() {
+    let mut program = Command::new(PROGRAM);
+    let can_be = program
+        .env("SKILLHOST_PLANTED", "DoneTwice")
+        .arg("--version")
+        .output()
+        .unwrap();
+    assert!(
+        can_be.status.success(),
+        "nothing can be planted in what was built of this package alone: `cargo xtask test` builds them all"
+    );
     let ground = Ground::new(PROGRAM);
+    // One alone, for whoever works on its ordeal.
     let only = std::env::var("SKILLHOST_KILLS_PLANTED").ok();
     let mut hidden = Vec::new();
     for planted in PLANTED {

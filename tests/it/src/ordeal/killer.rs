@@ -198,13 +198,20 @@ pub(super) fn take_over_often(ordeal: &Ordeal, times: u64, random: &mut Seeded, 
 
 /// Kills a process that drives a run and is no daemon, if there is one. Returns whether it ended of that, and not by itself a moment before.
 fn kill_here(ordeal: &Ordeal) -> Option<bool> {
+    with_here(ordeal, |child| {
+        // Nobody has asked for its end yet, so its number is its own.
+        child.kill().unwrap();
+        is_killed(child.wait().unwrap())
+    })
+}
+
+/// Does something with a process that drives a run and is no daemon, if there is one.
+fn with_here<T>(ordeal: &Ordeal, act: impl FnOnce(&mut Child) -> T) -> Option<T> {
     let mut here = ordeal.here.lock().unwrap();
     let child = here
         .values_mut()
         .find_map(|child| child.try_wait().unwrap().is_none().then_some(child))?;
-    // Nobody has asked for its end yet, so its number is its own.
-    child.kill().unwrap();
-    Some(is_killed(child.wait().unwrap()))
+    Some(act(child))
 }
 
 /// Has a daemon that is stopped taken over by force, and lets it go on in the middle of that. Returns whether it is gone.
@@ -285,7 +292,11 @@ fn draw(ordeal: &Ordeal, random: &mut Seeded) -> Aim {
     if !aims.is_empty() {
         return aims[random.below(aims.len() as u64) as usize].clone();
     }
-    match random.below(22) {
+    // Such a process is rarely there, and not for long.
+    if random.below(3) == 0 && with_here(ordeal, |_| ()).is_some() {
+        return Aim::Here;
+    }
+    match random.below(21) {
         0..7 => {
             let points: Vec<&'static str> = super::points().collect();
             Aim::Failpoint(points[random.below(points.len() as u64) as usize])
@@ -294,8 +305,7 @@ fn draw(ordeal: &Ordeal, random: &mut Seeded) -> Aim {
         12..16 => Aim::Commit,
         16..18 => Aim::Start,
         18 => Aim::Takeover,
-        19..21 => Aim::Unwritten,
-        _ => Aim::Here,
+        _ => Aim::Unwritten,
     }
 }
 
@@ -328,10 +338,13 @@ fn wait_for(ordeal: &Ordeal, aim: &Aim, random: &mut Seeded) {
         }
     };
     let has_daemon = || holder(ordeal).is_some();
-    until(ordeal, has_daemon);
+    if *aim != Aim::Here {
+        until(ordeal, has_daemon);
+    }
     match aim {
         Aim::Failpoint(_) => until(ordeal, || !has_daemon()),
-        Aim::Request | Aim::Here | Aim::Takeover => {
+        Aim::Here => {}
+        Aim::Request | Aim::Takeover => {
             let least = requests() + 1 + random.below(REQUESTS_MOST);
             until(ordeal, || requests() >= least);
         }
