@@ -40,12 +40,12 @@ pub struct Planted {
     pub kinds: &'static [Kind],
     /// What happens beside kills.
     pub troubles: &'static [Trouble],
-    /// What kills are aimed at.
+    /// What kills are aimed at; if it is empty, nothing is killed while there is trouble.
     pub aims: &'static [Aim],
 }
 
 /// What asks a model again and again.
-const LONG: &[Kind] = &[Kind::Steps; 5];
+const LONG: &[Kind] = &[Kind::Steps; 8];
 
 /// What appends to files.
 const FILES: &[Kind] = &[Kind::Data; 5];
@@ -82,11 +82,11 @@ pub const PLANTED: &[Planted] = &[
     },
     Planted {
         troubles: &[Trouble::Stopped],
-        ..Planted::shown(Bug::HolderDisplaced, LONG, &[Aim::Request])
+        ..Planted::shown(Bug::HolderDisplaced, LONG, &[])
     },
     Planted {
         troubles: &[Trouble::Stopped],
-        ..Planted::shown(Bug::TakenByTime, LONG, &[Aim::Request])
+        ..Planted::shown(Bug::TakenByTime, LONG, &[])
     },
     Planted::shown(Bug::SurvivorsLeft, &[Kind::Programs, Kind::Programs], &[Aim::Commit]),
     Planted::shown(Bug::DaemonUnlocked, &[Kind::Steps, Kind::Steps], &[Aim::Request]),
@@ -107,7 +107,8 @@ impl Planted {
     pub(super) fn plan(&self) -> Plan {
         Plan {
             troubles: self.troubles,
-            trouble_every: 2,
+            // Where nothing has to be killed, nothing is.
+            trouble_every: if self.aims.is_empty() { 1 } else { 2 },
             aims: self.aims,
             planted: Some(self.bug),
         }
