@@ -151,6 +151,7 @@ pub fn copy(records: &[Record], plan: &Plan) -> Result<Copy, CopyError> {
             fault: None,
             spent: None,
             reserved: None,
+            reserved_day: None,
         };
         copy.push(plan.at, Entry::Retried(mark));
     }
@@ -327,6 +328,7 @@ impl Scope {
                 Entry::Called(Box::new(Called {
                     // Not `None`, which would say that the budget had no room for it.
                     reserved: called.function.spec().metered.then_some(Cost::ZERO),
+                    reserved_day: None,
                     over: None,
                     ..called.as_ref().clone()
                 }))
@@ -346,6 +348,7 @@ impl Scope {
             Entry::Retried(retried) if self.answered.contains(&retried.number) => Some(Entry::Retried(Retried {
                 spent: None,
                 reserved: None,
+                reserved_day: None,
                 ..retried.clone()
             })),
             Entry::Cancelled { .. } | Entry::Expired if index < self.cut => Some(entry.clone()),
@@ -451,6 +454,7 @@ mod tests {
             class: Class::Retryable,
             after,
             reserved: None,
+            reserved_day: None,
             over: None,
             tier: None,
             due: None,

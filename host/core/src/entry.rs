@@ -426,6 +426,9 @@ pub struct Called {
     /// The upper bound of its first performance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved: Option<Cost>,
+    /// The day of whose account it is reserved, too, so that whoever learns the outcome settles it there: days after 1 January 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved_day: Option<u32>,
     /// The budget that had no room for it: it is not performed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over: Option<Budget>,
@@ -477,6 +480,9 @@ pub struct Retried {
     /// The upper bound of this performance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved: Option<Cost>,
+    /// The day of whose account it is reserved, too, as in [`Called`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved_day: Option<u32>,
 }
 
 /// Who answered.

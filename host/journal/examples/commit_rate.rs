@@ -274,6 +274,7 @@ fn call(n: u64, text: &str) -> Vec<Write> {
         class: Class::Retryable,
         after: n,
         reserved: Some(BOUND),
+        reserved_day: None,
         over: None,
         tier: None,
         due: None,

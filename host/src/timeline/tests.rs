@@ -76,6 +76,7 @@ impl Story {
                 class: function.spec().class,
                 after: 0,
                 reserved: None,
+                reserved_day: None,
                 over: None,
                 tier: None,
                 due: None,
@@ -108,6 +109,7 @@ impl Story {
                 fault: Some(Fault::new(code, "busy")),
                 spent: None,
                 reserved: None,
+                reserved_day: None,
             }),
         );
     }

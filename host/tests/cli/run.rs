@@ -134,6 +134,7 @@ impl Author {
                 tokens: 9_000,
                 ..Cost::ZERO
             }),
+            reserved_day: None,
             over: None,
             tier: None,
             due: None,
@@ -269,6 +270,7 @@ pub(crate) fn done(machine: &Machine) {
             fault,
             spent: None,
             reserved: None,
+            reserved_day: None,
         }),
     );
     author.answered(2, 4_000, 2_600);

@@ -89,6 +89,13 @@ pub(super) struct Reserved {
     pub(super) day: Option<u32>,
 }
 
+impl Reserved {
+    /// Reads what an entry says was reserved.
+    pub(super) fn recorded(cost: Option<Cost>, day: Option<u32>) -> Option<Self> {
+        cost.map(|cost| Self { cost, day })
+    }
+}
+
 /// What a performance takes of the budgets of time and size.
 struct Wanted {
     kind: Kind,
@@ -272,26 +279,30 @@ impl Machine {
     }
 
     /// Reserves the upper bound of a further performance of a call, as for its first; what has no room is told as the fault that answers it.
-    ///
-    /// A change to files is not refused: it may have been half done, and is done to its end.
     pub(super) fn reserve_again(&mut self, number: Number) -> Result<Option<Reserved>, Fault> {
+        self.check_again(number)?;
         let Some(flight) = self.flights.get(number) else {
             return Ok(None);
         };
-        let over = match flight.changes_files() {
-            true => None,
-            false => self.over(Wanted::again_by(flight)),
-        };
+        if let Some(unpriced) = &flight.unpriced {
+            return Err(unpriced.clone());
+        }
         let bound = flight.bound.or_else(|| self.share_of(flight.function, &flight.request));
-        let unpriced = flight.unpriced.clone();
-        if let Some(over) = over {
-            self.meters.full.insert(over.budget);
-            return Err(over.fault());
-        }
-        if let Some(unpriced) = unpriced {
-            return Err(unpriced);
-        }
         self.reserve(number, bound).map_err(|over| over.fault())
+    }
+
+    /// Looks whether the budgets of time and size have room for a further performance of a call.
+    ///
+    /// A change to files is not refused: it may have been half done, and is done to its end.
+    pub(super) fn check_again(&mut self, number: Number) -> Result<(), Fault> {
+        let flight = self.flights.get(number).filter(|flight| !flight.changes_files());
+        match flight.and_then(|flight| self.over(Wanted::again_by(flight))) {
+            None => Ok(()),
+            Some(over) => {
+                self.meters.full.insert(over.budget);
+                Err(over.fault())
+            }
+        }
     }
 
     /// Reserves the upper bound of a performance, if it has one. Its entry has to be written next: whether there is room in the day's account too is decided when that
@@ -323,6 +334,11 @@ impl Machine {
         };
         self.account.settle(reserved.cost, spent);
         if let (Some(day), Some(limit)) = (reserved.day, self.meters.day_limit) {
+            // Nobody is told of the marks of a day that is over.
+            let limit = match day == self.day() {
+                true => limit,
+                false => Cost::UNBOUNDED,
+            };
             self.local(Local::Settle {
                 account: self.day_account(day),
                 reserved: reserved.cost,

@@ -1,5 +1,6 @@
 //! Calls that are performed: what has to be durable first, how often, and what becomes of one in doubt (rules J1, R1, R2).
 
+use super::budget::Reserved;
 use super::event::{Again, Ended};
 use super::flight::Phase;
 use super::waits::Doubt;
@@ -101,29 +102,40 @@ impl Machine {
         self.settle(reserved, spent);
         match self.reserve_again(number) {
             Err(fault) => self.answer(number, Outcome::Err(fault), spent, By::Effect),
-            Ok(reserved) => {
-                let seq = self.append(Entry::Retried(Retried {
-                    number,
-                    why,
-                    fault,
-                    spent,
-                    reserved: reserved.as_ref().map(|reserved| reserved.cost),
-                }));
-                let barrier = match planted::is(Bug::RetriedBeforeDurable) {
-                    true => self.durable,
-                    false => self.line.behind(number, seq),
-                };
-                let anew = why == Why::Recovery && planted::is(Bug::MeasuredAnew);
-                self.flights.change(number, |flight| {
-                    flight.in_doubt = false;
-                    flight.anew = false;
-                    flight.reserved = reserved;
-                    flight.seq = seq;
-                    flight.measured = flight.measured.take().filter(|_| !anew);
-                    flight.phase = flight.behind(barrier);
-                });
-            }
+            Ok(reserved) => self.retry(number, why, fault, spent, reserved),
         }
+    }
+
+    /// Writes the entry of a further performance, for which this is reserved.
+    pub(super) fn retry(
+        &mut self,
+        number: Number,
+        why: Why,
+        fault: Option<Fault>,
+        spent: Option<Cost>,
+        reserved: Option<Reserved>,
+    ) {
+        let seq = self.append(Entry::Retried(Retried {
+            number,
+            why,
+            fault,
+            spent,
+            reserved: reserved.as_ref().map(|reserved| reserved.cost),
+            reserved_day: reserved.as_ref().and_then(|reserved| reserved.day),
+        }));
+        let barrier = match planted::is(Bug::RetriedBeforeDurable) {
+            true => self.durable,
+            false => self.line.behind(number, seq),
+        };
+        let anew = why == Why::Recovery && planted::is(Bug::MeasuredAnew);
+        self.flights.change(number, |flight| {
+            flight.in_doubt = false;
+            flight.anew = false;
+            flight.reserved = reserved;
+            flight.seq = seq;
+            flight.measured = flight.measured.take().filter(|_| !anew);
+            flight.phase = flight.behind(barrier);
+        });
     }
 
     /// Performs what is no longer behind its barrier (rule J1).

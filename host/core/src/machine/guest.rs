@@ -1,6 +1,6 @@
 //! What the guest did since it was last given something, compared with the journal (rule G2).
 
-use super::budget::{Admission, Reserved};
+use super::budget::Admission;
 use super::ending::Refusal;
 use super::event::{Act, Call, End, Slice};
 use super::flight::{Flight, Phase};
@@ -158,6 +158,7 @@ impl Machine {
             class: call.class,
             after: self.consumed,
             reserved: admission.reserved.as_ref().map(|reserved| reserved.cost),
+            reserved_day: admission.reserved.as_ref().and_then(|reserved| reserved.day),
             over: admission.over,
             tier: admission.tier.clone(),
             due,
@@ -198,7 +199,7 @@ fn again(recorded: &Recorded, call: Call, now: Timestamp) -> Flight {
     flight.class = recorded.called.class;
     flight.options = recorded.called.options.clone();
     flight.measured = recorded.measured.clone();
-    flight.reserved = recorded.reserved.map(|cost| Reserved { cost, day: None });
+    flight.reserved = recorded.reserved.clone();
     flight.tier = recorded.called.tier.clone();
     flight.performances = recorded.performances;
     flight.anew = recorded.anew;

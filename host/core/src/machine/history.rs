@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::budget::{Meters, weight};
+use super::budget::{Meters, Reserved, weight};
 use super::{Machine, in_turn};
-use crate::budget::{Account, Cost};
+use crate::budget::Account;
 use crate::entry::{Called, Entry, Finished, Pin, Record, Started, Why};
 use crate::id::{Number, Seq};
 use crate::payload::Payload;
@@ -65,7 +65,7 @@ pub(super) struct Recorded {
     /// Whether a person wants it performed again and nothing of that has begun (rule F3).
     pub(super) anew: bool,
     /// What is reserved for its last performance and not settled.
-    pub(super) reserved: Option<Cost>,
+    pub(super) reserved: Option<Reserved>,
 }
 
 impl Recorded {
@@ -78,7 +78,7 @@ impl Recorded {
             measured: None,
             performances: 1,
             anew: false,
-            reserved: called.reserved,
+            reserved: Reserved::recorded(called.reserved, called.reserved_day),
         }
     }
 }
@@ -322,9 +322,10 @@ impl Begun {
                     // Measured anew: the file is not as it was (rule R3).
                     call.measured = None;
                 }
-                let before = std::mem::replace(&mut call.reserved, retried.reserved);
+                let reserved = Reserved::recorded(retried.reserved, retried.reserved_day);
+                let before = std::mem::replace(&mut call.reserved, reserved);
                 if let (Some(before), Some(spent)) = (before, retried.spent) {
-                    self.account.settle(before, spent);
+                    self.account.settle(before.cost, spent);
                 }
                 self.account.replay(retried.reserved.unwrap_or_default());
             }
@@ -333,7 +334,8 @@ impl Begun {
                 let call = self.open.remove(&returned.number);
                 if let Some(reserved) = call.and_then(|call| call.reserved) {
                     // Where nobody knows what it spent, what was reserved stays spent.
-                    self.account.settle(reserved, returned.spent.unwrap_or(reserved));
+                    self.account
+                        .settle(reserved.cost, returned.spent.unwrap_or(reserved.cost));
                 }
             }
             Entry::Cancelled { .. } => {

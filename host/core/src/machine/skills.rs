@@ -27,19 +27,35 @@ impl Machine {
         let (is_launched, in_doubt) = (flight.launched().is_some(), flight.in_doubt);
         match (is_launched, in_doubt) {
             (true, _) => self.open_wait(number),
-            // It may have been launched; then that is found. However often it is tried it is one run, which may spend what was reserved for it first: the same is reserved
-            // in its place. In a copy nothing is (rule F5); then a part of what is left is.
-            (false, true) => {
-                self.flights.change(number, |flight| {
-                    flight.measured = None;
-                    let reserved = flight.reserved.as_ref().map(|reserved| reserved.cost);
-                    flight.bound = flight.bound.or(reserved.filter(|reserved| *reserved != Cost::ZERO));
-                });
-                self.perform_again(number, Why::Recovery, None, Some(Cost::ZERO));
-            }
+            (false, true) => self.launch_again(number),
             (false, false) => {
                 let behind = flight.behind(flight.seq);
                 self.flights.set_phase(number, behind);
+            }
+        }
+    }
+
+    /// Has a run launched for a call for which an earlier attempt may have launched it; then that is found.
+    ///
+    /// However often it is tried it is one run: what was reserved for it first stays reserved, in the day's account too, and no more is. In a copy nothing was (rule F5), and
+    /// nothing launched; then it is reserved as for a first performance.
+    fn launch_again(&mut self, number: Number) {
+        let is_copy = self.started.parent.is_some();
+        let reserved = self.flights.change(number, |flight| {
+            flight.measured = None;
+            let reserved = flight.reserved.take();
+            reserved.filter(|reserved| !is_copy || reserved.cost != Cost::ZERO)
+        });
+        let Some(reserved) = reserved.flatten() else {
+            return self.perform_again(number, Why::Recovery, None, Some(Cost::ZERO));
+        };
+        match self.check_again(number) {
+            Ok(()) => self.retry(number, Why::Recovery, None, Some(Cost::ZERO), Some(reserved)),
+            Err(fault) => {
+                // What was launched may have spent all that it had, and is told that nobody waits for it.
+                self.flights.change(number, |flight| flight.reserved = Some(reserved));
+                self.cancel_child(number);
+                self.answer(number, Outcome::Err(fault), None, By::Effect);
             }
         }
     }

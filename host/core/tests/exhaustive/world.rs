@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skillhost_core::budget::Cost;
+use skillhost_core::budget::{Cost, DaySpent};
 use skillhost_core::calls::skills::Launched;
 use skillhost_core::effect::{Class, Kind};
 use skillhost_core::entry::{Entry, Finished, How, Limits as RunLimits, Provider, Record, SEMANTICS, Started};
@@ -51,6 +51,10 @@ pub(crate) struct Lasting {
     pub(crate) was_paused: bool,
     /// The runs that were launched for calls.
     pub(crate) children: BTreeMap<u64, Child>,
+    /// What each of them may spend.
+    pub(crate) allowed: BTreeMap<u64, Cost>,
+    /// The account of the skill for all days.
+    pub(crate) day: DaySpent,
     /// Of a copy: the calls about which a person is asked first.
     pub(crate) asks: BTreeSet<u64>,
 }
@@ -149,7 +153,14 @@ fn load(records: &[Record]) -> Machine {
 
 impl<'a> Attempt<'a> {
     fn begin(program: &'a Program, lasting: &Lasting, now: Timestamp) -> Self {
-        let machine = load(&lasting.records).paused(lasting.paused);
+        let machine = load(&lasting.records)
+            .paused(lasting.paused)
+            .with_day(Some(Cost::UNBOUNDED));
+        assert_eq!(
+            machine.spent(),
+            lasting.day.spent,
+            "b1: the account of the run and that of the day say the same"
+        );
         Self {
             machine,
             guest: Guest::new(program),
@@ -256,7 +267,19 @@ impl<'a> Attempt<'a> {
                 let ticket = self.measures.remove(which);
                 if ticket.function().kind() == Kind::Skill {
                     // Whoever launches again finds what was launched.
-                    lasting.children.entry(ticket.number().0).or_insert(Child::Running);
+                    let number = ticket.number().0;
+                    lasting.children.entry(number).or_insert(Child::Running);
+                    let reserved = ticket.reserved().expect("something is reserved for it");
+                    let allowed = *lasting.allowed.entry(number).or_insert(reserved);
+                    assert_eq!(
+                        allowed, reserved,
+                        "b1: it is one run, which has what was reserved for it first"
+                    );
+                    assert_ne!(
+                        allowed,
+                        Cost::ZERO,
+                        "f5: the run that is launched has something to spend"
+                    );
                     let run = RunId::parse("01jd0000000000000000000009").unwrap();
                     return self.tell(
                         lasting,
@@ -281,7 +304,11 @@ impl<'a> Attempt<'a> {
                     Child::Cancelled => Outcome::fault("failed", "it was cancelled"),
                     Child::Running | Child::Over => Outcome::Ok(Payload::of(&format!("{number} is done"))),
                 };
-                let spent = Cost::ZERO;
+                let spent = Cost {
+                    calls: 1,
+                    tokens: 3 + number,
+                    microdollars: 0,
+                };
                 self.send(
                     lasting,
                     Command::Child {
@@ -535,6 +562,8 @@ impl<'a> Attempt<'a> {
                         *child = Child::Cancelled;
                     }
                 }
+                Write::Local(Local::Reserve { bound, limit, .. }) => lasting.day.reserve(bound, limit).unwrap(),
+                Write::Local(Local::Settle { reserved, spent, .. }) => lasting.day.settle(reserved, spent),
                 Write::Local(Local::SetStatus(status)) => lasting.paused = status == Status::Paused,
                 Write::Local(Local::TakeMail(id)) => {
                     lasting.mail.remove(&id);
@@ -632,6 +661,10 @@ fn check_end(program: &Program, lasting: &Lasting, finished: &Finished, choices:
         }
     }
     check_children(lasting, &answered, program, choices);
+    assert_eq!(
+        finished.spent, lasting.day.spent,
+        "b1: the account of the run and that of the day say the same: {program:?} choices {choices}"
+    );
     for record in &lasting.records {
         let Entry::Called(called) = &record.entry else { continue };
         let number = called.number.0;

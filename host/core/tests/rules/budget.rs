@@ -75,20 +75,6 @@ fn b1_a_further_performance_that_does_not_fit_returns_budget_and_what_was_spent_
 }
 
 #[test]
-fn b1_a_skill_that_is_launched_again_after_each_crash_may_spend_what_was_reserved_first_and_takes_no_more() {
-    check(
-        "guest skill => called 0
-         commit => measure 0
-         crash
-         guest skill => retried 0 recovery
-         commit => measure 0
-         crash
-         guest skill, ask bound=700 => called 1, retried 0 recovery
-         commit => perform 1, measure 0",
-    );
-}
-
-#[test]
 fn b1_dropped_performances_stay_spent_unless_they_still_say_what_they_spent() {
     check(
         "guest ask bound=400, ask bound=500, read => called 0, called 1, called 2, perform 2
@@ -250,7 +236,7 @@ fn b1_what_has_no_room_in_the_day_is_answered_and_never_begun_and_a_crash_change
          clock 86400001000
          commit => perform 2
          ends 2 again spent=200
-         alarm => settle 300 by 200 of day 0, reserve 300 for 2 of day 1, retried 2 failure
+         alarm => settle 300 by 200 of day 0 that is over, reserve 300 for 2 of day 1, retried 2 failure
          full 2 => returned 2 budget at 86400956965, deliver 2 budget at 86400956965
          guest finishes => finished done spent 600, post the end",
     );

@@ -17,6 +17,7 @@ mod pause;
 mod people;
 mod recovery;
 mod reuse;
+mod skills;
 mod story;
 mod words;
 

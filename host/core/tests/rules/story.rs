@@ -127,6 +127,7 @@ impl Story {
                         spent: None,
                         again: None,
                     }),
+                    "launched" => Ok(words::launched()),
                     "gone" => Err(Ended::InDoubt("the folder is not there".to_owned())),
                     length => Ok(Payload::parse(length).unwrap()),
                 };

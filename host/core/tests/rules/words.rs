@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use skillhost_core::budget::{Budget, Cost, Over};
 use skillhost_core::calls::run::Note;
+use skillhost_core::calls::skills::Launched;
 use skillhost_core::calls::{CallOptions, Reuse};
 use skillhost_core::effect::{Class, Function};
 use skillhost_core::entry::{
     By, Called, Due, Entry, Failure, Finished, How, Record, Retried, Returned, Rung, Started, Why,
 };
-use skillhost_core::id::{Number, SignalName};
+use skillhost_core::id::{Number, RunId, SignalName};
 use skillhost_core::machine::{
     Action, Again, Asks, Call, Command, Decision, Ended, Level, Line, Local, Source, Stop, Wait, Write,
 };
@@ -184,6 +185,7 @@ pub(crate) fn entry(words: &Words<'_>, rest: &str, called: u64) -> Entry {
                 class: call.class,
                 after: words.amount("after").unwrap_or(0),
                 reserved: call.bound,
+                reserved_day: None,
                 over: None,
                 tier: None,
                 due: call.lasts.map(|lasts| Due {
@@ -202,6 +204,7 @@ pub(crate) fn entry(words: &Words<'_>, rest: &str, called: u64) -> Entry {
             fault: None,
             spent: None,
             reserved: words.cost("bound"),
+            reserved_day: None,
         }),
         "returned" => Entry::Returned(Returned {
             number: words.number(),
@@ -244,7 +247,7 @@ pub(crate) fn ended(words: &Words<'_>) -> Ended {
     }
 }
 
-/// `cancel`, `pause`, `resume`, `note text`, `event go`, `answer 0`, `redo 0`, `skip 0`, `settle 0`.
+/// `cancel`, `pause`, `resume`, `note text`, `event go`, `answer 0`, `redo 0`, `skip 0`, `settle 0`, `child 0 spent=9`.
 pub(crate) fn command(words: &Words<'_>) -> Command {
     let by = None;
     let value = Payload::of("yes");
@@ -257,6 +260,11 @@ pub(crate) fn command(words: &Words<'_>) -> Command {
         "cancel" => Command::Cancel { reason: None },
         "pause" => Command::Pause { by },
         "resume" => Command::Resume { by },
+        "child" => Command::Child {
+            number: words.number(),
+            outcome: Outcome::done(),
+            spent: words.cost("spent").unwrap_or(Cost::ZERO),
+        },
         "note" => Command::Note {
             message: words.0[1].to_owned(),
             by,
@@ -276,6 +284,12 @@ pub(crate) fn command(words: &Words<'_>) -> Command {
         "settle" => decide(Decision::Answer(value)),
         other => panic!("`{other}` is no mail"),
     }
+}
+
+/// What is recorded of a run that was launched for a call.
+pub(crate) fn launched() -> Payload {
+    let run = RunId::parse("01jd0000000000000000000009").unwrap();
+    Payload::of(&Launched { run })
 }
 
 pub(crate) fn line(text: &str) -> Line {
@@ -307,7 +321,10 @@ pub(crate) fn show(action: &Action) -> Vec<(String, bool)> {
             let outcome = given.outcome.code().unwrap_or("ok");
             format!("deliver {} {outcome} at {}", given.number, given.time.0)
         }
-        Action::Measure(ticket) => format!("measure {}", ticket.number()),
+        Action::Measure(ticket) => {
+            let reserved = ticket.reserved().map(|reserved| format!(" with {}", reserved.tokens));
+            format!("measure {}{}", ticket.number(), reserved.unwrap_or_default())
+        }
         Action::Perform(ticket) => {
             let doubt = if ticket.in_doubt() { " again" } else { "" };
             let measured = ticket.measured().map(|m| format!(" from {m}")).unwrap_or_default();
@@ -381,8 +398,14 @@ fn show_write(write: &Write) -> (String, bool) {
             account,
             reserved,
             spent,
-            ..
-        }) => format!("settle {} by {} of day {}", reserved.tokens, spent.tokens, account.day),
+            limit,
+        }) => {
+            let over = if *limit == Cost::UNBOUNDED { " that is over" } else { "" };
+            format!(
+                "settle {} by {} of day {}{over}",
+                reserved.tokens, spent.tokens, account.day
+            )
+        }
         Write::Local(Local::TakeMail(id)) => format!("take mail {id}"),
         Write::Local(Local::SetStatus(status)) => return (format!("status {}", status.as_str()), true),
     };
@@ -395,6 +418,7 @@ pub(crate) fn show_entry(entry: &Entry, at: Timestamp) -> String {
             0 => format!("called {}", called.number),
             after => format!("called {} after {after}", called.number),
         },
+        Entry::Prepared { number, measured } if *measured == launched() => format!("prepared {number} launched"),
         Entry::Prepared { number, measured } => format!("prepared {number} {measured}"),
         Entry::Retried(retried) => format!("retried {} {:?}", retried.number, retried.why).to_lowercase(),
         Entry::Returned(returned) => {

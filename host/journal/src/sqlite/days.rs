@@ -130,8 +130,8 @@ pub(super) fn without_reservation(body: &str) -> String {
 /// Takes the reservation out of an entry whose performance has no room. It does not say of which budget: the run's own has room, and goes on being told of.
 pub(crate) fn refuse(entry: &mut Entry) {
     match entry {
-        Entry::Called(called) => called.reserved = None,
-        Entry::Retried(retried) => retried.reserved = None,
+        Entry::Called(called) => (called.reserved, called.reserved_day) = (None, None),
+        Entry::Retried(retried) => (retried.reserved, retried.reserved_day) = (None, None),
         other => unreachable!(
             "a {} entry has no reservation: the machine puts one beside its entry",
             other.kind()

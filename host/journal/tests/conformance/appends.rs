@@ -72,6 +72,7 @@ fn every_kind_of_entry_is_read_back_as_it_was(stage: &Stage) {
             fault: Some(Fault::new(Fault::OVERLOADED, "busy")),
             spent: None,
             reserved: None,
+            reserved_day: None,
         }),
         returned(0, json("[1.50, \"\\u00e9\"]")),
         Entry::Cancelled { reason: None },

@@ -58,6 +58,7 @@ fn reserved(number: u64) -> Entry {
     match called(number, json("\"ask\"")) {
         Entry::Called(called) => Entry::Called(Box::new(Called {
             reserved: Some(tokens(60)),
+            reserved_day: Some(7),
             ..*called
         })),
         other => other,
@@ -91,11 +92,13 @@ fn refused(writer: &RunWriter) -> Vec<Number> {
 
 fn reservation(stage: &Stage, writer: &RunWriter, seq: u64) -> (Option<Cost>, Option<Budget>) {
     let mut records = stage.journal.records(writer.run(), Seq(seq), 1).unwrap();
-    match records.remove(0).entry {
-        Entry::Called(called) => (called.reserved, called.over),
-        Entry::Retried(retried) => (retried.reserved, None),
+    let (reserved, day, over) = match records.remove(0).entry {
+        Entry::Called(called) => (called.reserved, called.reserved_day, called.over),
+        Entry::Retried(retried) => (retried.reserved, retried.reserved_day, None),
         other => panic!("{other:?} reserves nothing"),
-    }
+    };
+    assert_eq!(reserved.is_some(), day.is_some(), "nothing is reserved in a day alone");
+    (reserved, over)
 }
 
 fn b1_what_fits_is_counted_and_what_does_not_is_recorded_without_a_reservation(stage: &Stage) {
@@ -152,6 +155,7 @@ fn b1_a_further_performance_without_room_is_recorded_without_a_reservation(stage
         fault: None,
         spent: None,
         reserved: Some(tokens(60)),
+        reserved_day: Some(7),
     });
     append(&mut writer, [reserve, entry(2, again)]).unwrap();
     assert_eq!(refused(&writer), [Number(0)]);

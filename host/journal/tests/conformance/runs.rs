@@ -162,6 +162,7 @@ fn f3_a_copy_has_its_outcomes_and_marks_and_nothing_else_of_the_run_that_is_copi
         fault: None,
         spent: None,
         reserved: None,
+        reserved_day: None,
     });
     let copy = [called(0, json("1")), called(1, json("2")), returned(0, json("3")), mark];
     let copy: Vec<_> = (1..).zip(copy).map(|(seq, entry)| record(seq, entry)).collect();

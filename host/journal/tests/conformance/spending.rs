@@ -45,6 +45,7 @@ fn again(number: u64, spent: Option<u64>, reserved: u64) -> Entry {
         fault: None,
         spent: spent.map(cost),
         reserved: Some(cost(reserved)),
+        reserved_day: None,
     })
 }
 

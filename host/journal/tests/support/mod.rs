@@ -167,6 +167,7 @@ pub(crate) fn call(number: u64, function: Function, request: Payload) -> Entry {
         class: Class::Retryable,
         after: number,
         reserved: None,
+        reserved_day: None,
         over: None,
         tier: None,
         due: None,

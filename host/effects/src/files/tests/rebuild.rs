@@ -78,6 +78,7 @@ fn records(rows: &str) -> Vec<Record> {
             class: Class::Retryable,
             after: 0,
             reserved: None,
+            reserved_day: None,
             over: None,
             tier: None,
             due: None,
