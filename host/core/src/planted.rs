@@ -58,6 +58,10 @@ pub enum Bug {
     AnswerUnsent,
     /// What a called run answers before its caller has recorded that it was launched is lost (rule K1).
     AnswerUnexpected,
+    /// A run that was called and failed answers with another failure than its own (rule K1).
+    FailureMisnamed,
+    /// A run is told that its caller does not want it any more when the caller ends, and not before (rule G5).
+    ToldLate,
     /// What is queued counts as durable (rule J1).
     BarrierSkipped,
     /// Commits are not synced.
@@ -111,6 +115,8 @@ impl Bug {
         Self::CalledGoesOn,
         Self::AnswerUnsent,
         Self::AnswerUnexpected,
+        Self::FailureMisnamed,
+        Self::ToldLate,
     ];
 
     /// Those of a journal on a disk. One of memory may have it, too.

@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt as _;
+use serde_json::{Value, json};
 use skillhost::driver::{Player, Replayed, next_input, replay_with};
+use skillhost_core::budget::{Cost, DayAccount};
 use skillhost_core::effect::Kind;
 use skillhost_core::entry::{By, Caller, Entry, How, Record};
 use skillhost_core::id::{Epoch, Number, RunId, WorkerId};
-use skillhost_core::machine::{Command, Delivery, Slice, Source, Status};
-use skillhost_core::outcome::Outcome;
+use skillhost_core::machine::{Act, Command, Delivery, Slice, Source, Status};
+use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_journal::{InboxFilter, Journal as _, RunRow};
 
 use crate::outside::{UNREADY, guest};
-use crate::people::People;
+use crate::people::{People, skill};
 use crate::program::{Guest, Program};
 use crate::sim::Sim;
 
@@ -50,29 +52,49 @@ impl Checker {
         let told = rows.iter().filter(is_told).map(|row| row.run.clone());
         self.told.extend(told);
         for row in &rows {
-            if row.status.is_final() && self.over.insert(row.run.clone()) {
-                let broken = called_by(&rows, &self.seen, &row.run).find_map(|child| self.is_let_go(row, child).err());
-                if let Some(broken) = broken {
-                    sim.violate(format!("run {}: {broken}", row.run));
-                }
+            let is_over = row.status.is_final() && self.over.insert(row.run.clone());
+            let broken = match is_over || rests(row) {
+                true => self.leaves_no_child(sim, &rows, row).err(),
+                false => None,
+            };
+            if let Some(broken) = broken {
+                sim.violate(format!("run {}: {broken}", row.run));
             }
         }
         true
     }
 
-    /// G5, K1: when a run is over, what it called is over, or was told that nobody waits for it. One that was about to end takes no more notice of that.
-    fn is_let_go(&self, caller: &RunRow, child: &RunRow) -> Result<(), String> {
+    /// G5, K1: what a run called and does not want any more is over, or was told so: when it is over itself, and when it has done all that there is to do until somebody else does
+    /// something.
+    fn leaves_no_child(&self, sim: &Sim, rows: &[RunRow], caller: &RunRow) -> Result<(), String> {
+        let mut going_on = called_by(rows, &self.seen, &caller.run).filter(|child| !self.is_let_go(child));
+        let Some(first) = going_on.next() else { return Ok(()) };
+        let told = |child: &RunRow| {
+            format!(
+                "k1: it is {:?}, and run {}, which it called and does not want, is {:?} and goes on",
+                caller.status, child.run, child.status
+            )
+        };
+        if caller.status.is_final() {
+            return Err(told(first));
+        }
+        let records = self.seen.get(&caller.run).map_or(&[][..], Vec::as_slice);
+        let dropped = dropped(sim, caller, records)?;
+        let number = |child: &RunRow| caller_of(&self.seen, &child.run).map(|caller| caller.number);
+        let mut children = std::iter::once(first).chain(going_on);
+        match children.find(|child| number(child).is_some_and(|number| dropped.contains(&number))) {
+            Some(child) => Err(told(child)),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns whether a run that was called is over, or was told that nobody waits for it. One that was about to end takes no more notice of that.
+    fn is_let_go(&self, child: &RunRow) -> bool {
         let records = self.seen.get(&child.run).map_or(&[][..], Vec::as_slice);
         let is_cancelled = records
             .iter()
             .any(|record| matches!(record.entry, Entry::Cancelled { .. }));
-        match child.status.is_final() || is_cancelled || self.told.contains(&child.run) {
-            true => Ok(()),
-            false => Err(format!(
-                "k1: it is {:?}, and run {}, which it called, is {:?} and goes on",
-                caller.status, child.run, child.status
-            )),
-        }
+        child.status.is_final() || is_cancelled || self.told.contains(&child.run)
     }
 
     fn look_at(&mut self, sim: &Sim, row: &RunRow) -> Result<(), String> {
@@ -148,13 +170,17 @@ fn caller_of<'a>(seen: &'a BTreeMap<RunId, Vec<Record>>, run: &RunId) -> Option<
 /// A run that nobody holds, and that stands as one that waits, waits for something; else nobody would ever go on with it.
 fn is_somebodys(sim: &Sim, row: &RunRow) -> Result<(), String> {
     let is_held = row.holder.as_ref().is_some_and(|holder| sim.is_there(holder));
-    let rests = row.status == Status::Waiting || row.status == Status::Parked && row.trouble.is_none();
     let nothing_waits = sim.store().waits(&row.run).is_ok_and(|waits| waits.is_empty());
     let no_mail = sim.store().mail(&row.run).is_ok_and(|mail| mail.is_empty());
-    match rests && !is_held && nothing_waits && no_mail {
+    match rests(row) && !is_held && nothing_waits && no_mail {
         true => Err(format!("it is {:?} and waits for nothing", row.status)),
         false => Ok(()),
     }
+}
+
+/// Returns whether a run stands as one that has done all that there is to do until somebody else does something.
+fn rests(row: &RunRow) -> bool {
+    row.status == Status::Waiting || row.status == Status::Parked && row.trouble.is_none()
 }
 
 /// What attempts may fail with when what they touch does: storage, and the locks of others.
@@ -199,7 +225,7 @@ pub(crate) fn check_end(sim: &Sim, people: &People) {
             sim.violate(format!("at the end, run {}: {broken}", row.run));
         }
     }
-    if let Err(broken) = check_calls(sim, &rows) {
+    if let Err(broken) = check_calls(sim, &rows).and_then(|()| check_days(sim, &rows)) {
         sim.violate(format!("at the end: {broken}"));
     }
 }
@@ -237,21 +263,63 @@ fn check_calls(sim: &Sim, rows: &[RunRow]) -> Result<(), String> {
             let Entry::Returned(returned) = &record.entry else {
                 continue;
             };
-            let Outcome::Ok(answer) = &returned.outcome else {
-                continue;
-            };
             if called.contains(&returned.number) {
                 let end = ends.get(&(caller.clone(), returned.number));
-                if !end.is_some_and(|(_, how)| matches!(how, How::Done(result) if result == answer)) {
+                if !is_answer(&returned.outcome, end.copied()) {
                     return Err(format!(
-                        "k1: call {} of run {caller} is answered {answer:?}, and what it called ended {end:?}",
-                        returned.number
+                        "k1: call {} of run {caller} is answered {:?}, and what it called ended {end:?}",
+                        returned.number, returned.outcome
                     ));
                 }
             }
         }
     }
     Ok(())
+}
+
+/// Returns whether a call of a skill was answered with what came of the run that was launched for it, or, if none was, that there is no such skill.
+fn is_answer(answer: &Outcome, end: Option<(&RunId, &How)>) -> bool {
+    let fault = match (answer, end) {
+        (Outcome::Ok(answer), Some((_, How::Done(result)))) => return answer == result,
+        (Outcome::Err(fault), _) => fault,
+        (Outcome::Ok(_), _) => return false,
+    };
+    let (run, code, details, words) = match end {
+        None => return fault.code == Fault::NOT_FOUND,
+        Some((run, How::Failed(failure))) => (run, &*failure.code, &failure.details, &*failure.message),
+        Some((run, How::Cancelled(_))) => (run, "cancelled", &None, "was cancelled"),
+        Some((_, How::Done(_) | How::Continued(_))) => return false,
+    };
+    let details = details.as_ref().and_then(|details| details.read::<Value>().ok());
+    let data = json!({"run": run, "code": code, "details": details});
+    fault.code == Fault::FAILED && fault.data == Some(data) && fault.message.contains(words)
+}
+
+/// B1: what the runs of the skill spent is what the accounts of its days say, each performance counted once.
+fn check_days(sim: &Sim, rows: &[RunRow]) -> Result<(), String> {
+    let (mut of_runs, mut days) = (Cost::ZERO, BTreeSet::new());
+    for row in rows {
+        for record in sim.store().all_records(&row.run).map_err(|error| error.to_string())? {
+            match record.entry {
+                Entry::Called(called) => days.extend(called.reserved_day),
+                Entry::Retried(retried) => days.extend(retried.reserved_day),
+                Entry::Finished(finished) => of_runs = of_runs.plus(finished.spent),
+                _ => {}
+            }
+        }
+    }
+    let mut of_days = Cost::ZERO;
+    for day in days {
+        let skill = skill();
+        let spent = sim.store().day_spent(&DayAccount { skill, day });
+        of_days = of_days.plus(spent.map_err(|error| error.to_string())?.spent);
+    }
+    match of_runs == of_days {
+        true => Ok(()),
+        false => Err(format!(
+            "b1: the runs spent {of_runs:?}, and their days say {of_days:?}"
+        )),
+    }
 }
 
 fn check_run(sim: &Sim, people: &People, row: &RunRow, events: &mut BTreeSet<String>) -> Result<(), String> {
@@ -347,16 +415,7 @@ fn was_dropped(records: &[Record], number: Number) -> bool {
 
 /// Has a run replayed from its journal by the product's own replay: it has to be identical.
 fn replays(sim: &Sim, row: &RunRow, records: &[Record]) -> Result<(), String> {
-    let Some(Entry::Started(started)) = records.first().map(|record| &record.entry) else {
-        return Err("its first entry is not its start".to_owned());
-    };
-    let guest = guest(sim, &row.component, &started.input).ok_or("it is pinned to no component")?;
-    let mut player = Replaying(guest);
-    let next = next_input(sim.store(), records);
-    let sleep = |_| futures::FutureExt::boxed(std::future::ready(()));
-    let replayed = replay_with(records, &mut player, next.as_ref(), &|_| Ok(()), &sleep);
-    let replayed = replayed.now_or_never().ok_or("its replay waits for something")?;
-    match replayed.map_err(|error| error.to_string())? {
+    match replay(sim, row, records)?.0 {
         Replayed::Identical => Ok(()),
         // The host ended it: nothing recorded says when.
         _ if matches!(records.last().map(|record| &record.entry), Some(Entry::Finished(finished)) if finished.how == How::Cancelled(None)) => {
@@ -366,15 +425,57 @@ fn replays(sim: &Sim, row: &RunRow, records: &[Record]) -> Result<(), String> {
     }
 }
 
-struct Replaying(Guest<std::sync::Arc<Program>>);
+/// Returns the calls that the guest of a run has dropped when it was given all that is recorded.
+fn dropped(sim: &Sim, row: &RunRow, records: &[Record]) -> Result<BTreeSet<Number>, String> {
+    replay(sim, row, records).map(|(_, dropped)| dropped)
+}
+
+/// Replays a run, and returns which calls its guest dropped, too.
+fn replay(sim: &Sim, row: &RunRow, records: &[Record]) -> Result<(Replayed, BTreeSet<Number>), String> {
+    let Some(Entry::Started(started)) = records.first().map(|record| &record.entry) else {
+        return Err("its first entry is not its start".to_owned());
+    };
+    let guest = guest(sim, &row.component, &started.input).ok_or("it is pinned to no component")?;
+    let mut player = Replaying {
+        guest,
+        dropped: BTreeSet::new(),
+    };
+    let next = next_input(sim.store(), records);
+    let sleep = |_| futures::FutureExt::boxed(std::future::ready(()));
+    let replayed = replay_with(records, &mut player, next.as_ref(), &|_| Ok(()), &sleep);
+    let replayed = replayed.now_or_never().ok_or("its replay waits for something")?;
+    Ok((replayed.map_err(|error| error.to_string())?, player.dropped))
+}
+
+struct Replaying {
+    guest: Guest<std::sync::Arc<Program>>,
+    dropped: BTreeSet<Number>,
+}
+
+impl Replaying {
+    fn note(&mut self, slice: Slice) -> Slice {
+        let dropped = slice.acts.iter().filter_map(|act| match act {
+            Act::Drop(number) => Some(*number),
+            _ => None,
+        });
+        self.dropped.extend(dropped);
+        slice
+    }
+}
 
 impl Player for Replaying {
     fn start(&mut self) -> futures::future::BoxFuture<'_, Slice> {
-        Box::pin(async { self.0.run() })
+        Box::pin(async {
+            let slice = self.guest.run();
+            self.note(slice)
+        })
     }
 
     fn deliver(&mut self, delivery: Delivery) -> futures::future::BoxFuture<'_, Slice> {
-        Box::pin(async { self.0.deliver(delivery) })
+        Box::pin(async {
+            let slice = self.guest.deliver(delivery);
+            self.note(slice)
+        })
     }
 
     fn memory_bytes(&self) -> u64 {

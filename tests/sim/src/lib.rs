@@ -53,6 +53,8 @@
 mod chance;
 mod check;
 mod disk;
+#[cfg(test)]
+mod leaving;
 mod outside;
 mod people;
 mod plan;

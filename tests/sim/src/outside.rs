@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use skillhost::driver::{Attempt, DriveError, Equipment, Outside, Player};
 use skillhost::schema::Schema;
+use skillhost_core::budget::Cost;
 use skillhost_core::entry::Entry;
 use skillhost_core::id::{Digest, RunId, WorkerId};
 use skillhost_core::lease::Holder;
@@ -142,7 +143,7 @@ impl Outside for Surroundings {
                     started: attempt.started.clone(),
                     kin: Arc::clone(attempt.kin),
                 }),
-                day: None,
+                day: Some(Cost::UNBOUNDED),
             })
         })
     }

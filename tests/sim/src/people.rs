@@ -264,13 +264,17 @@ impl People {
 
     /// Begins a command that drives a run itself.
     fn begin_command(&self, run: &RunId) {
-        let sim = &self.0.sim;
-        let pid = sim.begin_process();
-        let (people, run) = (self.clone(), run.clone());
         let patience = match self.draw(2) {
             0 => None,
             _ => Some(Duration::from_secs(10)),
         };
+        self.begin_patient_command(run, patience);
+    }
+
+    pub(crate) fn begin_patient_command(&self, run: &RunId, patience: Option<Duration>) {
+        let sim = &self.0.sim;
+        let pid = sim.begin_process();
+        let (people, run) = (self.clone(), run.clone());
         sim.spawn(
             pid,
             Box::pin(async move {
@@ -512,11 +516,16 @@ pub(crate) fn install(sim: &Sim, run: &RunId, place: usize) -> Started {
     started(run, put.expect("it is put"), Digest::of(&bytes))
 }
 
+/// Returns the name of the one skill that there is.
+pub(crate) fn skill() -> SkillName {
+    SkillName::parse("scripted").expect("a name")
+}
+
 fn started(run: &RunId, bundle: Digest, component: Digest) -> Started {
     Started {
         launch: LaunchId::parse(run.as_str()).expect("a launch id"),
         run: run.clone(),
-        skill: SkillName::parse("scripted").expect("a name"),
+        skill: skill(),
         input: Payload::of(&0),
         bundle,
         component,

@@ -90,7 +90,11 @@ struct Shared {
     plan: Plan,
     world: Mutex<World>,
     store: MemoryJournal,
+    /// What happens when a place is passed the next time, as a story has it.
+    meanwhile: Mutex<Option<(&'static str, Meanwhile)>>,
 }
+
+type Meanwhile = Box<dyn FnOnce() + Send>;
 
 struct Task {
     future: BoxFuture<'static, ()>,
@@ -153,6 +157,7 @@ impl Sim {
             plan,
             world: Mutex::default(),
             store,
+            meanwhile: Mutex::default(),
         }))
     }
 
@@ -559,6 +564,10 @@ impl Sim {
             return;
         }
         self.die_if_killed(pid);
+        let meanwhile = lock(&self.0.meanwhile).take_if(|(where_to, _)| *where_to == place);
+        if let Some((_, happens)) = meanwhile {
+            happens();
+        }
         let (is_interrupted, is_deep) = {
             let mut core = self.core();
             (core.chance.one_in(12), core.depth >= DEPTH_MAX)
@@ -582,6 +591,12 @@ impl Sim {
             self.core().depth -= 1;
         }
         self.die_if_killed(pid);
+    }
+
+    /// Has something happen when a process passes a place the next time.
+    #[cfg(test)]
+    pub(crate) fn meanwhile(&self, place: &'static str, happens: impl FnOnce() + Send + 'static) {
+        *lock(&self.0.meanwhile) = Some((place, Box::new(happens)));
     }
 
     fn die_if_killed(&self, pid: Pid) {

@@ -118,7 +118,8 @@ impl Machine {
 
     /// Has the run that was launched for a call cancelled, if there is one.
     pub(super) fn cancel_child(&mut self, number: Number) {
-        if !planted::is(Bug::CalledGoesOn) {
+        let is_untold = planted::is(Bug::ToldLate) && self.ending.is_none();
+        if !planted::is(Bug::CalledGoesOn) && !is_untold {
             self.local(Local::CancelChild { number, at: self.now });
         }
     }
@@ -134,6 +135,9 @@ impl Machine {
 
     /// Answers the call that this run was launched for, beside its last entry. What goes on in another run is answered by that one.
     pub(super) fn answer_caller(&mut self) {
+        if planted::is(Bug::ToldLate) {
+            (0..self.number_next.0).for_each(|number| self.cancel_child(Number(number)));
+        }
         let (Some(caller), Some(ending)) = (self.started.caller.clone(), &self.ending) else {
             return;
         };
@@ -163,7 +167,11 @@ impl Machine {
             "skill `{}` failed, in run {}: {}",
             self.skill, self.run, failure.message
         );
-        self.fault(message, &failure.code, failure.details.as_ref())
+        let code = match planted::is(Bug::FailureMisnamed) {
+            true => "failed",
+            false => &failure.code,
+        };
+        self.fault(message, code, failure.details.as_ref())
     }
 
     fn fault(&self, message: String, code: &str, details: Option<&Payload>) -> Outcome {
