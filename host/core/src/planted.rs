@@ -76,6 +76,8 @@ pub enum Bug {
     AppendSplit,
     /// Whether an entry is what was written is not looked at.
     SealUnchecked,
+    /// A database that cannot be opened is begun anew.
+    BegunAnew,
     /// What programs a dead holder left is forgotten, and not ended.
     SurvivorsLeft,
     /// Whether a worker lives is told from the age of its lock (rule L1).
@@ -129,6 +131,7 @@ impl Bug {
         Self::MigrationSplit,
         Self::AppendSplit,
         Self::SealUnchecked,
+        Self::BegunAnew,
     ];
 
     /// Those that only processes show which are killed, or stopped, by somebody else.

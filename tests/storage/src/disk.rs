@@ -53,6 +53,8 @@ pub(crate) enum Op {
     },
     /// What was written and not synced before is not made durable by any later sync: the system has told of the error and forgets that it still had to write.
     SyncFailed(String),
+    /// What was written and not synced before is gone at once.
+    Forget(String),
     Delete {
         file: String,
         folder: bool,
@@ -241,7 +243,8 @@ impl Disk {
         let mut state = self.state();
         state.did(Op::SyncFailed(file.to_owned()));
         if state.trouble.is_some_and(|trouble| trouble.how == How::Forgets) {
-            let durable = state.platter.forget(file);
+            state.did(Op::Forget(file.to_owned()));
+            let durable = state.platter.content(file);
             std::fs::write(self.folder.join(file), durable).expect("the folder of a test can be written");
         }
     }

@@ -171,18 +171,24 @@ impl Judged {
 
 /// Returns what the tables held, one state after the other.
 pub(crate) fn states(recording: &Recording, bench: &Bench) -> Result<States, Broken> {
+    states_from(0, &recording.first, &recording.ops, bench)
+}
+
+/// Returns what the tables held at a moment, and from then on.
+pub(crate) fn states_from(from: usize, first: &Image, ops: &[Op], bench: &Bench) -> Result<States, Broken> {
     let mut states = States::new();
-    let mut platter = Platter::of(&recording.first);
+    let mut platter = Platter::of(first);
     let mut log = LogReader::default();
-    for moment in 0..=recording.ops.len() {
-        let before = moment.checked_sub(1).map(|before| &recording.ops[before]);
-        if before.is_none_or(|op| log.may_show_more(op)) {
+    for moment in 0..=ops.len() {
+        let before = moment.checked_sub(1).map(|before| &ops[before]);
+        let may_show_more = before.is_none_or(|op| log.may_show_more(op));
+        if moment == from || moment > from && may_show_more {
             let state = bench.state_of(&platter.current())?;
             if states.last().is_none_or(|(_, last)| *last != state) {
                 states.push((moment, state));
             }
         }
-        if let Some(op) = recording.ops.get(moment) {
+        if let Some(op) = ops.get(moment) {
             platter.take(op);
         }
     }

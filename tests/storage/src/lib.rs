@@ -2,7 +2,8 @@
 //!
 //! The journal is the real one, with SQLite's own code beneath it, and so are the machine and the entries that it appends. What is played is the disk: a layer between SQLite
 //! and the operating system (`vfs`) that records every change of every file in order, makes nothing durable unless it was synced, and fails when it is told to. From a recording
-//! follow the *images* that a loss of power may leave at any moment (`platter`); each is opened, judged (`judge`), and of one in eight the runs are driven to their end.
+//! follow the *images* that a loss of power may leave at any moment (`platter`); each is opened, judged (`judge`), and the runs are driven to their end: of one in eight in
+//! the short form, of all in the long one.
 //!
 //! # The fault model of storage
 //!

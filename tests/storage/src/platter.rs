@@ -102,6 +102,7 @@ impl Platter {
                     step.is_forgotten = true;
                 }
             }
+            Op::Forget(file) => self.forget(file),
             Op::Delete { file, folder } => {
                 self.rename(file, None);
                 if *folder {
@@ -114,18 +115,22 @@ impl Platter {
     /// Takes in what was done, on a disk that only says that it makes anything durable.
     pub(crate) fn take_lying(&mut self, op: &Op) {
         match op {
-            Op::Sync { .. } | Op::SyncFailed(_) => {}
+            Op::Sync { .. } | Op::SyncFailed(_) | Op::Forget(_) => {}
             Op::Delete { file, .. } => self.rename(file, None),
             other => self.take(other),
         }
     }
 
-    /// Loses what was on its way to a file, and returns what is left.
-    pub(crate) fn forget(&mut self, name: &str) -> Vec<u8> {
+    /// Loses what was on its way to a file.
+    fn forget(&mut self, name: &str) {
         let node = self.node(name);
         node.pending.clear();
         node.current = node.durable.clone();
-        node.current.clone()
+    }
+
+    /// Returns what programs see of a file.
+    pub(crate) fn content(&self, name: &str) -> Vec<u8> {
+        self.nodes[self.names[name]].current.clone()
     }
 
     fn node(&mut self, name: &str) -> &mut Node {

@@ -18,7 +18,7 @@ use crate::ledger::Appended;
 use crate::platter::{Kept, Platter};
 use crate::workload::{DATABASE, Plan, Recording, record};
 
-/// Of how many images runs are driven to their end in one.
+/// Of how many images runs are driven to their end in one, in the short form; in the long one they are in all.
 const GOES_ON_EVERY: u64 = 8;
 
 /// The time that a run of the first format was made.
@@ -38,7 +38,7 @@ pub(crate) fn everything(seed: u64, breadth: Breadth) -> Result<Findings, Failur
         ..Plan::of(seed)
     };
     let recording = record(plan, &Image::new(), Appended::new())?;
-    lose_power(seed, &recording, drawn, |_| true)
+    lose_power(seed, breadth, &recording, drawn, |_| true)
 }
 
 /// Power goes while a database of the first format is brought up to date.
@@ -56,7 +56,7 @@ pub(crate) fn upgrade(seed: u64, breadth: Breadth) -> Result<Findings, Failure> 
     };
     let upgraded = recording.played.ledger.facts.first().map_or(0, |(at, _)| *at);
     let mut chance = Chance::new(seed, "moments");
-    lose_power(seed, &recording, drawn, |moment| {
+    lose_power(seed, breadth, &recording, drawn, |moment| {
         moment <= upgraded + 2 || chance.one_in(4)
     })
 }
@@ -95,12 +95,13 @@ pub(crate) fn growth(seed: u64, breadth: Breadth) -> Result<Findings, Failure> {
             moments[at + 1] = true;
         }
     }
-    lose_power(seed, &recording, 1, |moment| moments[moment])
+    lose_power(seed, breadth, &recording, 1, |moment| moments[moment])
 }
 
 /// Judges what a loss of power may leave at each of the moments.
 fn lose_power(
     seed: u64,
+    breadth: Breadth,
     recording: &Recording,
     drawn: usize,
     mut is_meant: impl FnMut(usize) -> bool,
@@ -126,7 +127,7 @@ fn lose_power(
                 continue;
             }
             findings.count("images");
-            let goes_on = findings.of("images") % GOES_ON_EVERY == 0;
+            let goes_on = breadth == Breadth::Long || findings.of("images") % GOES_ON_EVERY == 0;
             if goes_on {
                 findings.count("images on which the runs went on");
             }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::chance::Chance;
 use crate::crew::Broken;
 use crate::disk::{Disk, How, Trouble};
-use crate::exam::{Breadth, Failure, Findings};
+use crate::exam::{Breadth, Failure, Findings, states_from};
 use crate::image;
 use crate::judge::{Bench, Owed, judge_at};
 use crate::ledger::Appended;
@@ -77,17 +77,26 @@ fn meet(
     let played = played.map_err(|why| broken(&image::read(folder.path()), why))?;
     findings.count("workloads");
     findings.add("failures of the disk", failed);
-    let moment = disk.now();
+    let (moment, ops) = (disk.now(), disk.ops());
+    // All tables hold what they did when the last thing was said, or something later.
+    let told = played.ledger.last_before(moment).unwrap_or(0);
+    let states = states_from(told, &image::Image::new(), &ops, bench).map_err(|why| {
+        broken(
+            &image::read(folder.path()),
+            format!("the tables cannot be followed: {why}"),
+        )
+    })?;
+    findings.add("states", states.len());
     let owed = Owed {
         played: &played,
-        states: &Vec::new(),
+        states: &states,
         moment,
         exactly: None,
         goes_on: true,
         is_checked: true,
     };
     let mut platter = Platter::default();
-    disk.ops().iter().for_each(|op| platter.take(op));
+    ops.iter().for_each(|op| platter.take(op));
     drop(mounted);
     let now = image::read(folder.path());
     judge_at(folder.path(), &owed).map_err(|why| broken(&now, why))?;

@@ -8,8 +8,8 @@ use skillhost_core::id::{Digest, RunId, SkillName};
 use skillhost_core::machine::{Command, Status};
 use skillhost_core::time::Timestamp;
 use skillhost_journal::{
-    Bundle, BundleError, BundleFile, Journal, JournalError, OpenError, Problem, RunFilter, Settings, SkillPlace,
-    SqliteJournal,
+    Bundle, BundleError, BundleFile, InboxFilter, Journal, JournalError, OpenError, Problem, RunFilter, Settings,
+    SkillPlace, SqliteJournal,
 };
 
 use crate::chance::Chance;
@@ -242,7 +242,15 @@ fn keep_house(crew: &mut Crew, chance: &mut Chance) -> Result<(), Broken> {
     };
     let (journal, now) = (Arc::clone(&crew.journal), crew.now);
     match chance.below(5) {
-        0 => drop(insist("dismiss", || journal.dismiss(None, now))?),
+        0 => {
+            let lies_there = || journal.inbox(&InboxFilter::default());
+            let before = insist("inbox", lies_there)?;
+            insist("dismiss", || journal.dismiss(None, now))?;
+            see("that all was dismissed", || {
+                let after = lies_there()?;
+                Ok(!after.iter().any(|row| before.iter().any(|other| other.id == row.id)))
+            })?;
+        }
         1 => {
             let problem = Problem {
                 code: "broken".to_owned(),
@@ -250,15 +258,37 @@ fn keep_house(crew: &mut Crew, chance: &mut Chance) -> Result<(), Broken> {
                 hint: "build it again".to_owned(),
             };
             insist("note a problem", || journal.note_problem(&place, &problem))?;
+            see("the problem", || {
+                let row = journal.installed_in(&place)?;
+                // What is not installed has none.
+                Ok(row.is_none_or(|row| row.problem.as_ref() == Some(&problem)))
+            })?;
         }
-        2 => insist("uninstall", || journal.uninstall(&place))?,
-        3 => insist("describe", || {
-            journal.put_description(&Digest::of(b"component"), now, "it says hello")
-        })?,
+        2 => {
+            insist("uninstall", || journal.uninstall(&place))?;
+            see("that it was uninstalled", || {
+                Ok(journal.installed_in(&place)?.is_none())
+            })?;
+        }
+        3 => {
+            let component = Digest::of(b"component");
+            insist("describe", || journal.put_description(&component, now, "it says hello"))?;
+            see("the description", || {
+                Ok(journal.description(&component)?.as_deref() == Some("it says hello"))
+            })?;
+        }
         _ => drop(bundle(crew, 2 + chance.below(3) as u64)?),
     }
     crew.ledger.said(Fact::Change);
     Ok(())
+}
+
+/// Looks whether what the journal said was done can be seen.
+fn see(what: &str, mut look: impl FnMut() -> Result<bool, JournalError>) -> Result<(), Broken> {
+    match insist(what, &mut look)? {
+        true => Ok(()),
+        false => Err(format!("{what}: it was told, and cannot be seen")),
+    }
 }
 
 /// Puts and installs a bundle.
@@ -286,6 +316,10 @@ fn bundle(crew: &mut Crew, number: u64) -> Result<Digest, Broken> {
             BundleError::Journal(error) => error,
             other => unreachable!("its files can be read: {other}"),
         })
+    })?;
+    see("the bundle", || {
+        let row = journal.installed_in(&place)?;
+        Ok(row.is_some_and(|row| row.bundle == digest))
     })?;
     crew.ledger.said(Fact::Change);
     if number == 1 {

@@ -22,6 +22,7 @@ const NOTICED_BY: &[(Bug, Exam)] = &[
     (Bug::MigrationSplit, Exam::Upgrade),
     (Bug::FailureSwallowed, Exam::Trouble),
     (Bug::SealUnchecked, Exam::Lies),
+    (Bug::BegunAnew, Exam::Trouble),
 ];
 
 #[test]

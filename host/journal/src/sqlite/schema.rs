@@ -38,15 +38,29 @@ pub(super) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection
     if planted::is(Bug::LogDeleted) {
         let _ = std::fs::remove_file(log(path));
     }
-    let mut db = connect(path, settings.busy, WRITER_CACHE_KIB).map_err(|error| open_error(path, error))?;
-    prepare(&mut db, path, settings.checkpoint_pages).map_err(|error| match error {
-        PrepareError::Open(error) => error,
-        PrepareError::Sql(error) => open_error(path, error),
-    })?;
+    let db = match open_prepared(path, settings) {
+        Err(OpenError::Storage { .. }) if planted::is(Bug::BegunAnew) => {
+            for file in [path, &log(path)] {
+                let _ = std::fs::remove_file(file);
+            }
+            make_file(path)?;
+            open_prepared(path, settings)?
+        }
+        opened => opened?,
+    };
     // Only now is it known to be ours. SQLite gives the files beside it the same rights.
     std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|source| OpenError::NotWritable {
         path: path.to_owned(),
         source: source.into(),
+    })?;
+    Ok(db)
+}
+
+fn open_prepared(path: &Path, settings: &Settings) -> Result<Connection, OpenError> {
+    let mut db = connect(path, settings.busy, WRITER_CACHE_KIB).map_err(|error| open_error(path, error))?;
+    prepare(&mut db, path, settings.checkpoint_pages).map_err(|error| match error {
+        PrepareError::Open(error) => error,
+        PrepareError::Sql(error) => open_error(path, error),
     })?;
     Ok(db)
 }
