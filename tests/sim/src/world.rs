@@ -9,7 +9,7 @@ use skillhost::driver::{DriveError, Kin, Performer};
 use skillhost_core::budget::Cost;
 use skillhost_core::calls::skills::Launched;
 use skillhost_core::effect::{Class, Function, Kind};
-use skillhost_core::entry::{Called, Caller, Entry, Record, Started};
+use skillhost_core::entry::{Called, Caller, Entry, Limits, Record, Started};
 use skillhost_core::id::{Epoch, LaunchId, Number, RunId};
 use skillhost_core::machine::{Again, Ended, Ticket};
 use skillhost_core::outcome::{Fault as Failed, Outcome};
@@ -100,7 +100,7 @@ impl Performer for Actor {
         let takes = scene.sim.draw(|chance| chance.time(Duration::from_millis(100)));
         Box::pin(async move {
             scene.sim.sleep(takes).await;
-            let launched = scene.launch(&caller, ticket.number())?;
+            let launched = scene.launch(&caller, &ticket)?;
             scene.sim.gate(scene.pid, "launched");
             if let Ok(run) = &launched {
                 kin.launched(run);
@@ -118,7 +118,8 @@ impl Performer for Actor {
 
 impl Scene {
     /// Launches the run that a call is for, or finds it, as the product does.
-    fn launch(&self, caller: &Started, number: Number) -> Result<Result<RunId, Failed>, DriveError> {
+    fn launch(&self, caller: &Started, ticket: &Ticket) -> Result<Result<RunId, Failed>, DriveError> {
+        let number = ticket.number();
         let journal = Disk::of(&self.sim, self.pid);
         let launch = LaunchId::of_call(&self.run, number);
         if let Some(run) = journal.launched(&launch)? {
@@ -129,8 +130,16 @@ impl Scene {
         }
         let place = self.sim.draw(|chance| chance.below(2));
         let run = self.sim.world().next_run();
+        // It may spend what was reserved for it, and no more.
+        let reserved = ticket.reserved().unwrap_or_default();
+        let limits = Limits {
+            budget: reserved,
+            microdollars_max: Some(reserved.microdollars),
+            ..Limits::default()
+        };
         let started = Started {
             launch,
+            limits,
             caller: Some(Caller {
                 run: self.run.clone(),
                 number,
