@@ -26,6 +26,7 @@
 //! | another process | holds the run, or takes it over by force | one drives at a time; what a former holder still had queued is refused (L1, J3) | here; `it::daemon`; `it::faults` |
 //! | a lock of another worker | cannot be looked at; it is told late that it is free | who cannot be asked counts as alive | here |
 //! | people | say a thing twice, late, or ring at no door | of two answers one is taken; mail is found without a ring (P1 to P3) | here |
+//! | a skill that calls another | is killed between the call and its answer, or drops it | one run is launched for the call, and spends what was reserved for it once; its answer is its end; what nobody wants is told so (B1, G5, K1) | here |
 //! | a component | is exchanged while runs go on | they stay on what they were launched with | here; `it::reload` |
 //! | an attempt | cannot be made ready | tried again, and then left to a person, who can have it go on | here |
 //!
