@@ -12,11 +12,11 @@ use skillhost_sim::{Case, run};
 /// How many simulations a bug has to hide.
 const CHANCES: u64 = 3_000;
 
-/// Bugs that cannot show here: what a run ends with is told when its lease was given back, and that waits for everything that was appended before. The exhaustive tests
-/// notice it.
+/// Bugs that hardly show here: what a run ends with is told when its lease was given back, and that waits for everything that was appended before, unless storage fails just
+/// then. The exhaustive tests notice them.
 const HIDDEN: &[Bug] = &[Bug::ShownEarly];
 
-/// How many simulations are run in vain for a bug that cannot show.
+/// How many simulations are run for a bug that hardly shows.
 const IN_VAIN: u64 = 100;
 
 /// Returns the first case that notices a bug, and what it says: those first that once did.
@@ -41,7 +41,7 @@ fn kept() -> Vec<Case> {
 }
 
 #[test]
-fn every_planted_bug_is_noticed_but_one_that_cannot_show() {
+fn every_planted_bug_is_noticed_but_one_that_hardly_shows() {
     let mut hidden = Vec::new();
     for bug in Bug::ALL {
         let chances = match HIDDEN.contains(bug) {
@@ -50,8 +50,9 @@ fn every_planted_bug_is_noticed_but_one_that_cannot_show() {
         };
         match noticed(*bug, chances) {
             Some((case, what)) => eprintln!("{bug:?}: case {case}: {what}"),
+            None if HIDDEN.contains(bug) => {}
             None => hidden.push(*bug),
         }
     }
-    assert_eq!(hidden, HIDDEN);
+    assert_eq!(hidden, []);
 }
