@@ -150,9 +150,20 @@ impl Roster {
         self.len().saturating_sub(self.residency.resting())
     }
 
-    /// Returns whether a worker drives a run that lives and is waited for.
+    /// Returns whether a worker drives a run that lives and is waited for. It may have given the run back and gone on with others: then nobody drives it.
     fn is_foreign(&self, run: &RunId) -> bool {
-        lock(&self.foreign).values().any(|runs| runs.contains(run))
+        let holds = |(holder, runs): (&WorkerId, &Vec<RunId>)| runs.contains(run).then(|| holder.clone());
+        let Some(holder) = lock(&self.foreign).iter().find_map(holds) else {
+            return false;
+        };
+        let given_back = self
+            .journal()
+            .lease(run)
+            .is_ok_and(|lease| lease.holder.as_ref() != Some(&holder));
+        if given_back && let Some(runs) = lock(&self.foreign).get_mut(&holder) {
+            runs.retain(|other| other != run);
+        }
+        !given_back
     }
 
     /// Tells of runs that ended or need somebody, for ever.
@@ -548,8 +559,8 @@ impl Roster {
     /// Goes on with a run when the worker that holds it is gone: its lock is free then, however it went (rule L1).
     fn wait_for(self: &Arc<Self>, holder: WorkerId, run: &RunId) {
         let mut foreign = lock(&self.foreign);
+        let is_first = !foreign.contains_key(&holder);
         let runs = foreign.entry(holder.clone()).or_default();
-        let is_first = runs.is_empty();
         if !runs.contains(run) {
             runs.push(run.clone());
         }
