@@ -129,6 +129,7 @@ fn call(n: u64) -> Vec<Write> {
             tokens: 100,
             microdollars: 0,
         }),
+        reserved_day: None,
         over: None,
         tier: None,
         due: None,
