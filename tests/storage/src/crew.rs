@@ -275,10 +275,11 @@ impl Crew {
             Ok(machine) => machine.paused(row.status == Status::Paused),
             Err(error) => return Err(Failed::Broken(format!("it cannot be replayed: {error}"))),
         };
+        // Room for a few skills that are called, each with a quarter of what its caller has left; not for many.
         let day = Cost {
             calls: 1_000,
-            tokens: 1_000_000,
-            microdollars: 1_000_000,
+            tokens: 3_000_000,
+            microdollars: 20_000_000,
         };
         let mut attempt = Attempt {
             run: run.clone(),

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
-use skillhost_core::entry::Record;
+use skillhost_core::entry::{Entry, Record};
 use skillhost_core::id::{Digest, RunId};
 use skillhost_core::machine::Machine;
 use skillhost_journal::{Journal, JournalError, SqliteJournal};
@@ -236,8 +236,20 @@ fn entries(journal: &SqliteJournal, ledger: &Ledger) -> Result<BTreeMap<RunId, V
     Ok(found)
 }
 
+/// Returns an entry as it is recorded if its day has no room for what it reserves: whoever commits decides that.
+fn without_reservation(record: &Record) -> Record {
+    let mut record = record.clone();
+    match &mut record.entry {
+        Entry::Called(called) => (called.reserved, called.reserved_day) = (None, None),
+        Entry::Retried(retried) => (retried.reserved, retried.reserved_day) = (None, None),
+        _ => {}
+    }
+    record
+}
+
 fn check_prefix(run: &RunId, records: &[Record], appended: &[Record]) -> Result<(), Broken> {
-    match records.iter().zip(appended).position(|(found, given)| found != given) {
+    let is_another = |(found, given): (&Record, &Record)| found != given && *found != without_reservation(given);
+    match records.iter().zip(appended).position(is_another) {
         Some(at) => Err(format!(
             "entry {at} of run {run} is {:?}, and {:?} was appended",
             records[at], appended[at]
