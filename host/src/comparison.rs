@@ -59,7 +59,9 @@ impl<'a> Pair<'a> {
     pub fn difference(&self) -> Difference {
         match (self.first, self.second) {
             (Some(first), Some(second)) if first.request != second.request => Difference::Request,
-            (Some(first), Some(second)) if first.outcome != second.outcome => Difference::Answer,
+            (Some(first), Some(second)) if first.outcome != second.outcome && first.shown() != second.shown() => {
+                Difference::Answer
+            }
             (Some(_), Some(_)) | (None, None) => Difference::None,
             (Some(_), None) => Difference::OnlyFirst,
             (None, Some(_)) => Difference::OnlySecond,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use skillhost_core::budget::Cost;
-use skillhost_core::calls::model;
+use skillhost_core::calls::{self, model};
 use skillhost_core::effect::{Function, Kind};
 use skillhost_core::entry::{By, Called, Entry, Finished, Record, Retried, Returned, Started, Why};
 use skillhost_core::id::{Number, Seq};
@@ -224,6 +224,14 @@ impl CallLine {
         let spent = spent.unwrap_or_default();
         self.tokens = self.tokens.saturating_add(spent.tokens);
         self.microdollars = self.microdollars.saturating_add(spent.microdollars);
+    }
+
+    /// Returns its outcome as people and programs are shown it: an answer has the members that its record leaves out.
+    pub fn shown(&self) -> Option<Outcome> {
+        self.outcome.as_ref().map(|outcome| match outcome {
+            Outcome::Ok(answer) => Outcome::Ok(calls::shown(self.function, answer)),
+            Outcome::Err(fault) => Outcome::Err(fault.clone()),
+        })
     }
 
     /// Returns the error that it was answered with.

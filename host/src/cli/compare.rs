@@ -166,9 +166,9 @@ fn section(text: &mut String, name: &str, difference: &str) {
 }
 
 fn answer(call: &CallLine) -> String {
-    match &call.outcome {
+    match call.shown() {
         None => "no answer\n".to_owned(),
-        Some(Outcome::Ok(answer)) => readable_payload(answer),
+        Some(Outcome::Ok(answer)) => readable_payload(&answer),
         Some(Outcome::Err(fault)) => format!("{}: {}\n", fault.code, fault.message),
     }
 }

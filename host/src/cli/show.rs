@@ -255,12 +255,13 @@ fn call(row: &RunRow, timeline: &Timeline, number: Number, context: &Context) ->
         line("remarks", remarks);
     }
     text.push_str(&format!("\nrequest\n{}\n", drive::for_people(&call.request)));
-    if let Some(Outcome::Ok(answer)) = &call.outcome {
+    let shown = call.shown();
+    if let Some(Outcome::Ok(answer)) = &shown {
         text.push_str(&format!("\nanswer\n{}\n", drive::for_people(answer)));
     }
     let mut row_value = value(call, timeline);
     row_value["request"] = call.request.read().unwrap_or(Value::Null);
-    if let Some(outcome) = &call.outcome {
+    if let Some(outcome) = &shown {
         row_value["answer"] = match outcome {
             Outcome::Ok(answer) => answer.read().unwrap_or(Value::Null),
             Outcome::Err(fault) => json!(fault),

@@ -110,6 +110,20 @@ pub fn by_hand(function: Function, value: Value, by: Option<String>) -> Result<P
     }
 }
 
+/// Returns an answer as people and programs are shown it: with the members that its record leaves out.
+pub fn shown(function: Function, answer: &Payload) -> Payload {
+    if function != Function::MODEL_COMPLETE {
+        return answer.clone();
+    }
+    match answer.read::<Value>() {
+        Ok(mut reply) => {
+            model::shown(&mut reply);
+            Payload::of(&reply)
+        }
+        Err(_) => answer.clone(),
+    }
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -130,7 +144,7 @@ mod tests {
     fn what_a_person_says_for_a_call_gets_the_shape_of_its_answers() {
         assert_eq!(
             hand(Function::MODEL_COMPLETE, json!("Hello")).unwrap(),
-            r#"{"content":[{"text":"Hello"}],"stop_reason":"end","model":"by hand","usage":{"input":0,"output":0,"cache_read":0,"cache_write":0}}"#
+            r#"{"content":[{"text":"Hello"}],"model":"by hand","usage":{"input":0,"output":0}}"#
         );
         assert_eq!(
             hand(Function::SIGNALS_ASK, json!({"approve": true})).unwrap(),
@@ -154,6 +168,22 @@ mod tests {
             r#"{"status":200,"url":"by hand","body":{"text":"hello"}}"#
         );
         assert_eq!(hand(Function::FILES_WRITE, json!(null)).unwrap(), "null");
+    }
+
+    #[test]
+    fn a_reply_leaves_out_what_is_nearly_always_so_and_is_shown_with_it() {
+        let whole = r#"{"content":[{"text":"Hello"}],"stop_reason":"end","model":"m","usage":{"input":1,"output":2,"cache_read":0,"cache_write":0}}"#;
+        let short = r#"{"content":[{"text":"Hello"}],"model":"m","usage":{"input":1,"output":2}}"#;
+        let reply: model::Reply = Payload::parse(whole).unwrap().read().unwrap();
+        assert_eq!(Payload::of(&reply).as_str(), short);
+        assert_eq!(Payload::parse(short).unwrap().read::<model::Reply>().unwrap(), reply);
+        let shown = |text: &str| shown(Function::MODEL_COMPLETE, &Payload::parse(text).unwrap()).to_string();
+        assert_eq!(shown(short), whole);
+        assert_eq!(shown(whole), whole);
+        let other = r#"{"content":[],"stop_reason":"max-tokens","model":"m","usage":{"input":1,"output":2,"cache_read":3,"cache_write":4}}"#;
+        let reply: model::Reply = Payload::parse(other).unwrap().read().unwrap();
+        assert_eq!(Payload::of(&reply).as_str(), other);
+        assert_eq!(shown(other), other);
     }
 
     #[test]

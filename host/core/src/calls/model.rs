@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::is_default;
+
 /// The longest reply where a request does not say, in tokens.
 pub const MAX_TOKENS_DEFAULT: u32 = 8_192;
 
@@ -113,10 +115,11 @@ pub struct Request {
 }
 
 /// Why the model stopped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopReason {
     /// It had said what it had to say.
+    #[default]
     End,
     /// The reply was as long as it may be.
     MaxTokens,
@@ -143,11 +146,11 @@ pub struct Usage {
     /// Written.
     #[serde(default)]
     pub output: u64,
-    /// Read from the provider's cache.
-    #[serde(default)]
+    /// Read from the provider's cache. Absent from the record if it is 0, as most often.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub cache_read: u64,
-    /// Written to the provider's cache.
-    #[serde(default)]
+    /// Written to the provider's cache. Absent from the record if it is 0.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub cache_write: u64,
 }
 
@@ -161,11 +164,14 @@ impl Usage {
 }
 
 /// What the model answered.
+///
+/// There is one in every journal for each call of a model, so what is nearly always the same is left out of the record; [`super::shown`] puts it back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
     /// What it said.
     pub content: Vec<Block>,
-    /// Why it stopped.
+    /// Why it stopped. Absent from the record if it had said what it had to say.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub stop_reason: StopReason,
     /// The full id of the model.
     pub model: String,
@@ -190,6 +196,20 @@ impl Reply {
             usage: Usage::default(),
             simulated: false,
             extra: None,
+        }
+    }
+}
+
+/// Puts into a recorded reply what the record leaves out, so that whoever reads answers finds the same members in each, whatever skillhost recorded it.
+pub(super) fn shown(reply: &mut Value) {
+    let Value::Object(members) = reply else { return };
+    if !members.contains_key("stop_reason") {
+        let place = usize::from(members.contains_key("content"));
+        members.shift_insert(place, "stop_reason".to_owned(), "end".into());
+    }
+    if let Some(Value::Object(usage)) = members.get_mut("usage") {
+        for absent in ["cache_read", "cache_write"] {
+            usage.entry(absent).or_insert_with(|| 0.into());
         }
     }
 }
