@@ -22,6 +22,13 @@ pub enum Class {
 }
 
 impl Class {
+    /// Returns the class of this word.
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::Observe, Self::Local, Self::Retryable, Self::AtMostOnce]
+            .into_iter()
+            .find(|class| class.as_str() == word)
+    }
+
     /// Returns the word that the journal and the documentation use.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -64,7 +71,8 @@ pub enum Kind {
 pub struct Spec {
     /// Its name in journals: `<interface>.<function>`.
     pub name: &'static str,
-    /// How a call in doubt is recovered, unless the call's options or the provider say otherwise.
+    /// How a call in doubt is recovered, unless the call's options or the provider say otherwise. Journals leave it out where it is this one, so it changes only with
+    /// the version of the rules ([`crate::entry::SEMANTICS`]), and journals of the former one keep the former class.
     pub class: Class,
     /// Who answers.
     pub kind: Kind,

@@ -5,8 +5,8 @@ use skillhost_core::id::{Digest, LaunchId, Number, RunId};
 use skillhost_core::machine::{Command, Local, Source, Successor, Wait};
 use skillhost_core::time::Timestamp;
 
-use super::pack::{Change, Content, EntryRow, Messages, Next, Packed, Squeezed, Stored, Text, squeeze};
-use super::seal::{self, Sealed};
+use super::pack::{Change, Content, EntryRow, Messages, Next, Packed, Squeezed, Text, squeeze};
+use super::seal::Draft;
 
 /// Returns a time as SQLite's integers hold it. Later ones than they reach become the last.
 pub(super) fn time(at: Timestamp) -> i64 {
@@ -58,16 +58,17 @@ fn begin_next(db: &Connection, run: i64, next: &Next) -> rusqlite::Result<()> {
 }
 
 pub(super) fn insert_entry(db: &Connection, run: i64, entry: &EntryRow) -> rusqlite::Result<()> {
-    insert_entry_as(db, run, entry, &entry.body)
+    insert_entry_as(db, run, entry, (&entry.body, entry.draft))
 }
 
-/// Inserts an entry with another body than it was packed with.
-pub(super) fn insert_entry_as(db: &Connection, run: i64, entry: &EntryRow, body: &str) -> rusqlite::Result<()> {
-    let (text, messages) = match &entry.payload {
-        Stored::None => (None, None),
-        Stored::Whole(text) => (Some(text), None),
-        Stored::Conversation { envelope, messages } => (Some(envelope), Some(messages)),
-    };
+/// Inserts an entry with another body than it was packed with, and so another seal.
+pub(super) fn insert_entry_as(
+    db: &Connection,
+    run: i64,
+    entry: &EntryRow,
+    (body, draft): (&str, Draft),
+) -> rusqlite::Result<()> {
+    let (text, messages) = entry.payload.parts();
     let (payload, blob) = match text {
         None => (None, None),
         Some(Text::Inline(text)) => (Some(text.as_str()), None),
@@ -76,21 +77,6 @@ pub(super) fn insert_entry_as(db: &Connection, run: i64, entry: &EntryRow, body:
     };
     let message = messages.map(|messages| put_messages(db, messages)).transpose()?;
     let message_at = messages.map(|messages| count(messages.at() as u64));
-    let sealed = Sealed {
-        run,
-        seq: count(entry.seq.0),
-        at: time(entry.at),
-        kind: entry.kind,
-        number: entry.number.map(count),
-        body,
-        payload: match text {
-            None => seal::Payload::None,
-            Some(Text::Inline(text)) => seal::Payload::Inline(text.as_str()),
-            Some(Text::Envelope(text)) => seal::Payload::Inline(text),
-            Some(Text::Content(content)) => seal::Payload::Content(&content.digest),
-        },
-        messages: messages.map(Messages::last).zip(message_at),
-    };
     let sql = "insert into entries (run, seq, at, kind, number, function, class, label, resource, after, body, payload, blob, message, message_at, seal)
         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     db.prepare_cached(sql)?.execute(params![
@@ -109,7 +95,7 @@ pub(super) fn insert_entry_as(db: &Connection, run: i64, entry: &EntryRow, body:
         blob,
         message,
         message_at,
-        sealed.seal(),
+        draft.of_run(run),
     ])?;
     match &entry.change {
         None => Ok(()),

@@ -326,7 +326,8 @@ impl Committer {
                     refused = self.days.apply(&self.db, local, &mut news)?;
                 }
                 (Packed::Entry(entry), Some(_)) => {
-                    insert_entry_as(&self.db, known.key, entry, &without_reservation(&entry.body))?;
+                    let (body, draft) = without_reservation(entry);
+                    insert_entry_as(&self.db, known.key, entry, (&body, draft))?;
                 }
                 _ => apply(&self.db, known.key, row)?,
             }

@@ -10,6 +10,10 @@ use skillhost_core::budget::{Cost, DayAccount, DayNews, DaySpent, Over};
 use skillhost_core::entry::Entry;
 use skillhost_core::machine::Local;
 
+use super::form;
+use super::pack::EntryRow;
+use super::seal::Draft;
+
 /// The accounts that a transaction has met.
 #[derive(Clone, Default)]
 pub(super) struct Days {
@@ -120,11 +124,13 @@ fn amount(amount: u64) -> i64 {
     i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
-/// Returns the body of an entry whose performance has no room: it holds no reservation, so that whoever replays it knows that it was never begun.
-pub(super) fn without_reservation(body: &str) -> String {
-    let mut entry: Entry = serde_json::from_str(body).expect("it was made of an entry");
+/// Returns the body of an entry whose performance has no room, and what its seal is made of: it holds no reservation, so that whoever replays it knows that it was never begun.
+pub(super) fn without_reservation(row: &EntryRow) -> (String, Draft) {
+    let mut entry = form::entry(&row.columns(), &row.body).expect("it was made of an entry");
     refuse(&mut entry);
-    serde_json::to_string(&entry).expect("an entry serialises")
+    let (body, _) = form::body(&mut entry);
+    let draft = row.draft_with(&body);
+    (body, draft)
 }
 
 /// Takes the reservation out of an entry whose performance has no room. It does not say of which budget: the run's own has room, and goes on being told of.

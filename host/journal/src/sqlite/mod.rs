@@ -8,6 +8,7 @@ mod bundles;
 mod check;
 mod committer;
 mod days;
+mod form;
 mod glance;
 mod installed;
 mod pack;

@@ -1,6 +1,6 @@
 //! The form in which entries are stored, and back.
 //!
-//! An entry has at most one payload. It is taken out of the entry's JSON, so that a row can be read by a person, and stored beside it: as text if it is short,
+//! An entry has at most one payload. It is taken out of the entry, so that a row can be read by a person, and stored beside it: as text if it is short,
 //! else compressed in a table of contents by digest, where the same content is kept once. The messages of a conversation are taken out of the payload in
 //! turn and kept once each, however many requests repeat them: without that, an agent loop would cost quadratic space.
 //!
@@ -21,6 +21,9 @@ use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
 use std::borrow::Cow;
 
+use super::apply::{count, time};
+use super::form::{self, Columns, PLACEHOLDER};
+use super::seal::{self, Draft, Sealed};
 use crate::rows::status_of;
 
 /// Payloads up to this length stay in their row, where a person can read them. Beyond, compression halves the text, and a row no longer fits a page of 4 KiB
@@ -35,9 +38,6 @@ const ZSTD_LEVEL: i32 = 1;
 
 /// The most bytes of one content; what claims more is damaged. SQLite's own bound for a value is a little less.
 const CONTENT_BYTES_MAX: usize = 1 << 30;
-
-/// Stands in an entry's JSON where its payload was.
-const PLACEHOLDER: &str = "\"@payload\"";
 
 /// A write in the form of its rows.
 pub(super) enum Packed {
@@ -72,7 +72,41 @@ pub(super) struct EntryRow {
     pub(super) after: Option<u64>,
     pub(super) body: String,
     pub(super) payload: Stored,
+    pub(super) draft: Draft,
     pub(super) change: Option<Change>,
+}
+
+impl EntryRow {
+    /// Returns what the columns say of the entry.
+    pub(super) fn columns(&self) -> Columns<'_> {
+        Columns {
+            kind: self.kind,
+            number: self.number.map(count),
+            function: self.function,
+            class: self.class,
+            label: self.label.as_deref(),
+            after: self.after.map(count),
+        }
+    }
+
+    /// Returns what the seal of the row is made of, but for the run, if its body is this one.
+    pub(super) fn draft_with(&self, body: &str) -> Draft {
+        let (text, messages) = self.payload.parts();
+        let sealed = Sealed {
+            seq: count(self.seq.0),
+            at: time(self.at),
+            columns: self.columns(),
+            body,
+            payload: match text {
+                None => seal::Payload::None,
+                Some(Text::Inline(text)) => seal::Payload::Inline(text.as_str()),
+                Some(Text::Envelope(text)) => seal::Payload::Inline(text),
+                Some(Text::Content(content)) => seal::Payload::Content(&content.digest),
+            },
+            messages: messages.map(|messages| (messages.last(), count(messages.at() as u64))),
+        };
+        sealed.draft()
+    }
 }
 
 /// What an entry changes about its run.
@@ -86,6 +120,17 @@ pub(super) enum Stored {
     None,
     Whole(Text),
     Conversation { envelope: Text, messages: Messages },
+}
+
+impl Stored {
+    /// Returns what the row has or refers to, and the messages that belong into it.
+    pub(super) fn parts(&self) -> (Option<&Text>, Option<&Messages>) {
+        match self {
+            Self::None => (None, None),
+            Self::Whole(text) => (Some(text), None),
+            Self::Conversation { envelope, messages } => (Some(envelope), Some(messages)),
+        }
+    }
 }
 
 /// A text in its row or beside it.
@@ -185,8 +230,8 @@ fn line_to_json(line: &Line) -> String {
 /// Turns an entry into its row.
 pub(super) fn pack_entry(record: Record) -> EntryRow {
     let Record { seq, at, mut entry } = record;
-    let placeholder = Payload::parse(PLACEHOLDER).expect("the placeholder is JSON");
-    let payload = payload_mut(&mut entry).map(|place| std::mem::replace(place, placeholder));
+    let payload = payload_mut(&mut entry).map(|place| std::mem::replace(place, PLACEHOLDER.clone()));
+    let (body, label) = form::body(&mut entry);
     let called = match &entry {
         Entry::Called(called) => Some(called),
         _ => None,
@@ -199,17 +244,17 @@ pub(super) fn pack_entry(record: Record) -> EntryRow {
         }),
         _ => None,
     };
-    EntryRow {
+    let mut row = EntryRow {
         seq,
         at,
         kind: entry.kind(),
         number: entry.number().map(|number| number.0),
         function: called.map(|called| called.function.name()),
-        class: called.map(|called| called.class.as_str()),
-        label: called.and_then(|called| called.options.label.clone()),
+        class: called.and_then(|called| form::class(called)),
+        label,
         resource: called.and(payload.as_ref()).and_then(resource),
         after: called.map(|called| called.after),
-        body: serde_json::to_string(&entry).expect("an entry serialises"),
+        body,
         payload: match payload {
             None => Stored::None,
             Some(payload) => store(
@@ -217,8 +262,11 @@ pub(super) fn pack_entry(record: Record) -> EntryRow {
                 called.is_some_and(|called| called.function == Function::MODEL_COMPLETE),
             ),
         },
+        draft: Draft::default(),
         change,
-    }
+    };
+    row.draft = row.draft_with(&row.body);
+    row
 }
 
 /// Returns the place of the payload in an entry that has one.

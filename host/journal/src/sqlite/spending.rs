@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, params};
 use skillhost_core::effect::Function;
-use skillhost_core::entry::Entry;
 use skillhost_core::id::SkillName;
 
 use super::NotDone;
+use super::form::{self, Columns};
 use super::people::damaged;
 use super::runs::stamp;
 use crate::spending::{Ledger, Spending};
@@ -14,7 +14,7 @@ use crate::spending::{Ledger, Spending};
 const PAGE: i64 = 20_000;
 
 /// In the order in which they were written. An answer that does not say what was spent leaves what was reserved.
-const ENTRIES: &str = "select id, run, at, resource, body from entries
+const ENTRIES: &str = "select id, run, at, resource, body, kind, number, function, class, label, after from entries
     where id > ?1 and id <= ?1 + ?2 and (?3 is null or run in (select key from runs where skill = ?3))
         and (kind in ('started', 'retried') or (kind = 'called' and function = ?4) or (kind = 'returned' and instr(body, '\"spent\"')))
     order by id";
@@ -29,9 +29,9 @@ pub(super) fn all(db: &Connection, skill: Option<&SkillName>, each: &mut dyn FnM
         let mut rows = find.query(params![after, PAGE, skill.map(SkillName::as_str), function])?;
         while let Some(row) = rows.next()? {
             let (id, run): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let body: String = row.get(4)?;
-            let entry: Entry = serde_json::from_str(&body)
-                .map_err(|error| damaged(format!("the entry in row {id}"), error.to_string()))?;
+            let body = row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?;
+            let entry = form::entry(&Columns::read(row, 5)?, body)
+                .map_err(|what| damaged(format!("the entry in row {id}"), what))?;
             ledger.take(run, stamp(row.get(2)?), entry, row.get(3)?);
         }
         after += PAGE;

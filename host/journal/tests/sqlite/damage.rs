@@ -59,10 +59,23 @@ fn an_entry_that_is_missing() {
 fn an_entry_whose_body_does_not_parse() {
     let said = read_after("update entries set body = '{\"called\":' where seq = 1");
     assert!(said.starts_with("1: its body does not parse: EOF"), "{said}");
-    let said = read_after("update entries set body = replace(body, 'model.complete', 'model.dream') where seq = 1");
-    assert!(
-        said.starts_with("1: its body does not parse: this host has no function `model.dream`"),
-        "{said}"
+    let said = read_after("update entries set body = '{\"' where seq = 1");
+    assert!(said.starts_with("1: its body does not parse: EOF"), "{said}");
+}
+
+#[test]
+fn a_call_whose_columns_say_nothing_that_is_known() {
+    assert_eq!(
+        read_after("update entries set function = 'model.dream' where seq = 1"),
+        "1: this host has no function `model.dream`"
+    );
+    assert_eq!(
+        read_after("update entries set class = 'dreamy' where seq = 1"),
+        "1: there is no class `dreamy`"
+    );
+    assert_eq!(
+        read_after("update entries set after = null where seq = 1"),
+        "1: its column `after` is empty"
     );
 }
 
@@ -70,12 +83,12 @@ fn an_entry_whose_body_does_not_parse() {
 fn an_entry_that_is_not_what_its_columns_say() {
     let other = "its body is another entry's than its columns say";
     assert_eq!(
-        read_after("update entries set kind = 'returned' where seq = 1"),
-        format!("1: {other}")
+        read_after("update entries set kind = 'finished' where seq = 0"),
+        format!("0: {other}")
     );
     assert_eq!(
-        read_after("update entries set number = 4 where seq = 1"),
-        format!("1: {other}")
+        read_after("update entries set number = 4 where seq = 0"),
+        format!("0: {other}")
     );
     let said = read_after("update entries set body = replace(body, '0001', '0002') where seq = 0");
     assert!(said.starts_with("0: it begins run"), "{said}");
@@ -88,7 +101,13 @@ fn an_entry_that_reads_well_and_is_not_the_one_that_was_written() {
         // Another answer, another time, another label: all of it could be true.
         "payload = '2' where seq = 1",
         "at = at + 1 where seq = 2",
-        "body = replace(body, 'call 0', 'call 1') where seq = 1",
+        "label = 'call 1' where seq = 1",
+        "kind = 'returned' where seq = 1",
+        "number = 4 where seq = 1",
+        "after = 4 where seq = 1",
+        "function = 'files.write' where seq = 1",
+        "class = 'at-most-once' where seq = 1",
+        "body = '{\"reserved\":[1,2]}' where seq = 1",
         "payload = 'null', blob = null where seq = 2",
         "message = message - 1 where message is not null",
     ] {
@@ -103,10 +122,17 @@ fn an_entry_of_before_there_were_seals_is_read_without() {
     let stage = Stage::sqlite();
     let (run, mut writer) = stage.run(1);
     append(&mut writer, [entry(1, called(0, json("1")))]).unwrap();
-    shell(&database(&stage))
-        .execute("update entries set seal = null", [])
-        .unwrap();
-    assert_eq!(stage.journal.all_records(&run).unwrap().len(), 2);
+    let records = stage.journal.all_records(&run).unwrap();
+    let db = shell(&database(&stage));
+    db.execute("update entries set seal = null", []).unwrap();
+    let error = stage.journal.all_records(&run).unwrap_err();
+    assert!(
+        error.to_string().contains("it has no seal"),
+        "there were seals when it was written: {error}"
+    );
+    let body = serde_json::to_string(&called(0, json("\"@payload\""))).unwrap();
+    db.execute("update entries set body = ? where seq = 1", [body]).unwrap();
+    assert_eq!(stage.journal.all_records(&run).unwrap(), records);
 }
 
 #[test]

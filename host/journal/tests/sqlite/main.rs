@@ -9,6 +9,7 @@ mod support;
 mod crash;
 mod damage;
 mod days;
+mod forms;
 mod open;
 mod payloads;
 mod storage;

@@ -45,7 +45,7 @@ fn a_database_of_a_newer_skillhost_is_refused() {
     let error = refused(&database(&stage));
     let path = database(&stage);
     let said = format!(
-        "the journal at `{}` has format 7; this skillhost knows formats up to 4",
+        "the journal at `{}` has format 7; this skillhost knows formats up to 5",
         path.display()
     );
     assert_eq!(error.to_string(), said);
