@@ -58,6 +58,8 @@ impl<'a> Columns<'a> {
 struct CalledBody<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reserved: Option<Amounts>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reserved_day: Option<u32>,
     /// Without the label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     options: Option<Cow<'a, CallOptions>>,
@@ -174,6 +176,7 @@ fn called(columns: &Columns<'_>, body: CalledBody<'_>) -> Result<Entry, String> 
         class,
         after: there(columns.after, "after")?.unsigned_abs(),
         reserved: body.reserved.map(Cost::from),
+        reserved_day: body.reserved_day,
         over: body.over,
         tier: body.tier.map(Cow::into_owned),
         due: body.due,
@@ -207,12 +210,14 @@ impl<'a> CalledBody<'a> {
             class: _,
             after: _,
             reserved,
+            reserved_day,
             over,
             tier,
             due,
         } = called;
         Self {
             reserved: reserved.map(Amounts::from),
+            reserved_day: *reserved_day,
             options: (*options != CallOptions::default()).then_some(Cow::Borrowed(options)),
             over: *over,
             tier: tier.as_deref().map(Cow::Borrowed),

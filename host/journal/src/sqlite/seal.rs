@@ -13,7 +13,7 @@ use twox_hash::XxHash3_64;
 
 use super::form::Columns;
 
-/// All of an entry's row that is read back, but the run.
+/// All of an entry's row that a replay reads, but the run.
 pub(super) struct Sealed<'a> {
     pub(super) seq: i64,
     pub(super) at: i64,
