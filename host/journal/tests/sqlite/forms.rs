@@ -494,11 +494,14 @@ fn what_was_spent_is_read_of_former_rows_as_of_those_of_today() {
     let Entry::Called(asked) = called(0, json("{\"model\":\"haiku\",\"messages\":[]}")) else {
         unreachable!("it is a call")
     };
-    let reserved = Some(Cost {
+    let reserved = Cost {
         microdollars: 11,
         ..cost(100)
-    });
-    let asked = Entry::Called(Box::new(Called { reserved, ..*asked }));
+    };
+    let asked = Entry::Called(Box::new(Called {
+        reserved: Some(reserved),
+        ..*asked
+    }));
     append(&mut writer, [entry(1, asked)]).unwrap();
     let spending = || {
         let mut rows = Vec::new();
@@ -510,7 +513,7 @@ fn what_was_spent_is_read_of_former_rows_as_of_those_of_today() {
     };
     let before = spending();
     assert!(
-        before.contains(&(other, "haiku".to_owned(), Cost::ZERO, reserved.unwrap())),
+        before.contains(&(other, "haiku".to_owned(), Cost::ZERO, reserved)),
         "{before:?}"
     );
     make_former(&shell(&database(&stage)), &stage.journal.all_records(&run).unwrap());
