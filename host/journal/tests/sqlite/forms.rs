@@ -1,7 +1,5 @@
 //! The rows of calls and outcomes: they say nothing twice, are bound by their seals, and those of former formats are read as they were written.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -535,7 +533,6 @@ fn a_small_call_of_a_model_costs_less_than_400_bytes() {
         .unwrap();
     }
     let bytes = (database_bytes(&stage) - before) / calls;
-    println!("{bytes} bytes for each call");
     assert!(bytes < CALL_BYTES_MAX, "{bytes} bytes for each call");
 }
 
@@ -595,7 +592,6 @@ fn small_answer(number: u64) -> Entry {
 
 fn database_bytes(stage: &Stage) -> u64 {
     let db = shell(&database(stage));
-    db.busy_timeout(Duration::from_secs(10)).unwrap();
     db.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(())).unwrap();
     let pragma = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
     (pragma("page_count") * pragma("page_size")) as u64
