@@ -8,6 +8,7 @@
 
 mod choices;
 mod copies;
+mod end;
 #[allow(dead_code, reason = "the simulation uses the rest of it")]
 mod program;
 mod world;
