@@ -13,7 +13,6 @@
     reason = "a program for a person at a terminal, that has nothing to lose"
 )]
 
-mod counts;
 mod daemon;
 mod growth;
 mod launch;
@@ -65,12 +64,6 @@ struct Cli {
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
-    /// Count instructions instead, and compare them with those of this file
-    #[arg(long, value_name = "FILE")]
-    counts: Option<PathBuf>,
-    /// Write the counts into that file
-    #[arg(long, requires = "counts")]
-    record: bool,
     /// Measure these parts only: launch, steps, replay, waiting or growth
     parts: Vec<String>,
 }
@@ -104,12 +97,6 @@ fn main() -> ExitCode {
     if let Some(part) = unknown {
         eprintln!("error: there is no part `{part}`: launch, steps, replay, waiting and growth");
         return ExitCode::FAILURE;
-    }
-    if let Some(recorded) = &cli.counts {
-        return match counts::count(&setting, recorded, cli.record) {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::FAILURE,
-        };
     }
     eprintln!("the machine itself ...");
     let mut report = Report::default();
