@@ -19,7 +19,7 @@ use skillhost::env::Environment;
 use skillhost::home::Home;
 use skillhost_core::entry::{Entry, Record};
 use skillhost_core::id::{Number, RunId};
-use skillhost_journal::{InboxFilter, Journal as _, RunRow, SqliteJournal};
+use skillhost_journal::{InboxFilter, Journal as _, OpenError, RunRow, SqliteJournal};
 use skillhost_loopback::Loopback;
 use skillhost_toolchain::workspace::{Guests, ensure_guests};
 
@@ -243,9 +243,15 @@ impl Place {
         }
     }
 
-    /// Opens the journal, as another process would.
+    /// Opens the journal, as another process would. Whoever has it locked may have been stopped in the middle of a commit, for a while.
     pub fn journal(&self) -> SqliteJournal {
-        SqliteJournal::open(&self.home().join("journal.db")).unwrap()
+        let begun = Instant::now();
+        loop {
+            match SqliteJournal::open(&self.home().join("journal.db")) {
+                Err(OpenError::Locked { .. }) if begun.elapsed() < ABSURD => {}
+                opened => return opened.unwrap(),
+            }
+        }
     }
 
     /// Returns the run that a launch is known by, if it was made.
