@@ -136,7 +136,7 @@ fn fan_out(setting: &Setting, machine: &Machine, report: &mut Report) {
 fn loopback(setting: &Setting, report: &mut Report) {
     let server = Loopback::start().unwrap();
     let place = setting.place(FIXTURES).asking(server.url());
-    let model = place.launched("steps", r#"{"n": 1}"#);
+    place.launched("steps", r#"{"n": 1}"#);
     let repeats = setting.repeats.min(3);
     let lone = (0..repeats)
         .map(|_| rate(&place, "steps", r#"{"n": 1000}"#, 1_000))
@@ -144,12 +144,9 @@ fn loopback(setting: &Setting, report: &mut Report) {
     let at_once = (0..repeats)
         .map(|_| rate(&place, "fanout", r#"{"calls": 1000}"#, 1_000))
         .collect();
-    let mut daemon = Daemon::of(&place);
-    let many = (0..repeats).map(|_| burst(&place, &mut daemon, &model, 10)).collect();
     for (what, rates) in [
         ("over HTTP to this machine: 1 run of 1,000 model calls", lone),
         ("over HTTP to this machine: 1,000 at once in one run", at_once),
-        ("over HTTP to this machine: 1,000 runs of 10", many),
     ] {
         report.add(line(what, Durability::EachCall), rates);
     }
