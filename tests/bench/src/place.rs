@@ -158,7 +158,7 @@ impl Place {
         (0..count).map(make).collect()
     }
 
-    /// Returns when the first call of these runs was made, and when the last of them ended, in seconds.
+    /// Returns how long it took from the first call of these runs to the end of the last of them, in seconds.
     pub(crate) fn span(&self, runs: &[RunId]) -> f64 {
         let journal = self.journal();
         let begun = runs.iter().map(|run| first_call(&journal, run)).min().unwrap();

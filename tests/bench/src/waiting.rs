@@ -31,6 +31,8 @@ pub(crate) fn measure(setting: &Setting, machine: &Machine, report: &mut Report)
         let begun = Instant::now();
         let filter = RunFilter {
             status: vec![Status::Running],
+            // One is enough to go on waiting for; listing all of them takes time from the daemon.
+            most: Some(1),
             ..RunFilter::default()
         };
         until(|| journal.runs(&filter).unwrap().is_empty());

@@ -4,7 +4,7 @@
 //! hold is named by digest anyway; the seal binds the entry to those names.
 //!
 //! It is for accidents, and keeps nobody out: whoever can write the file can write seals, too, whatever they are made of. So it is made by XXH3, whose results are specified, and which
-//! costs a tenth of the SHA-256 that the seals of formats 3 and 4 are made of. All but the run's key is known where an entry is packed, in the thread of whoever appends; the writer, whose
+//! costs less than the SHA-256 that the seals of formats 3 and 4 are made of. All but the run's key is known where an entry is packed, in the thread of whoever appends; the writer, whose
 //! one thread all runs share, adds the key to the [`Draft`].
 
 use sha2::{Digest as _, Sha256};
