@@ -20,6 +20,9 @@ use crate::{Seeded, guests, told};
 /// Between two kills lie so many milliseconds at most.
 const PAUSE_MS_MOST: u64 = 5_000;
 
+/// A wave is disturbed for so long at most. A clock that was set back keeps a timer waiting until it is set forward again, which nobody else may do for hours.
+const DISTURBED_MOST: Duration = Duration::from_secs(60);
+
 /// How many variants of a component or prompt there are; after that, all are kept already.
 const VARIANTS: u64 = 3;
 
@@ -218,6 +221,10 @@ impl Soak<'_> {
     fn wave(&mut self, ordeal: &mut Ordeal, kills_too: bool) {
         let name = format!("wave-{:04}", self.soaked.waves);
         let seed = self.random.below(u64::MAX >> 1);
+        if kills_too {
+            // The wave before ended at the latest time of all: timers begun then would outlast this one.
+            ordeal.set_clock(0);
+        }
         ordeal.begin(&name, Kind::ALL, &mut Seeded::new(seed));
         let mut random = Seeded::new(seed);
         let mut kills = Kills::default();
@@ -229,8 +236,9 @@ impl Soak<'_> {
             &mut self.soaked.looked,
         );
         let decided = ordeal.wave(seed, |ordeal| {
-            let mut next_kill = Instant::now() + Duration::from_millis(random.below(PAUSE_MS_MOST));
-            while !ordeal.is_over() {
+            let begun = Instant::now();
+            let mut next_kill = begun + Duration::from_millis(random.below(PAUSE_MS_MOST));
+            while !ordeal.is_over() && begun.elapsed() < DISTURBED_MOST {
                 match random.below(4) {
                     0 => *exchanged += exchange(ordeal, &mut random, exchanged_of),
                     1 => *paused += pause(ordeal, &mut random),
