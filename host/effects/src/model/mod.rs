@@ -53,6 +53,7 @@ struct Shared {
     clients: Clients,
     /// One for each provider, place and limit, so that runs which were launched with the same settings share it.
     slots: Mutex<HashMap<(Name, String, usize), Arc<Semaphore>>>,
+    scripts: offline::Scripts,
 }
 
 impl Hub {
@@ -95,7 +96,9 @@ impl Hub {
                     settings.stall()?,
                 ))
             }
-            Name::Offline => Backend::Offline(offline::Offline::new(script.map(offline::Script::parse).transpose()?)),
+            Name::Offline => Backend::Offline(offline::Offline::new(
+                script.map(|text| self.0.scripts.read(text)).transpose()?,
+            )),
         };
         let described = entry::Provider {
             name: name.to_string(),

@@ -3,7 +3,7 @@
 mod script;
 mod template;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use skillhost_core::calls::model::{Block, Reply, Request, StopReason};
@@ -25,17 +25,37 @@ pub const UNSCRIPTED: &str = "unscripted";
 /// The longest delay that a script plays in real time.
 const DELAY_MAX: Duration = Duration::from_secs(60);
 
+/// The scripts of the runs that are there: runs of one skill have the same, which is read once.
+#[derive(Debug, Default)]
+pub(super) struct Scripts(Mutex<Vec<(String, Weak<Script>)>>);
+
+impl Scripts {
+    /// Reads a script, unless some run has it.
+    pub(super) fn read(&self, text: &str) -> Result<Arc<Script>, ScriptError> {
+        // Nothing that runs under the lock leaves it half done.
+        let mut scripts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = scripts.iter().find(|(other, _)| other == text);
+        if let Some(script) = known.and_then(|(_, script)| script.upgrade()) {
+            return Ok(script);
+        }
+        let script = Arc::new(Script::parse(text)?);
+        scripts.retain(|(_, script)| script.strong_count() > 0);
+        scripts.push((text.to_owned(), Arc::downgrade(&script)));
+        Ok(script)
+    }
+}
+
 /// Answers the calls of one run from a script.
 #[derive(Debug)]
 pub(super) struct Offline {
-    script: Option<Script>,
+    script: Option<Arc<Script>>,
     /// For each reply of the script the calls that it answers, by their numbers, ascending.
     answered: Mutex<Vec<Vec<Number>>>,
 }
 
 impl Offline {
-    pub(super) fn new(script: Option<Script>) -> Self {
-        let rules = script.as_ref().map_or(0, |script| script.rules.len());
+    pub(super) fn new(script: Option<Arc<Script>>) -> Self {
+        let rules = script.as_deref().map_or(0, |script| script.rules.len());
         Self {
             script,
             answered: Mutex::new(vec![Vec::new(); rules]),
@@ -43,12 +63,12 @@ impl Offline {
     }
 
     pub(super) fn features(&self) -> Vec<String> {
-        self.script.as_ref().map(Script::features).unwrap_or_default()
+        self.script.as_deref().map(Script::features).unwrap_or_default()
     }
 
     /// Takes note of a call, so that those after it know whether they are the first, second or third of their kind.
     pub(super) fn note(&self, number: Number, request: &Payload, label: Option<&str>) {
-        let Some(script) = &self.script else { return };
+        let Some(script) = self.script.as_deref() else { return };
         // A malformed request is answered with a fault when it is performed; it is no occurrence of anything.
         let Ok(parsed) = request.read::<Request>() else { return };
         if let Some((rule, _)) = script.find(&Heard::new(&parsed, request, label)) {
@@ -182,6 +202,6 @@ fn missing(heard: &Heard<'_>) -> String {
 
 /// Returns how the last message begins.
 fn beginning(heard: &Heard<'_>) -> String {
-    let first_line = heard.last.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
+    let first_line = heard.last().lines().find(|line| !line.trim().is_empty()).unwrap_or("");
     first_line.trim().chars().take(80).collect()
 }

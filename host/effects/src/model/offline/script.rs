@@ -24,6 +24,7 @@
 //! the call gets is the number of earlier *calls*, by their numbers, that the same reply answers. Neither depends on the order in which answers
 //! arrive, nor on what is performed again after a crash.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -244,21 +245,20 @@ impl Rule {
             .model
             .as_deref()
             .is_none_or(|m| glob_matches(m, &asked.request.model));
-        let request_fits = self.request.as_deref().is_none_or(|r| asked.digest.starts_with(r));
+        let request_fits = self.request.as_deref().is_none_or(|r| asked.digest().starts_with(r));
         if !(label_fits && model_fits && request_fits) {
             return None;
         }
         let mut captures = Captures::new();
         let system = asked.request.system.as_deref().unwrap_or("");
-        let searches = [
-            (&self.contains, asked.said.as_str()),
-            (&self.last, asked.last.as_str()),
-            (&self.system, system),
-        ];
-        for (templates, text) in searches {
-            for template in templates {
-                captures.extend(template.find(text)?);
-            }
+        for template in &self.contains {
+            captures.extend(template.find(asked.said())?);
+        }
+        for template in &self.last {
+            captures.extend(template.find(asked.last())?);
+        }
+        for template in &self.system {
+            captures.extend(template.find(system)?);
         }
         Some(captures)
     }
@@ -268,21 +268,44 @@ impl Rule {
 pub(super) struct Heard<'a> {
     pub(super) request: &'a Request,
     pub(super) label: Option<&'a str>,
-    digest: String,
-    said: String,
-    pub(super) last: String,
+    payload: &'a Payload,
+    /// Made when a condition asks for it, as the texts are.
+    digest: OnceCell<String>,
+    said: OnceCell<String>,
+    last: OnceCell<String>,
 }
 
 impl<'a> Heard<'a> {
-    pub(super) fn new(request: &'a Request, payload: &Payload, label: Option<&'a str>) -> Self {
-        let from_user = request.messages.iter().filter(|message| message.role == Role::User);
+    pub(super) fn new(request: &'a Request, payload: &'a Payload, label: Option<&'a str>) -> Self {
         Self {
             request,
             label,
-            digest: request_digest(payload),
-            said: from_user.map(text_of).collect::<Vec<_>>().join("\n"),
-            last: request.messages.last().map(text_of).unwrap_or_default(),
+            payload,
+            digest: OnceCell::new(),
+            said: OnceCell::new(),
+            last: OnceCell::new(),
         }
+    }
+
+    fn digest(&self) -> &str {
+        self.digest.get_or_init(|| request_digest(self.payload))
+    }
+
+    /// Returns all that was said to the model.
+    fn said(&self) -> &str {
+        let from_user = self
+            .request
+            .messages
+            .iter()
+            .filter(|message| message.role == Role::User);
+        self.said
+            .get_or_init(|| from_user.map(text_of).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Returns the last message.
+    pub(super) fn last(&self) -> &str {
+        self.last
+            .get_or_init(|| self.request.messages.last().map(text_of).unwrap_or_default())
     }
 }
 
