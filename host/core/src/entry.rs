@@ -191,7 +191,7 @@ impl From<ZoneOffset> for (Timestamp, i32) {
 }
 
 /// What a run is pinned to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pin {
     /// The bundle.
     pub bundle: Digest,

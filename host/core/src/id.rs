@@ -98,6 +98,12 @@ impl LaunchId {
     pub fn of_call(run: &RunId, number: Number) -> Self {
         Self(format!("{run}.{number}").into())
     }
+
+    /// Returns whether it has the form of such an id.
+    pub fn may_be_of_call(&self) -> bool {
+        let parts = self.0.rsplit_once('.');
+        parts.is_some_and(|(run, number)| RunId::parse(run).is_ok() && number.bytes().all(|b| b.is_ascii_digit()))
+    }
 }
 
 text_id! {

@@ -15,8 +15,8 @@ use crate::bundle::{Bundle, BundleError, BundleFile};
 use crate::error::{FindError, JournalError};
 use crate::installed::{InstalledRow, Problem, SkillPlace};
 use crate::rows::{
-    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
-    RunRow, RunningRun, Taken, Trouble, WaitRow,
+    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, Look, NewRun, Pruned,
+    RunFilter, RunRow, RunningRun, Taken, Trouble, WaitRow,
 };
 use crate::spending::Spending;
 use crate::sqlite::read::Conversations;
@@ -42,6 +42,11 @@ impl Cursor {
     /// Goes to an entry, in either direction.
     pub fn go_to(&mut self, seq: Seq) {
         self.next = seq;
+    }
+
+    /// Returns whether a journal of so many entries was gone through.
+    pub fn is_past(&self, entries: u64) -> bool {
+        self.next.0 >= entries
     }
 
     pub(crate) fn pass(&mut self, records: &[Record]) {
@@ -72,6 +77,16 @@ pub trait Journal: Send + Sync + 'static {
         let records = self.records(run, cursor.next, ENTRIES_AT_ONCE)?;
         cursor.pass(&records);
         Ok(records)
+    }
+
+    /// Looks at a run that is to be driven, and has a cursor at its beginning pass the entries that are returned. Cheaper than each look by itself.
+    fn look(&self, run: &RunId, cursor: &mut Cursor) -> Result<Look, JournalError> {
+        Ok(Look {
+            row: self.run(run)?,
+            waits: self.waits(run)?,
+            mail: self.mail(run)?,
+            records: self.page(run, cursor)?,
+        })
     }
 
     /// Returns the calls of these numbers; one that is not recorded is left out. They are looked for from the end: what a run waits for was mostly asked lately.

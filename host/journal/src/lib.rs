@@ -33,8 +33,8 @@ pub use installed::{InstalledRow, Problem, SkillPlace};
 pub use journal::{Contents, Cursor, Journal, Writing};
 pub use memory::{Appended, MemoryJournal};
 pub use rows::{
-    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
-    RunRow, RunningRun, Taken, Trouble, WaitRow,
+    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, Look, NewRun, Pruned,
+    RunFilter, RunRow, RunningRun, Taken, Trouble, WaitRow,
 };
 pub use spending::Spending;
 pub use sqlite::{Glance, GlanceRow, Settings, Space, SqliteJournal};

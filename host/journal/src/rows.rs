@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use skillhost_core::entry::{Entry, How, Record, Started};
 use skillhost_core::id::{Digest, Epoch, LaunchId, Number, RunId, Seq, SkillName, WorkerId};
 use skillhost_core::lease::Lease;
-use skillhost_core::machine::{Command, Line, Source, Status, Wait};
+use skillhost_core::machine::{Command, Line, Mail, Source, Status, Wait};
 use skillhost_core::time::Timestamp;
 
 use crate::error::JournalError;
@@ -51,6 +51,29 @@ pub enum Created {
     New,
     /// Nothing was done: the launch id is known by this run, its newest.
     Existing(Box<RunRow>),
+}
+
+/// What an attempt at a run begins with, as it stood at one moment.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Its row.
+    pub row: RunRow,
+    /// What it waits for, in the order of the calls.
+    pub waits: Vec<WaitRow>,
+    /// What its mailbox holds, oldest first.
+    pub mail: Vec<Mail>,
+    /// Its first entries, as [`crate::Journal::page`] returns them: all of them, if there are as many as the row says.
+    pub records: Vec<Record>,
+}
+
+impl Look {
+    /// Returns the lease as it stood.
+    pub fn lease(&self) -> Lease {
+        Lease {
+            holder: self.row.holder.clone(),
+            epoch: self.row.epoch,
+        }
+    }
 }
 
 /// What is known of a run without reading its journal.

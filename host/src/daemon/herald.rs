@@ -188,6 +188,10 @@ impl Herald {
 
 /// Returns whether a run was launched for a call of another: its end is news for that one alone.
 fn is_called(journal: &dyn Journal, row: &RunRow) -> Result<bool, JournalError> {
+    // Whoever launches may give such an id, but it has to have such a one.
+    if !row.launch.may_be_of_call() {
+        return Ok(false);
+    }
     let records = journal.records(&row.run, Seq(0), 1)?;
     let first = records.first().map(|record| &record.entry);
     Ok(matches!(first, Some(Entry::Started(started)) if started.caller.is_some()))

@@ -49,15 +49,20 @@ pub(super) async fn keep_time(roster: Arc<Roster>) {
 /// Wakes what is due, and returns when something is due next.
 fn wake_due(roster: &Arc<Roster>) -> Result<Option<Timestamp>, JournalError> {
     let now = roster.now();
-    // If there is none, some have to end first, and then it is asked again.
-    if roster.has_room() && !planted::is(Bug::TimesForgotten) {
+    // Before it is known: a run that ends meanwhile is not to be missed.
+    roster.note_left(true);
+    // If there is no room, some have to end first, and then it is asked again.
+    let mut is_left = !roster.has_room();
+    if !is_left && !planted::is(Bug::TimesForgotten) {
         for due in roster.journal().due(now)? {
             // One in memory keeps its own time; one that was paused or parked waits for a person first.
             if due.status == Standing::Waiting && roster.offer(&due.run, None) == Offered::Full {
+                is_left = true;
                 break;
             }
         }
     }
+    roster.note_left(is_left);
     roster.journal().next_deadline(now)
 }
 

@@ -8,6 +8,8 @@ mod lending;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,7 +30,8 @@ use super::herald::{Herald, Sight};
 use super::lock;
 use super::protocol::Reply;
 use crate::driver::{
-    Bell, Drive, DriveError, Driven, Kin, Observer, Residency, Ring, Room, Seen, Stay, Until, Worker, is_wanted,
+    Bell, Drive, DriveError, Driven, Kin, Observer, Residency, Ring, Room, Seen, Sighted, Stay, Until, Worker,
+    is_wanted,
 };
 use crate::schema::{self, Schema};
 use lending::Lending;
@@ -63,6 +66,8 @@ pub(super) struct Roster {
     herald: Herald,
     /// Rung when a run has left memory or ended: something else may be due next.
     waits_changed: Notify,
+    /// Whether runs whose time has come were left alone because there was no room.
+    is_left: AtomicBool,
 }
 
 /// The runs in memory or on their way there.
@@ -123,6 +128,7 @@ impl Roster {
             foreign: Mutex::default(),
             herald,
             waits_changed: Notify::new(),
+            is_left: AtomicBool::new(false),
         })
     }
 
@@ -180,6 +186,11 @@ impl Roster {
 
     fn is_watched(&self, run: &RunId) -> bool {
         self.sender(run).is_some_and(|sender| sender.receiver_count() > 0)
+    }
+
+    /// Notes whether runs whose time has come wait for room.
+    pub(super) fn note_left(&self, is_left: bool) {
+        self.is_left.store(is_left, Ordering::SeqCst);
     }
 
     /// Waits until something else may be due next. May be dropped and asked again.
@@ -363,14 +374,24 @@ impl Roster {
         self.waits_changed.notify_one();
     }
 
+    /// Tells whoever watches the run that it is over. It waits for nothing, so there is no other time to keep; but room for who does.
+    fn tell_end(&self, run: &RunId) {
+        self.look(run);
+        if self.is_left.load(Ordering::SeqCst) {
+            self.waits_changed.notify_one();
+        }
+    }
+
     /// Drives a run, attempt after attempt, until nothing is to be done for now.
     async fn go(self: &Arc<Self>, run: &RunId, ring: &Arc<Ring>) {
         let mut failures = 0;
         loop {
             ring.answer();
+            let mut is_over = false;
             let fate = match AssertUnwindSafe(self.attempt(run, ring)).catch_unwind().await {
                 Ok(Ok(Some(Driven::Finished(finished)))) => {
                     self.end(run, &finished);
+                    is_over = true;
                     Fate::Rest
                 }
                 Ok(Ok(Some(Driven::Waiting(_)) | None)) => Fate::Rest,
@@ -418,7 +439,10 @@ impl Roster {
                 }
                 Fate::Gone(why) => tracing::warn!(%run, "left alone: {why}"),
             }
-            self.tell(run);
+            match is_over {
+                true => self.tell_end(run),
+                false => self.tell(run),
+            }
             if self.leave(run, ring) {
                 return;
             }
@@ -458,23 +482,40 @@ impl Roster {
 
     /// Makes one attempt, if there is something to be done for the run.
     async fn attempt(self: &Arc<Self>, run: &RunId, ring: &Arc<Ring>) -> Result<Option<Driven>, DriveError> {
-        let row = self.journal().run(run)?;
-        if row.status.is_final() || !self.is_wanted(&row)? {
+        let mut seen = self.worker.look(run)?;
+        let row = seen.row();
+        if row.status.is_final() || !self.is_wanted(row)? {
             return Ok(None);
         }
-        let stay = self.residency.enter(&row.skill).await;
+        let skill = row.skill.clone();
+        let mut entering = pin!(self.residency.enter(&skill));
+        let stay = match entering.as_mut().now_or_never() {
+            Some(stay) => stay,
+            None => {
+                // It may wait for long.
+                drop(seen);
+                let stay = entering.await;
+                seen = self.worker.look(run)?;
+                stay
+            }
+        };
         if self.is_draining() || ring.is_draining() {
             return Ok(None);
         }
         // What driving takes is allocated only now, as long as there is a slot for it.
-        Box::pin(self.advance(&row, stay, ring)).await.map(Some)
+        Box::pin(self.advance(run, seen, stay, ring)).await.map(Some)
     }
 
     /// Makes one attempt at a run that has a slot.
-    async fn advance(self: &Arc<Self>, row: &RunRow, stay: Stay, ring: &Arc<Ring>) -> Result<Driven, DriveError> {
-        let run = &row.run;
-        self.herald.attend(run, self.told_of(row)?);
-        let schema = self.output_schema(row).await?;
+    async fn advance(
+        self: &Arc<Self>,
+        run: &RunId,
+        seen: Sighted,
+        stay: Stay,
+        ring: &Arc<Ring>,
+    ) -> Result<Driven, DriveError> {
+        self.herald.attend(run, told_of(&seen));
+        let schema = self.output_schema(seen.row()).await?;
         let settings = Settings::new(self.model.clone(), (*self.environment(run)).clone());
         let settings = settings.with_keys(self.keys.clone());
         let mut observer = Broadcasting { roster: self, run };
@@ -490,16 +531,7 @@ impl Roster {
             }),
             development: None,
         };
-        self.worker.drive(run, drive).await
-    }
-
-    /// Returns the calls of a run that wait for somebody who was told by whoever drove it last, unless that worker died before.
-    fn told_of(&self, row: &RunRow) -> Result<BTreeSet<Number>, DriveError> {
-        if row.holder.is_some() {
-            return Ok(BTreeSet::new());
-        }
-        let waits = self.journal().waits(&row.run)?;
-        Ok(waits.into_iter().map(|wait| wait.number).collect())
+        self.worker.drive(seen, drive).await
     }
 
     /// A run that a person paused is left alone until mail lifts that.
@@ -584,6 +616,14 @@ impl Roster {
                 roster.wake(&run);
             }
         }));
+    }
+}
+
+/// Returns the calls of a run that wait for somebody who was told by whoever drove it last, unless that worker died before.
+fn told_of(seen: &Sighted) -> BTreeSet<Number> {
+    match seen.row().holder {
+        Some(_) => BTreeSet::new(),
+        None => seen.waits().iter().map(|wait| wait.number).collect(),
     }
 }
 

@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 
 use super::kin::Nursery;
 use super::outside::{Attempt, Equipment, Outside, Performer};
+use super::pinned::Shelf;
 use super::{DriveError, Pinned, SCRIPT, clock, ground, lock};
 use crate::config::Config;
 use crate::describe;
@@ -42,6 +43,7 @@ pub struct Computer {
     hub: Hub,
     web: Web,
     ground: Ground,
+    shelf: Shelf,
 }
 
 impl Computer {
@@ -59,6 +61,7 @@ impl Computer {
             hub: Hub::new(),
             web: Web::new(),
             ground: ground::ground(),
+            shelf: Shelf::default(),
         })
     }
 
@@ -249,7 +252,8 @@ impl Outside for Computer {
     fn equip<'a>(&'a self, attempt: Attempt<'a>) -> BoxFuture<'a, Result<Equipment, DriveError>> {
         Box::pin(async move {
             let Attempt { run, started, pin, .. } = attempt;
-            let Pinned { component, files } = Pinned::load(&self.journal, &self.loader, run, pin).await?;
+            let pinned = Pinned::load_beside(&self.shelf, &self.journal, &self.loader, run, pin);
+            let Pinned { component, files } = pinned.await?;
             let granted = self.granted(started)?;
             let effects = self.effects(run, started, attempt.settings, &files, granted.clone())?;
             let nursery = Nursery {

@@ -124,9 +124,8 @@ impl Here<'_> {
     ) -> BoxFuture<'o, (RunId, Result<Driven, DriveError>)> {
         Box::pin(async move {
             let driving = async {
-                let journal = self.worker.journal();
-                let row = journal.run(&run)?;
-                let schema = self.worker.outside().result_schema(&row).await?;
+                let seen = self.worker.look(&run)?;
+                let schema = self.worker.outside().result_schema(seen.row()).await?;
                 let drive = Drive {
                     settings: self.settings,
                     until: match self.patience {
@@ -139,7 +138,7 @@ impl Here<'_> {
                     kin: Arc::new(Relatives(news)),
                     development,
                 };
-                self.worker.drive(&run, drive).await
+                self.worker.drive(seen, drive).await
             };
             let driven = driving.await;
             (run, driven)

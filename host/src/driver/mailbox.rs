@@ -154,6 +154,14 @@ impl Mailbox {
         matches!(&self.when, When::Rung(ring) if ring.is_draining())
     }
 
+    /// Returns what is there as the attempt begins, of which this was seen. Who rang since then is still to be heard.
+    pub(super) fn look_first(&mut self, seen: Vec<Mail>) -> Result<Vec<Mail>, JournalError> {
+        match &self.when {
+            When::Rung(_) => Ok(seen),
+            When::Looking { .. } => self.look(),
+        }
+    }
+
     /// Returns what is there, if anything may have changed since the last look. A look that failed has seen nothing.
     pub(super) fn look(&mut self) -> Result<Vec<Mail>, JournalError> {
         match &mut self.when {

@@ -29,7 +29,7 @@ use skillhost_core::machine::{Idle, LoadError as HistoryError, Mismatch, Status,
 use skillhost_core::payload::Payload;
 use skillhost_core::recording::Recording;
 use skillhost_effects::model::{self, Settings};
-use skillhost_journal::{AppendError, Cursor, Journal, JournalError, Taken, failpoint};
+use skillhost_journal::{AppendError, Cursor, Journal, JournalError, Look, RunRow, Taken, WaitRow, failpoint};
 use skillhost_runtime::{LoadError, Loader, Reread};
 
 use crate::failpoints;
@@ -239,14 +239,22 @@ impl Worker {
 
     /// Returns whether somebody else drives the run now.
     pub fn is_held_elsewhere(&self, run: &RunId) -> Result<bool, DriveError> {
-        Ok(matches!(self.decide(run)?.0, Claim::Busy(_)))
+        Ok(matches!(self.decide(&self.0.journal.lease(run)?)?, Claim::Busy(_)))
     }
 
-    /// Drives a run as far as it goes.
-    pub async fn drive(&self, run: &RunId, drive: Drive<'_>) -> Result<Driven, DriveError> {
-        let epoch = self.claim(run).await?;
+    /// Looks at a run that is to be driven.
+    pub fn look(&self, run: &RunId) -> Result<Sighted, DriveError> {
+        let mut past = Cursor::default();
+        let look = self.0.journal.look(run, &mut past)?;
+        Ok(Sighted { look, past })
+    }
+
+    /// Drives a run as far as it goes, as it was seen just now; if it changed since, it is looked at again.
+    pub async fn drive(&self, seen: Sighted, drive: Drive<'_>) -> Result<Driven, DriveError> {
+        let run = &seen.row().run.clone();
+        let (epoch, seen) = self.claim(run, seen).await?;
         failpoint::hit(failpoints::CLAIMED);
-        let driven = self.attempt(run, epoch, drive).await;
+        let driven = self.attempt(run, epoch, seen, drive).await;
         failpoint::hit(failpoints::BEFORE_RELEASE);
         if let Ok(finished @ Driven::Finished(_)) = driven {
             // Its lease was given back with its last entry.
@@ -268,21 +276,21 @@ impl Worker {
         }
     }
 
-    async fn attempt(&self, run: &RunId, epoch: Epoch, drive: Drive<'_>) -> Result<Driven, DriveError> {
+    async fn attempt(&self, run: &RunId, epoch: Epoch, seen: Sighted, drive: Drive<'_>) -> Result<Driven, DriveError> {
         self.end_survivors(run).await?;
         let history = |source| DriveError::History {
             run: run.clone(),
             source,
         };
-        let mut past = Cursor::default();
-        let survey = survey(self.0.journal.as_ref(), run, &mut past)?.map_err(history)?;
+        let Sighted { look, mut past } = seen;
+        let paused = look.row.status == Status::Paused;
+        let survey = survey_on(self.0.journal.as_ref(), look.row, look.records, &mut past)?.map_err(history)?;
         if let Some(finished) = survey.finished() {
             self.0.journal.releasing(run, epoch).await?;
             return Ok(Driven::Finished(finished.clone()));
         }
         let (started, started_at) = survey.started().map_err(history)?;
         let started = started.clone();
-        let paused = self.0.journal.run(run)?.status == Status::Paused;
         let pin = survey.pin().map_err(history)?;
         let changed = pin.component != started.component;
         let equipment = self.0.outside.equip(Attempt {
@@ -306,6 +314,7 @@ impl Worker {
                 None => machine,
             },
             past,
+            mail: look.mail,
             writer: self.0.journal.writer(run, epoch, next),
             journal: Arc::clone(&self.0.journal),
             outside: Arc::clone(&self.0.outside),
@@ -349,34 +358,53 @@ impl Worker {
         Ok(())
     }
 
-    async fn claim(&self, run: &RunId) -> Result<Epoch, DriveError> {
+    /// Takes the lease of a run that was seen, and returns at which epoch, and how the run stood then.
+    async fn claim(&self, run: &RunId, mut seen: Sighted) -> Result<(Epoch, Sighted), DriveError> {
         loop {
-            match self.decide(run)? {
-                (Claim::Busy(holder), _) => {
-                    return Err(DriveError::Held {
-                        run: run.clone(),
-                        holder,
-                    });
-                }
-                (Claim::Take(_), seen) => {
-                    failpoint::hit(failpoints::BEFORE_CLAIM);
-                    match self.0.journal.claiming(run, &self.0.id, &seen).await? {
-                        Taken::At(epoch) => return Ok(epoch),
-                        // Somebody was faster: look again.
-                        Taken::Changed(_) => {}
-                    }
-                }
+            let lease = seen.look.lease();
+            if let Claim::Busy(holder) = self.decide(&lease)? {
+                return Err(DriveError::Held {
+                    run: run.clone(),
+                    holder,
+                });
+            }
+            failpoint::hit(failpoints::BEFORE_CLAIM);
+            match self.0.journal.claiming(run, &self.0.id, &lease).await? {
+                // Nobody writes without a lease: so nothing was written since.
+                Taken::At(epoch) if lease.holder.is_none() => return Ok((epoch, seen)),
+                // Whoever held it may have written until now.
+                Taken::At(epoch) => return Ok((epoch, self.look(run)?)),
+                // Somebody was faster: look again.
+                Taken::Changed(_) => seen = self.look(run)?,
             }
         }
     }
 
-    fn decide(&self, run: &RunId) -> Result<(Claim, lease::Lease), DriveError> {
-        let lease = self.0.journal.lease(run)?;
+    fn decide(&self, lease: &lease::Lease) -> Result<Claim, DriveError> {
         let holder = match &lease.holder {
             Some(holder) if *holder != self.0.id => self.0.outside.holder(holder).map_err(DriveError::Lock)?,
             _ => lease::Holder::Gone,
         };
-        Ok((lease::claim(&lease, &self.0.id, holder), lease))
+        Ok(lease::claim(lease, &self.0.id, holder))
+    }
+}
+
+/// A run as it was seen.
+pub struct Sighted {
+    look: Look,
+    /// Where its journal is read on.
+    past: Cursor,
+}
+
+impl Sighted {
+    /// Returns its row.
+    pub fn row(&self) -> &RunRow {
+        &self.look.row
+    }
+
+    /// Returns what it waits for.
+    pub fn waits(&self) -> &[WaitRow] {
+        &self.look.waits
     }
 }
 
@@ -401,6 +429,26 @@ pub(crate) fn survey(
         if let Err(error) = survey.add(records) {
             return Ok(Err(error));
         }
+    }
+}
+
+/// Goes on through the journal of a run of which the first entries were read.
+fn survey_on(
+    journal: &dyn Journal,
+    row: RunRow,
+    mut records: Vec<Record>,
+    cursor: &mut Cursor,
+) -> Result<Result<Survey, HistoryError>, JournalError> {
+    let mut survey = Survey::default();
+    loop {
+        let is_end = records.is_empty() || cursor.is_past(row.entries);
+        if let Err(error) = survey.add(records) {
+            return Ok(Err(error));
+        }
+        if is_end {
+            return Ok(Ok(survey));
+        }
+        records = journal.page(&row.run, cursor)?;
     }
 }
 

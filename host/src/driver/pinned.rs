@@ -1,6 +1,7 @@
 //! What a run is pinned to, loaded: its component, and the files that `skill/` shows.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use skillhost_core::entry::Pin;
 use skillhost_core::id::{Digest, RunId};
@@ -25,17 +26,51 @@ impl Pinned {
     /// # Errors
     /// If something of it is gone, or the component does not load.
     pub async fn load(journal: &Arc<dyn Journal>, loader: &Loader, run: &RunId, pin: Pin) -> Result<Self, DriveError> {
-        let files = files(journal.as_ref(), run, pin)?;
+        Self::load_beside(&Shelf::default(), journal, loader, run, pin).await
+    }
+
+    /// Does the same, and shares the files with the runs whose files lie on the shelf.
+    pub(super) async fn load_beside(
+        shelf: &Shelf,
+        journal: &Arc<dyn Journal>,
+        loader: &Loader,
+        run: &RunId,
+        pin: Pin,
+    ) -> Result<Self, DriveError> {
+        let files = match shelf.get(pin) {
+            Some(files) => files,
+            None => shelf.put(pin, files(journal.as_ref(), run, pin)?),
+        };
         let bytes = describe::pinned_bytes(journal, pin.component);
         let loaded = loader.load(pin.component, bytes).await;
         let component = loaded.map_err(|source| DriveError::Load {
             run: run.clone(),
             source,
         })?;
-        Ok(Self {
-            component,
-            files: Arc::new(files),
-        })
+        Ok(Self { component, files })
+    }
+}
+
+/// The files of the bundles that runs of this process have in memory. A bundle's digest is that of its content, so what has the same pin has the same files.
+#[derive(Debug, Default)]
+pub(super) struct Shelf(Mutex<HashMap<Pin, Weak<BundleFiles>>>);
+
+impl Shelf {
+    fn get(&self, pin: Pin) -> Option<Arc<BundleFiles>> {
+        self.lock().get(&pin)?.upgrade()
+    }
+
+    fn put(&self, pin: Pin, files: BundleFiles) -> Arc<BundleFiles> {
+        let files = Arc::new(files);
+        let mut shelf = self.lock();
+        shelf.retain(|_, files| files.strong_count() > 0);
+        shelf.insert(pin, Arc::downgrade(&files));
+        files
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Pin, Weak<BundleFiles>>> {
+        // Nothing that runs under the lock leaves it half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -32,7 +32,7 @@ impl Worker {
         pinned: &Pinned,
         check_result: &(dyn Fn(&Payload) -> Result<(), String> + Sync),
     ) -> Result<Repinned, DriveError> {
-        let epoch = self.claim(run).await?;
+        let (epoch, _) = self.claim(run, self.look(run)?).await?;
         let repinned = self.repin_held(run, epoch, pin, pinned, check_result).await;
         let released = self.journal().releasing(run, epoch).await;
         let repinned = repinned?;

@@ -9,7 +9,9 @@ use std::time::Duration;
 use skillhost_core::effect::Kind;
 use skillhost_core::entry::{Entry, Failure};
 use skillhost_core::id::{Number, Seq};
-use skillhost_core::machine::{Action, Delivery, End, Event, Idle, Line, Machine, Mismatch, Slice, Stop, Wait, Write};
+use skillhost_core::machine::{
+    Action, Delivery, End, Event, Idle, Line, Machine, Mail, Mismatch, Slice, Stop, Wait, Write,
+};
 use skillhost_core::outcome::Outcome;
 use skillhost_core::payload::Payload;
 use skillhost_core::time::Timestamp;
@@ -33,6 +35,8 @@ pub(super) struct Parts<'a> {
     pub(super) machine: Machine,
     /// Where the journal is read on that is replayed.
     pub(super) past: Cursor,
+    /// What the mailbox held when the run was seen.
+    pub(super) mail: Vec<Mail>,
     pub(super) writer: RunWriter,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) outside: Arc<dyn Outside>,
@@ -124,7 +128,8 @@ impl<'a> Shell<'a> {
     /// Runs the guest from the beginning, as far as it goes.
     pub(super) async fn run(mut self, mut guest: Box<dyn Player>) -> Result<Stopped, DriveError> {
         // Before anything is parked, what people decided is known (rule R4).
-        let mail = self.mailbox.look()?;
+        let seen = std::mem::take(&mut self.parts.mail);
+        let mail = self.mailbox.look_first(seen)?;
         self.tell(Event::Mail(mail))?;
         let mut ran = self.beside(guest.start()).await?;
         loop {

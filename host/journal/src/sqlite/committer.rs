@@ -1,4 +1,4 @@
-//! The writer's thread: one transaction after the other, each with all that has piled up (rule J3).
+//! One transaction after the other, each with all that has piled up (rule J3).
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use super::apply::{apply, insert_entry_as};
 use super::days::{Days, without_reservation};
 use super::pack::{Change, Packed};
 use super::queue::{Batch, Pending, Queue};
-use super::schema::{WRITER_CACHE_KIB, log};
+use super::schema::{WRITER_CACHE_KIB, log, wait_while_busy};
 use crate::error::AppendError;
 use crate::failpoint;
 use crate::rows::Health;
@@ -41,17 +41,18 @@ const KNOWN_MAX: usize = 10_000;
 /// After so many commits the log is worth growing in one go.
 const COMMITS_BEFORE_GROWTH: u64 = 200;
 
-/// What the log is grown to. A commit into space that the file has already needs no change of the file's own record.
-const LOG_BYTES: u64 = 16 << 20;
+/// What the log is grown to: what it holds before it is written back. A commit into space that the file has already needs no change of the file's own record, which is one more
+/// write to wait for.
+const LOG_BYTES: u64 = 40 << 20;
 
 /// A log larger than this is written back when the journal is closed: whoever opens it next would have to read it.
 const LOG_BYTES_LEFT_MAX: u64 = 2 << 20;
 
-/// Commits what the queue holds, until it is closed.
+/// Commits batches.
 pub(super) struct Committer {
     db: Connection,
     path: PathBuf,
-    queue: Arc<Queue>,
+    busy: Duration,
     health: watch::Sender<Health>,
     bytes_max: Arc<AtomicU64>,
     bytes_max_set: u64,
@@ -82,14 +83,14 @@ impl Committer {
     pub(super) fn new(
         db: Connection,
         path: &Path,
-        queue: Arc<Queue>,
+        busy: Duration,
         health: watch::Sender<Health>,
         bytes_max: Arc<AtomicU64>,
     ) -> Self {
         Self {
             db,
             path: path.to_owned(),
-            queue,
+            busy,
             health,
             bytes_max,
             bytes_max_set: u64::MAX,
@@ -101,31 +102,8 @@ impl Committer {
         }
     }
 
-    /// Runs until the journal is closed.
-    pub(super) fn run(mut self) {
-        // Whatever ends this thread, nobody waits for it in vain.
-        let last = CloseOnDrop(Arc::clone(&self.queue));
-        while let Some(batch) = self.queue.take() {
-            failpoint::hit(failpoint::BEFORE_COMMIT);
-            if let Some(left) = self.commit_until_it_holds(batch) {
-                self.queue.abandon(left);
-                break;
-            }
-            failpoint::hit(failpoint::BETWEEN_BATCHES);
-            self.leave_a_gap();
-            self.grow_log();
-            if planted::is(Bug::CheckpointUnsynced) {
-                let _ = self.db.execute_batch(
-                    "pragma synchronous = off; pragma wal_checkpoint(passive); pragma synchronous = full",
-                );
-            }
-        }
-        self.write_back_log();
-        drop(last);
-    }
-
     /// Commits a batch, however often it takes (rule J4). Returns it if the journal was closed meanwhile.
-    fn commit_until_it_holds(&mut self, mut batch: Batch) -> Option<Batch> {
+    pub(super) fn commit_until_it_holds(&mut self, mut batch: Batch, queue: &Queue) -> Option<Batch> {
         let mut pause = PAUSE_FIRST;
         let mut failures = 0;
         loop {
@@ -146,12 +124,20 @@ impl Committer {
             for job in batch.jobs.drain(..) {
                 job.settle(Err(NotDone::Sql(Arc::clone(&error))));
             }
-            let open = self.queue.pause(&mut batch, pause);
+            let open = queue.pause(&mut batch, pause);
             pause = (pause * 2).min(PAUSE_MAX);
             if !open {
                 return self.commit(&mut batch).is_err().then_some(batch);
             }
         }
+    }
+
+    /// Commits a batch without waiting for anybody who has the database locked. If it does not hold, all of it is still in the batch.
+    pub(super) fn commit_at_once(&mut self, batch: &mut Batch) -> Result<(), rusqlite::Error> {
+        self.db.busy_timeout(Duration::ZERO)?;
+        let held = self.commit(batch);
+        self.db.busy_handler(Some(wait_while_busy(self.busy)))?;
+        held
     }
 
     fn commit(&mut self, batch: &mut Batch) -> Result<(), rusqlite::Error> {
@@ -352,12 +338,23 @@ impl Committer {
         }
     }
 
-    fn leave_a_gap(&mut self) {
-        if !self.queue.is_pressed() {
+    /// Lets other processes write, if transactions have followed each other without a gap for long.
+    pub(super) fn leave_a_gap(&mut self, queue: &Queue) {
+        if !queue.is_pressed() {
             self.pressed_since = Instant::now();
         } else if self.pressed_since.elapsed() > PRESSED_MAX {
             std::thread::sleep(GAP);
             self.pressed_since = Instant::now();
+        }
+    }
+
+    /// Does what is to be done between two transactions.
+    pub(super) fn tend(&mut self) {
+        self.grow_log();
+        if planted::is(Bug::CheckpointUnsynced) {
+            let _ = self
+                .db
+                .execute_batch("pragma synchronous = off; pragma wal_checkpoint(passive); pragma synchronous = full");
         }
     }
 
@@ -389,7 +386,8 @@ impl Committer {
         std::fs::metadata(log(&self.path)).map_or(0, |metadata| metadata.len())
     }
 
-    fn write_back_log(&self) {
+    /// Writes the log back if it is large, because the journal is closed.
+    pub(super) fn write_back_log(&self) {
         if self.log_bytes() > LOG_BYTES_LEFT_MAX {
             let truncated = self
                 .db
@@ -499,12 +497,4 @@ fn describe(path: &Path, error: &rusqlite::Error) -> String {
         _ => "everything is kept in memory and tried again",
     };
     format!("could not write to `{path}`: {error}; {advice}")
-}
-
-struct CloseOnDrop(Arc<Queue>);
-
-impl Drop for CloseOnDrop {
-    fn drop(&mut self) {
-        self.0.abandon(Batch::default());
-    }
 }

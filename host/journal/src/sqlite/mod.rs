@@ -1,6 +1,6 @@
 //! A journal in an SQLite database.
 //!
-//! One thread writes ([`committer`]); everybody else queues ([`queue`]) or reads through a connection of his own. No transaction, reading or writing, spans
+//! One at a time writes ([`hand`], [`committer`]); everybody else queues ([`queue`]) or reads through a connection of his own. No transaction, reading or writing, spans
 //! anything but its own statements (rule J6).
 
 mod apply;
@@ -10,6 +10,7 @@ mod committer;
 mod days;
 mod form;
 mod glance;
+mod hand;
 mod installed;
 mod pack;
 mod people;
@@ -40,7 +41,8 @@ use tokio::sync::{oneshot, watch};
 use self::committer::Committer;
 pub(crate) use self::days::refuse;
 pub use self::glance::{Glance, GlanceRow};
-use self::queue::{Job, Queue};
+use self::hand::Hand;
+use self::queue::Job;
 pub use self::upkeep::Space;
 use crate::bundle::{Bundle, BundleError};
 use crate::error::{FindError, JournalError, OpenError};
@@ -48,8 +50,8 @@ use crate::find::find;
 use crate::installed::{InstalledRow, Problem, SkillPlace};
 use crate::journal::{Contents, Cursor, Journal, Writing};
 use crate::rows::{
-    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, NewRun, Pruned, RunFilter,
-    RunRow, RunningRun, Taken, Trouble, WaitRow,
+    Collected, Created, DueRun, Health, InboxFilter, InboxId, InboxRow, LineKey, LineRow, Look, NewRun, Pruned,
+    RunFilter, RunRow, RunningRun, Taken, Trouble, WaitRow,
 };
 use crate::spending::Spending;
 use crate::writer::{RunWriter, Sink};
@@ -93,7 +95,7 @@ pub struct SqliteJournal {
 struct Shared {
     path: PathBuf,
     settings: Settings,
-    queue: Arc<Queue>,
+    hand: Arc<Hand>,
     health: watch::Receiver<Health>,
     bytes_max: Arc<AtomicU64>,
     readers: Mutex<Vec<Connection>>,
@@ -111,18 +113,19 @@ impl SqliteJournal {
     /// Opens with settings.
     pub fn open_with(path: &Path, settings: Settings) -> Result<Self, OpenError> {
         let db = schema::open_writer(path, &settings)?;
-        let queue = Arc::new(Queue::default());
         let (health_sender, health) = watch::channel(Health::Good);
         let bytes_max = Arc::new(AtomicU64::new(u64::MAX));
-        let committer = Committer::new(db, path, Arc::clone(&queue), health_sender, Arc::clone(&bytes_max));
+        let committer = Committer::new(db, path, settings.busy, health_sender, Arc::clone(&bytes_max));
+        let hand = Arc::new(Hand::new(committer));
         let writer = std::thread::Builder::new().name("journal".to_owned());
+        let commits = Arc::clone(&hand);
         let writer = writer
-            .spawn(planted::carried(|| committer.run()))
+            .spawn(planted::carried(move || commits.run()))
             .expect("the system gives a process one more thread");
         let shared = Shared {
             path: path.to_owned(),
             settings,
-            queue,
+            hand,
             health,
             bytes_max,
             readers: Mutex::default(),
@@ -148,7 +151,7 @@ impl SqliteJournal {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.queue.close();
+        self.hand.close();
         if let Some(writer) = self.writer.take() {
             // Its panic, if that is how it ended, was reported where it happened.
             let _ = writer.join();
@@ -266,7 +269,7 @@ impl Shared {
             value: None,
             answer,
         };
-        self.queue.submit(Box::new(job)).map_err(|_| JournalError::Closed)
+        self.hand.submit(Box::new(job)).map_err(|_| JournalError::Closed)
     }
 
     fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, NotDone>) -> Result<T, JournalError> {
@@ -321,7 +324,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Journal for SqliteJournal {
     fn writer(&self, run: &RunId, epoch: Epoch, next: Seq) -> RunWriter {
-        let sink = Arc::clone(&self.shared.queue) as Arc<dyn Sink>;
+        let sink = Arc::clone(&self.shared.hand) as Arc<dyn Sink>;
         RunWriter::new(sink, run.clone(), epoch, next)
     }
 
@@ -333,6 +336,23 @@ impl Journal for SqliteJournal {
         let records = self.shared.read(|db| read::page(db, run, cursor))?;
         cursor.pass(&records);
         Ok(records)
+    }
+
+    fn look(&self, run: &RunId, cursor: &mut Cursor) -> Result<Look, JournalError> {
+        let look = self.shared.read(|db| {
+            // One transaction, so that the pages that all of it needs are read once.
+            let reading = db.unchecked_transaction()?;
+            let look = Look {
+                row: runs::row(db, run)?,
+                waits: people::waits(db, run)?,
+                mail: people::mail(db, run)?,
+                records: read::page(db, run, cursor)?,
+            };
+            reading.finish()?;
+            Ok(look)
+        })?;
+        cursor.pass(&look.records);
+        Ok(look)
     }
 
     fn health(&self) -> watch::Receiver<Health> {

@@ -118,6 +118,8 @@ pub(super) fn connect(path: &Path, busy: Duration, cache_kib: i32) -> rusqlite::
     db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // Closing does not write the log back, which would cost every short command some syncs; `Committer` does it when there is much.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // Otherwise a statement with a bound limit is compiled anew for every execution, in case the number made another plan better.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.pragma_update(None, "foreign_keys", false)?;
     // A daemon is to stay small however large its database gets, and the system keeps the file in memory anyway.
     db.pragma_update(None, "cache_size", -cache_kib)?;
@@ -126,7 +128,7 @@ pub(super) fn connect(path: &Path, busy: Duration, cache_kib: i32) -> rusqlite::
 }
 
 /// Waits in short steps, because a busy writer leaves short gaps (rule J6); SQLite's own handler soon looks only ten times a second.
-fn wait_while_busy(longest: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
+pub(super) fn wait_while_busy(longest: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
     let mut since = Instant::now();
     move |count| {
         if count == 0 {

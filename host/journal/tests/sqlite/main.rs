@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alone;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod damage;
