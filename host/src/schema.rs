@@ -18,6 +18,9 @@ const PATTERN_BYTES_MAX: usize = 2 << 20;
 /// The stack that schemas are followed on, whose parts may lead to one another: address space, of which only what is needed is taken.
 const STACK_BYTES: usize = 256 << 20;
 
+/// Schemas and values that nest no deeper than this are checked where they are.
+const SHALLOW_MAX: usize = 32;
+
 /// How many mistakes of one value are told at once.
 const MISTAKES_MAX: usize = 5;
 
@@ -35,6 +38,8 @@ const DEPTH_MAX: usize = 256;
 pub struct Schema {
     root: Value,
     validator: jsonschema::Validator,
+    /// Whether following it goes no deeper than a thread's usual stack has room for, if the value is shallow too.
+    is_shallow: bool,
 }
 
 impl Schema {
@@ -58,16 +63,25 @@ impl Schema {
                 .map_err(|e| format!("it is not a JSON Schema: {e}"))
         };
         let validator = deeply(|| burden::check(&root).and_then(|()| build())).flatten()?;
-        Ok(Self { root, validator })
+        Ok(Self {
+            // In this order: what refers is looked for by going through all of it.
+            is_shallow: is_shallow(&root, SHALLOW_MAX) && !refers(&root),
+            root,
+            validator,
+        })
     }
 
     /// Checks a value; the mistakes are named by field.
     pub fn check(&self, value: &Value) -> Result<(), Vec<String>> {
-        let checked = deeply(|| {
+        let check = || {
             burden::steps(&self.root, value).map_err(|told| vec![told])?;
             self.mistakes(value)
-        });
-        checked.unwrap_or_else(|told| Err(vec![told]))
+        };
+        // Nearly all are: and a thread takes longer to make than they take to check.
+        if self.is_shallow && is_shallow(value, SHALLOW_MAX) {
+            return check();
+        }
+        deeply(check).unwrap_or_else(|told| Err(vec![told]))
     }
 
     fn mistakes(&self, value: &Value) -> Result<(), Vec<String>> {
@@ -251,6 +265,26 @@ impl Search<'_> {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Returns whether values lie in each other no deeper than so many.
+fn is_shallow(value: &Value, most: usize) -> bool {
+    match value {
+        Value::Array(members) => most > 0 && members.iter().all(|member| is_shallow(member, most - 1)),
+        Value::Object(members) => most > 0 && members.values().all(|member| is_shallow(member, most - 1)),
+        _ => true,
+    }
+}
+
+/// Returns whether a part of a schema that is shallow leads to another.
+fn refers(schema: &Value) -> bool {
+    match schema {
+        Value::Array(parts) => parts.iter().any(refers),
+        Value::Object(parts) => parts
+            .iter()
+            .any(|(name, part)| matches!(name.as_str(), "$ref" | "$dynamicRef" | "$recursiveRef") || refers(part)),
+        _ => false,
     }
 }
 
