@@ -164,9 +164,21 @@ impl Following {
 
 /// Writes one line.
 pub(super) async fn write(stream: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(message).map_err(io::Error::other)?;
-    line.push(b'\n');
-    stream.write_all(&line).await?;
+    let mut lines = Vec::new();
+    line(message, &mut lines)?;
+    send(stream, &lines).await
+}
+
+/// Adds a message to others as a line.
+pub(super) fn line(message: &impl Serialize, lines: &mut Vec<u8>) -> io::Result<()> {
+    serde_json::to_writer(&mut *lines, message).map_err(io::Error::other)?;
+    lines.push(b'\n');
+    Ok(())
+}
+
+/// Sends lines.
+pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), lines: &[u8]) -> io::Result<()> {
+    stream.write_all(lines).await?;
     stream.flush().await
 }
 

@@ -71,6 +71,9 @@ pub(super) async fn accept(server: Arc<Server>, listener: UnixListener) {
     }
 }
 
+/// How many bytes of what is seen of a run are sent in one go.
+const LINES_BYTES_AT_ONCE: usize = 16 << 10;
+
 struct Connection<'a> {
     server: &'a Server,
     borrowed: Borrowed,
@@ -213,12 +216,20 @@ impl<'a> Connection<'a> {
                 sight = sights.recv() => sight,
                 request = protocol::read::<Request>(&mut self.reader) => return request.map(drop),
             };
+            let mut lines = Vec::new();
             match sight {
-                Ok(reply) => protocol::write(&mut self.writer, &reply).await?,
+                Ok(reply) => protocol::line(&reply, &mut lines)?,
                 // What was missed is in the journal.
-                Err(RecvError::Lagged(_)) => protocol::write(&mut self.writer, &Reply::Look).await?,
+                Err(RecvError::Lagged(_)) => protocol::line(&Reply::Look, &mut lines)?,
                 Err(RecvError::Closed) => return Ok(()),
             }
+            // A run that is quick is seen more often than a line is sent.
+            while lines.len() < LINES_BYTES_AT_ONCE
+                && let Ok(reply) = sights.try_recv()
+            {
+                protocol::line(&reply, &mut lines)?;
+            }
+            protocol::send(&mut self.writer, &lines).await?;
         }
     }
 
