@@ -87,9 +87,14 @@ impl Machine {
         Self { commits, version_ms }
     }
 
-    /// Returns a bar for a rate, scaled to this machine.
+    /// Returns a bar for a rate, scaled to this machine. It is not raised: a faster disk makes no faster processor, and what the bars are for is bound by that.
     pub(crate) fn at_least(&self, rate: f64) -> Bar {
-        Bar::AtLeast(rate * self.commits / COMMITS_OF_THE_BARS)
+        Bar::AtLeast(rate * self.scale())
+    }
+
+    /// Returns by what bars that are rates are scaled.
+    pub(crate) fn scale(&self) -> f64 {
+        (self.commits / COMMITS_OF_THE_BARS).min(1.0)
     }
 
     /// Returns how long a commit takes, in milliseconds.

@@ -35,7 +35,11 @@ use report::Report;
 /// What is measured, in the order of the table.
 const PARTS: &[(&str, Part)] = &[
     ("launch", launch::measure),
-    ("steps", steps::measure),
+    ("lone", steps::lone),
+    ("reads", steps::reads),
+    ("bursts", steps::bursts),
+    ("fan-out", steps::fan_out),
+    ("http", steps::over_http),
     ("replay", replay::measure),
     ("waiting", waiting::measure),
     ("growth", growth::measure),
@@ -64,7 +68,7 @@ struct Cli {
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
-    /// Measure these parts only: launch, steps, replay, waiting or growth
+    /// Measure these parts only: launch, lone, reads, bursts, fan-out, http, replay, waiting or growth
     parts: Vec<String>,
 }
 
@@ -95,7 +99,8 @@ fn main() -> ExitCode {
     };
     let unknown = cli.parts.iter().find(|part| PARTS.iter().all(|(name, _)| name != part));
     if let Some(part) = unknown {
-        eprintln!("error: there is no part `{part}`: launch, steps, replay, waiting and growth");
+        let names: Vec<_> = PARTS.iter().map(|(name, _)| *name).collect();
+        eprintln!("error: there is no part `{part}`: {}", names.join(", "));
         return ExitCode::FAILURE;
     }
     eprintln!("the machine itself ...");

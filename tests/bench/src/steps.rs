@@ -15,23 +15,12 @@ const FIXTURES: &[&str] = &["steps", "fanout", "history"];
 /// How many runs go on at once.
 const RUNS: usize = 1_000;
 
-/// Measures calls.
-pub(crate) fn measure(setting: &Setting, machine: &Machine, report: &mut Report) {
-    lone(setting, machine, report);
-    for n in [1_000, 20_000] {
-        reads(setting, machine, n, report);
-    }
-    bursts(setting, machine, report);
-    fan_out(setting, machine, report);
-    loopback(setting, report);
-}
-
 fn line(what: impl Into<String>, durability: Durability) -> Line {
     Line::new("durable calls", what, Unit::PerSecond, durability)
 }
 
 /// One run that asks a model a thousand times, and single-row commits, in turns.
-fn lone(setting: &Setting, machine: &Machine, report: &mut Report) {
+pub(crate) fn lone(setting: &Setting, machine: &Machine, report: &mut Report) {
     let place = setting.place(FIXTURES);
     let raw = Raw::open(&place.home().join("raw.db"));
     place.launched("steps", r#"{"n": 300}"#);
@@ -55,16 +44,19 @@ fn lone(setting: &Setting, machine: &Machine, report: &mut Report) {
             Durability::EachCall,
         )
         .bar(Bar::AtLeast(0.9))
-        .note(format!(
-            "the bars of rates are scaled by {:.2}",
-            machine.commits / 6_700.0
-        )),
+        .note(format!("the bars of rates are scaled by {:.2}", machine.scale())),
         ratios,
     );
 }
 
 /// One run that reads a small file again and again.
-fn reads(setting: &Setting, machine: &Machine, n: usize, report: &mut Report) {
+pub(crate) fn reads(setting: &Setting, machine: &Machine, report: &mut Report) {
+    for n in [1_000, 20_000] {
+        reads_of(n, setting, machine, report);
+    }
+}
+
+fn reads_of(n: usize, setting: &Setting, machine: &Machine, report: &mut Report) {
     let place = setting.place(FIXTURES);
     let input = format!(r#"{{"n": {n}, "reads_only": true}}"#);
     place.launched("history", &input);
@@ -79,7 +71,7 @@ fn reads(setting: &Setting, machine: &Machine, n: usize, report: &mut Report) {
 }
 
 /// Many runs at once: the first burst of a daemon, and those after it.
-fn bursts(setting: &Setting, machine: &Machine, report: &mut Report) {
+pub(crate) fn bursts(setting: &Setting, machine: &Machine, report: &mut Report) {
     let place = setting.place(FIXTURES);
     let model = place.launched("steps", r#"{"n": 1}"#);
     let mut rates = [Vec::new(), Vec::new(), Vec::new()];
@@ -121,7 +113,7 @@ fn bursts(setting: &Setting, machine: &Machine, report: &mut Report) {
 }
 
 /// One run that asks a thousand times at once.
-fn fan_out(setting: &Setting, machine: &Machine, report: &mut Report) {
+pub(crate) fn fan_out(setting: &Setting, machine: &Machine, report: &mut Report) {
     let place = setting.place(FIXTURES);
     let input = r#"{"calls": 1000}"#;
     place.launched("fanout", input);
@@ -133,7 +125,7 @@ fn fan_out(setting: &Setting, machine: &Machine, report: &mut Report) {
 }
 
 /// The same with a provider that is asked over HTTP, on this machine.
-fn loopback(setting: &Setting, report: &mut Report) {
+pub(crate) fn over_http(setting: &Setting, _: &Machine, report: &mut Report) {
     let server = Loopback::start().unwrap();
     let place = setting.place(FIXTURES).asking(server.url());
     place.launched("steps", r#"{"n": 1}"#);

@@ -42,7 +42,7 @@ enum Command {
         /// Print the figures as JSON
         #[arg(long)]
         json: bool,
-        /// Measure these parts only: launch, steps, replay, waiting or growth
+        /// Measure these parts only: launch, lone, reads, bursts, fan-out, http, replay, waiting or growth
         parts: Vec<String>,
     },
     /// Build everything, run hello-world, kill deep-research in its middle and let it finish
