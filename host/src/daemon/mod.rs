@@ -103,8 +103,10 @@ pub fn serve(
         return Ok(Served::AlreadyThere);
     };
     failpoint::hit(failpoints::DAEMON_LOCKED);
-    let build = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let tokio = descriptors::ensure().and_then(|()| build());
+    // A run that is alone waits for the disk on one of these, and the others are served meanwhile.
+    let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2));
+    let mut tokio = tokio::runtime::Builder::new_multi_thread();
+    let tokio = descriptors::ensure().and_then(|()| tokio.enable_all().worker_threads(threads).build());
     let tokio = tokio.map_err(|e| CliError::new(Exit::Host, "no_threads", "could not start threads").caused_by(&e))?;
     let tenure = Tenure {
         since: Instant::now(),
