@@ -33,9 +33,9 @@ impl Options {
     }
 
     /// Renders them for the world; a call that is started while [`cleanup`] is polled is marked as such.
-    pub(crate) fn render(&self) -> CallOptions {
+    pub(crate) fn render(self) -> CallOptions {
         CallOptions {
-            label: self.label.clone(),
+            label: self.label,
             timeout_ns: self.timeout.map(nanoseconds),
             attempts: self.attempts,
             reuse: self.reuse.unwrap_or(Reuse::Auto),
@@ -52,7 +52,13 @@ pub(crate) fn nanoseconds(duration: Duration) -> u64 {
 
 /// Makes a single line of at most `bytes_max` bytes.
 pub(crate) fn one_line(text: &str, bytes_max: usize) -> String {
-    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut line = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
     if line.len() <= bytes_max {
         return line;
     }
@@ -187,7 +193,7 @@ impl<T> Future for Call<T> {
         match std::mem::replace(&mut call.state, State::Over) {
             State::Known(answer) => Poll::Ready(answer),
             State::Made(start, finish) => {
-                let pending = start(&call.options.render());
+                let pending = start(&std::mem::take(&mut call.options).render());
                 let token = executor::add(&pending, context.waker());
                 call.state = State::Open(Open {
                     token,

@@ -5,9 +5,8 @@
 //! replay takes the same steps. Start with [`block_on`].
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,8 +89,7 @@ fn deliver_next() -> Waker {
 /// What is known of the calls in flight.
 struct Executor {
     set: PendingSet,
-    // Looked up and never iterated; hashed without a seed, so that a skill that uses no randomness imports none.
-    open: HashMap<u32, Slot, BuildHasherDefault<DefaultHasher>>,
+    open: BTreeMap<u32, Slot>,
     /// How many of the open calls were not delivered yet.
     waiting: usize,
 }
@@ -118,7 +116,7 @@ impl Running {
             assert!(executor.is_none(), "one skill runs at a time");
             *executor = Some(Executor {
                 set: PendingSet::new(),
-                open: HashMap::default(),
+                open: BTreeMap::new(),
                 waiting: 0,
             });
         });

@@ -46,6 +46,7 @@
 
 mod tool;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -203,7 +204,12 @@ impl Asked<'_> {
             Err(Unusable::Ended(failure)) => return Err(failure),
             Err(Unusable::Form(wrong)) => wrong,
         };
-        work.request = model::repaired(work.request, &reply, &wrong, schema);
+        work.request = Rc::new(model::repaired(
+            Rc::unwrap_or_clone(work.request),
+            &reply,
+            &wrong,
+            schema,
+        ));
         // A repair is a turn beyond the limit, if it has to be.
         work.turns_left = work.turns_left.max(1);
         let reply = work.work_on().await?;
@@ -215,7 +221,7 @@ impl Asked<'_> {
 struct Work<'a> {
     tools: Vec<Tool<'a>>,
     /// The conversation so far, as it is sent next.
-    request: world::Request,
+    request: Rc<world::Request>,
     options: Options,
     label: String,
     turn: u32,
@@ -235,11 +241,11 @@ impl<'a> Work<'a> {
             ));
         }
         let specs = agent.tools.iter().map(Tool::spec);
-        let request = agent.request.tools(specs);
+        let (request, options) = agent.request.tools(specs).render(schema)?;
         Ok(Self {
             tools: agent.tools,
-            request: request.render(schema)?,
-            options: request.options(),
+            request: Rc::new(request),
+            options,
             label: agent.label,
             turn: 0,
             turns: agent.turns,
@@ -270,14 +276,15 @@ impl<'a> Work<'a> {
         self.turns_left = self.turns_left.saturating_sub(1);
         let mut options = self.options.clone();
         options.set_label(&format!("{}: turn {}", self.label, self.turn));
-        let (reply, _) = model::send(self.request.clone(), &options).await?;
+        let (reply, _) = model::send(Rc::clone(&self.request), options).await?;
         Ok(reply)
     }
 
     /// Adds a reply to the conversation, and what it is told.
     fn say(&mut self, reply: &Reply, content: Vec<Block>) {
-        self.request.messages.push(reply.message());
-        self.request.messages.push(Message {
+        let messages = &mut Rc::make_mut(&mut self.request).messages;
+        messages.push(reply.message());
+        messages.push(Message {
             role: Role::User,
             content,
         });

@@ -30,6 +30,7 @@
 mod reply;
 pub(crate) mod structured;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -197,8 +198,8 @@ impl Request {
 
     /// Asks, and returns the reply as it is: blocks, stop reason, tokens. A turn that the provider paused is continued.
     pub async fn reply(self) -> Result<Reply> {
-        let request = self.render(None)?;
-        send(request, &self.options).await.map(|(reply, _)| reply)
+        let (request, options) = self.render(None)?;
+        send(request.into(), options).await.map(|(reply, _)| reply)
     }
 
     /// Asks for a value of a type, whose schema the model is shown.
@@ -208,17 +209,16 @@ impl Request {
     pub async fn json<T: DeserializeOwned + JsonSchema>(self) -> Result<T> {
         let schema = input_schema::<T>();
         let schema = schema.as_value();
-        let request = self.render(Some(schema))?;
-        let (reply, request) = send(request, &self.options).await?;
+        let (request, mut options) = self.render(Some(schema))?;
+        let (reply, request) = send(request.into(), options.clone()).await?;
         let wrong = match read(&reply, schema) {
             Ok(value) => return Ok(value),
             Err(Unusable::Ended(failure)) => return Err(failure),
             Err(Unusable::Form(wrong)) => wrong,
         };
-        let repair = repaired(request, &reply, &wrong, schema);
-        let mut options = self.options;
+        let repair = repaired(Rc::unwrap_or_clone(request), &reply, &wrong, schema);
         options.set_label(&format!("{}: repair", options.label.as_deref().unwrap_or("reply")));
-        let (reply, _) = send(repair, &options).await?;
+        let (reply, _) = send(repair.into(), options).await?;
         read(&reply, schema).map_err(|unusable| given_up(unusable, &reply))
     }
 
@@ -228,14 +228,9 @@ impl Request {
         self
     }
 
-    /// Returns how its calls are to be made.
-    pub(crate) fn options(&self) -> Options {
-        self.options.clone()
-    }
-
-    /// Renders the request for the world, asking for a value of a schema if there is one.
-    pub(crate) fn render(&self, schema: Option<&Value>) -> Result<world::Request> {
-        let mut content = vec![Block::Text(self.prompt.render()?)];
+    /// Renders the request for the world, asking for a value of a schema if there is one, and says how its calls are to be made.
+    pub(crate) fn render(self, schema: Option<&Value>) -> Result<(world::Request, Options)> {
+        let mut content = vec![Block::Text(self.prompt.into_text()?)];
         let mut output_schema = None;
         if let Some(schema) = schema {
             // A provider that searches cites what it read, which it cannot do in a reply that is held to a schema.
@@ -246,33 +241,34 @@ impl Request {
                 content.push(Block::Text(structured::instructions(schema)));
             }
         }
-        let mut messages = self.history.clone();
+        let mut messages = self.history;
         messages.push(Message {
             role: Role::User,
             content,
         });
-        Ok(world::Request {
-            model: self.model.clone(),
-            system: self.system.as_ref().map(Prompt::render).transpose()?,
+        let request = world::Request {
+            model: self.model,
+            system: self.system.map(Prompt::into_text).transpose()?,
             messages,
-            tools: self.tools.clone(),
+            tools: self.tools,
             max_tokens: self.max_tokens,
             temperature: self.temperature,
-            stop_sequences: self.stop_sequences.clone(),
+            stop_sequences: self.stop_sequences,
             output_schema,
             extra: self.extra.as_ref().map(Value::to_string),
-        })
+        };
+        Ok((request, self.options))
     }
 }
 
 /// Sends a request, and goes on while the provider pauses. Returns the whole reply and the conversation up to its last part.
-pub(crate) async fn send(mut request: world::Request, options: &Options) -> Result<(Reply, world::Request)> {
+pub(crate) async fn send(mut request: Rc<world::Request>, options: Options) -> Result<(Reply, Rc<world::Request>)> {
     let mut whole: Option<Reply> = None;
     for _ in 0..=CONTINUATIONS_MAX {
-        let part = complete(request.clone(), options.clone()).await?;
+        let part = complete(Rc::clone(&request), options.clone()).await?;
         let paused = part.stop_reason == StopReason::Paused;
         if paused {
-            request.messages.push(Message {
+            Rc::make_mut(&mut request).messages.push(Message {
                 role: Role::Assistant,
                 content: part.content.clone(),
             });
@@ -292,7 +288,7 @@ pub(crate) async fn send(mut request: world::Request, options: &Options) -> Resu
     ))
 }
 
-async fn complete(request: world::Request, options: Options) -> Result<Reply> {
+async fn complete(request: Rc<world::Request>, options: Options) -> Result<Reply> {
     let call = Call::new(
         move |options| host::model::start_complete(&request, options),
         |pending| host::model::finish_complete(pending).map_err(|error| error.into_failure()),

@@ -33,6 +33,14 @@ impl Prompt {
         })
     }
 
+    /// Does the same as [`render`](Self::render) with a prompt that is not needed again.
+    pub(crate) fn into_text(self) -> Result<String> {
+        match self.0 {
+            Form::Text(text) => Ok(text),
+            Form::File { .. } => self.render(),
+        }
+    }
+
     /// Reads the prompt and puts the values in.
     pub fn render(&self) -> Result<String> {
         let (name, values) = match &self.0 {

@@ -8,6 +8,7 @@
 //! ([`Why::Anew`]) and is performed without asking.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::budget::Cost;
 use crate::effect::{Class, Function, Kind};
@@ -128,7 +129,7 @@ pub fn copy(records: &[Record], plan: &Plan) -> Result<Copy, CopyError> {
             Entry::Called(called)
                 if !scope.answered.contains(&called.number) && !plan.answers.contains_key(&called.number) =>
             {
-                copy.begin_anew(&scope, record.at, *called, plan.at);
+                copy.begin_anew(&scope, record.at, Arc::unwrap_or_clone(called), plan.at);
                 continue;
             }
             entry => entry,
@@ -325,7 +326,7 @@ impl Scope {
     fn entry(&self, entry: &Entry, index: u64) -> Option<Entry> {
         match entry {
             Entry::Called(called) => self.called(entry).map(|_| {
-                Entry::Called(Box::new(Called {
+                Entry::Called(Arc::new(Called {
                     // Not `None`, which would say that the budget had no room for it.
                     reserved: called.function.spec().metered.then_some(Cost::ZERO),
                     reserved_day: None,
@@ -396,7 +397,7 @@ impl Copy {
         }
         // A time from which a further copy can tell how long it was to last.
         let at = if called.due.is_some() { now } else { at };
-        self.push(at, Entry::Called(Box::new(called)));
+        self.push(at, Entry::Called(Arc::new(called)));
     }
 }
 
@@ -446,7 +447,7 @@ mod tests {
     }
 
     fn called(number: u64, after: u64) -> Entry {
-        Entry::Called(Box::new(Called {
+        Entry::Called(Arc::new(Called {
             number: Number(number),
             function: Function::MODEL_COMPLETE,
             request: Payload::null(),

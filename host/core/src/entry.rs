@@ -3,6 +3,7 @@
 //! A persisted form: entries are only ever extended, by members that may be absent.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,7 +40,7 @@ pub enum Entry {
     /// The run begins.
     Started(Box<Started>),
     /// The guest started a call.
-    Called(Box<Called>),
+    Called(#[serde(with = "shared")] Arc<Called>),
     /// What had to be measured before a call could be performed was measured.
     Prepared {
         /// Which call.
@@ -516,6 +517,21 @@ pub struct Returned {
     /// Who answered.
     #[serde(default, skip_serializing_if = "is_effect")]
     pub by: By,
+}
+
+/// An entry that is shared is stored as what it holds.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(shared: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        shared.as_ref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Arc<T>, D::Error> {
+        T::deserialize(from).map(Arc::new)
+    }
 }
 
 fn is_effect(by: &By) -> bool {

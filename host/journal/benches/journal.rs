@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench")]
 
+use std::sync::Arc;
+
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use skillhost_core::budget::Cost;
@@ -117,7 +119,7 @@ impl Stage {
 /// Returns a call and the outcome of the one before: what a run appends at a time.
 fn call(n: u64) -> Vec<Write> {
     let request = r#"{"model":"haiku","messages":[{"role":"user","content":[{"text":"a step"}]}]}"#;
-    let called = Entry::Called(Box::new(Called {
+    let called = Entry::Called(Arc::new(Called {
         number: Number(n),
         function: Function::MODEL_COMPLETE,
         request: Payload::parse(request).unwrap(),

@@ -261,7 +261,7 @@ async fn calls_until(mut writer: RunWriter, over: Arc<AtomicBool>) {
 
 /// Returns a call and the outcome of the one before.
 fn call(n: u64, text: &str) -> Vec<Write> {
-    let called = Entry::Called(Box::new(Called {
+    let called = Entry::Called(Arc::new(Called {
         number: Number(n),
         function: Function::MODEL_COMPLETE,
         request: Payload::of(

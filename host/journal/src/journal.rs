@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use skillhost_core::budget::{DayAccount, DaySpent};
 use skillhost_core::entry::{Called, Entry, Record};
@@ -100,7 +101,7 @@ pub trait Journal: Send + Sync + 'static {
                 if let Entry::Called(called) = record.entry
                     && numbers.contains(&called.number)
                 {
-                    found.insert(called.number, *called);
+                    found.insert(called.number, Arc::unwrap_or_clone(called));
                 }
             }
             end = begin;

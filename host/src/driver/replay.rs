@@ -29,7 +29,7 @@ pub enum Replayed {
     /// It asked for something else than the journal holds.
     Mismatch(Box<Mismatch>),
     /// It did all that the journal holds, and then a further call, although the run was over.
-    Further(Box<Called>),
+    Further(Arc<Called>),
     /// It did all that the journal holds, and ended otherwise.
     EndsOtherwise {
         /// How the run ended.

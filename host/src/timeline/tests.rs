@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::sync::Arc;
+
 use serde_json::json;
 use skillhost_core::budget::Cost;
 use skillhost_core::calls::CallOptions;
@@ -65,7 +67,7 @@ impl Story {
     fn called(&mut self, number: u64, function: Function, label: Option<&str>, request: Value) {
         self.entry(
             1,
-            Entry::Called(Box::new(Called {
+            Entry::Called(Arc::new(Called {
                 number: Number(number),
                 function,
                 request: Payload::of(&request),

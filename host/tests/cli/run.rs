@@ -1,6 +1,7 @@
 //! Runs made by writing their journals, as a host would have.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use skillhost_core::budget::Cost;
@@ -139,7 +140,7 @@ impl Author {
             tier: None,
             due: None,
         };
-        self.entry(1, Entry::Called(Box::new(called)));
+        self.entry(1, Entry::Called(Arc::new(called)));
     }
 
     fn asked(&mut self, number: u64, label: &str) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
@@ -240,7 +241,10 @@ fn entries(journal: &SqliteJournal, ledger: &Ledger) -> Result<BTreeMap<RunId, V
 fn without_reservation(record: &Record) -> Record {
     let mut record = record.clone();
     match &mut record.entry {
-        Entry::Called(called) => (called.reserved, called.reserved_day) = (None, None),
+        Entry::Called(called) => {
+            let called = Arc::make_mut(called);
+            (called.reserved, called.reserved_day) = (None, None);
+        }
         Entry::Retried(retried) => (retried.reserved, retried.reserved_day) = (None, None),
         _ => {}
     }

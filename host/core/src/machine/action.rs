@@ -1,5 +1,6 @@
 //! What the machine wants done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use super::event::Line;
 use crate::budget::{Cost, DayAccount};
 use crate::calls::CallOptions;
 use crate::effect::{Class, Function};
-use crate::entry::{Finished, Record, Started};
+use crate::entry::{Called, Finished, Record, Started};
 use crate::id::{MailId, Number, RunId, Seq, SignalName, idempotency_key};
 use crate::outcome::Outcome;
 use crate::payload::Payload;
@@ -250,15 +251,11 @@ pub struct Delivery {
 pub struct Ticket {
     pub(super) run: RunId,
     pub(super) number: Number,
-    pub(super) function: Function,
-    pub(super) class: Class,
-    pub(super) request: Payload,
-    pub(super) options: CallOptions,
+    pub(super) called: Arc<Called>,
     pub(super) measured: Option<Payload>,
     pub(super) reserved: Option<Cost>,
     pub(super) attempt: u32,
     pub(super) in_doubt: bool,
-    pub(super) tier: Option<String>,
 }
 
 impl Ticket {
@@ -274,27 +271,27 @@ impl Ticket {
 
     /// Returns what is asked.
     pub fn function(&self) -> Function {
-        self.function
+        self.called.function
     }
 
     /// Returns how it is recovered.
     pub fn class(&self) -> Class {
-        self.class
+        self.called.class
     }
 
     /// Returns with what.
     pub fn request(&self) -> &Payload {
-        &self.request
+        &self.called.request
     }
 
     /// Returns the tier that answers in the place of the one that a request names, if the budget has it so.
     pub fn tier(&self) -> Option<&str> {
-        self.tier.as_deref()
+        self.called.tier.as_deref()
     }
 
     /// Returns how it is to be made.
     pub fn options(&self) -> &CallOptions {
-        &self.options
+        &self.called.options
     }
 
     /// Returns what was measured before, for functions that need it.

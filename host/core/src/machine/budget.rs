@@ -120,8 +120,8 @@ impl Wanted {
     /// What a further performance takes: its request is recorded, and what it writes was counted.
     fn again_by(flight: &Flight) -> Self {
         Self {
-            kind: flight.function.kind(),
-            cleanup: flight.options.cleanup,
+            kind: flight.called.function.kind(),
+            cleanup: flight.called.options.cleanup,
             written: 0,
             recorded: 0,
         }
@@ -285,9 +285,11 @@ impl Machine {
             return Ok(None);
         };
         if let Some(unpriced) = &flight.unpriced {
-            return Err(unpriced.clone());
+            return Err(Fault::clone(unpriced));
         }
-        let bound = flight.bound.or_else(|| self.share_of(flight.function, &flight.request));
+        let bound = flight
+            .bound
+            .or_else(|| self.share_of(flight.called.function, &flight.called.request));
         self.reserve(number, bound).map_err(|over| over.fault())
     }
 

@@ -2,7 +2,7 @@
 
 use super::budget::Reserved;
 use super::event::{Again, Ended};
-use super::flight::Phase;
+use super::flight::{Pause, Phase};
 use super::waits::Doubt;
 use super::{Action, Local, Machine, Source};
 use crate::budget::Cost;
@@ -29,10 +29,10 @@ impl Machine {
         let Some(flight) = self.flights.get(number) else {
             return;
         };
-        if let Some(fault) = flight.refused.clone() {
+        if let Some(fault) = flight.refused.as_deref().cloned() {
             return self.answer(number, Outcome::Err(fault), Some(Cost::ZERO), By::Effect);
         }
-        match flight.function.kind() {
+        match flight.called.function.kind() {
             Kind::FileChange { .. } if !planted::is(Bug::LineSkipped) => {
                 self.flights.set_phase(number, Phase::InLine);
                 self.line.join(number);
@@ -61,7 +61,7 @@ impl Machine {
             // Decided when the run was copied.
             return self.perform_again(number, Why::Redo, None, None);
         }
-        let must_ask = flight.class == Class::AtMostOnce && !planted::is(Bug::DoneTwice);
+        let must_ask = flight.called.class == Class::AtMostOnce && !planted::is(Bug::DoneTwice);
         if must_ask || self.is_decided(number) {
             let reason = "the host ended while this was being done, and nobody can say whether it was";
             self.park(number, Doubt::Begun(reason.to_owned()));
@@ -76,7 +76,7 @@ impl Machine {
         let Some(flight) = self.flights.get(number) else {
             return;
         };
-        match flight.request.read::<inbox::Message>() {
+        match flight.called.request.read::<inbox::Message>() {
             Err(error) => {
                 let fault = Fault::new(Fault::INVALID, format!("not a message for the inbox: {error}"));
                 self.answer(number, Outcome::Err(fault), None, By::Effect);
@@ -187,16 +187,19 @@ impl Machine {
             return;
         };
         let wanted = flight.open && !flight.cancelled && self.ending.is_none();
-        if let (Outcome::Err(fault), Some(again), true) = (&outcome, again, wanted && flight.class != Class::AtMostOnce)
+        if let (Outcome::Err(fault), Some(again), true) =
+            (&outcome, again, wanted && flight.called.class != Class::AtMostOnce)
         {
             let key = crate::id::idempotency_key(&self.run, number);
             let attempt = flight.performances;
             let chance = retry::chance(&key, attempt);
             let policy = retry::RetryPolicy::of(again.kind);
-            if let Some(pause) = policy.pause(attempt, flight.options.attempts, again.after, chance) {
+            if let Some(pause) = policy.pause(attempt, flight.called.options.attempts, again.after, chance) {
                 let until = self.now.after(pause);
                 let fault = fault.clone();
-                return self.flights.set_phase(number, Phase::Pausing { until, fault, spent });
+                return self
+                    .flights
+                    .set_phase(number, Phase::Pausing(Box::new(Pause { until, fault, spent })));
             }
         }
         self.answer(number, outcome, spent, By::Effect);
@@ -256,7 +259,7 @@ impl Machine {
         let Some(flight) = self.flights.get(number) else {
             return;
         };
-        if flight.function.kind() == Kind::Skill {
+        if flight.called.function.kind() == Kind::Skill {
             return self.abandon_skill(number);
         }
         match flight.phase {

@@ -103,7 +103,7 @@ impl Machine {
         let open: Vec<Number> = self
             .flights
             .iter()
-            .filter(|(_, flight)| flight.open && !flight.cancelled && flight.function.kind() != Kind::Tick)
+            .filter(|(_, flight)| flight.open && !flight.cancelled && flight.called.function.kind() != Kind::Tick)
             .map(|(number, _)| number)
             .collect();
         for number in open {

@@ -86,7 +86,7 @@ pub struct Call {
     /// The guest's time when it started the call (rule G6).
     pub guest_time: Timestamp,
     /// Why it cannot be carried out at all: a malformed request is answered with this, and recorded like any other.
-    pub refused: Option<Fault>,
+    pub refused: Option<Box<Fault>>,
 }
 
 /// What is asked of a model, as far as it has a price.

@@ -6,10 +6,9 @@ use super::action::{Ticket, Wait};
 use super::budget::Reserved;
 use super::event::Call;
 use crate::budget::Cost;
-use crate::calls::CallOptions;
 use crate::calls::skills::Launched;
-use crate::effect::{Class, Function, Kind};
-use crate::entry::Due;
+use crate::effect::{Class, Kind};
+use crate::entry::Called;
 use crate::id::{RunId, Seq, SignalName};
 use crate::outcome::Fault;
 use crate::payload::Payload;
@@ -30,11 +29,7 @@ pub(super) enum Phase {
     /// Its effect is being performed.
     Performing,
     /// It failed in a way that may pass; it is performed again at this time.
-    Pausing {
-        until: Timestamp,
-        fault: Fault,
-        spent: Option<Cost>,
-    },
+    Pausing(Box<Pause>),
     /// It waits for a time, an event, an answer, or to be given the notes.
     Waiting,
     /// In doubt; a person decides (rule R4).
@@ -45,20 +40,28 @@ pub(super) enum Phase {
     Closed,
 }
 
+/// The time between two performances.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pause {
+    /// When it is over.
+    pub(super) until: Timestamp,
+    /// Why the last performance failed.
+    pub(super) fault: Fault,
+    /// What it spent, if known.
+    pub(super) spent: Option<Cost>,
+}
+
 /// One call on its way.
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
-    pub(super) function: Function,
-    pub(super) class: Class,
-    pub(super) request: Payload,
-    pub(super) options: CallOptions,
+    /// As it is recorded, which is what recovery goes by (rule G2).
+    pub(super) called: Arc<Called>,
     pub(super) bound: Option<Cost>,
     pub(super) signal: Option<SignalName>,
     /// Why it is not performed at all: malformed, or over the budget.
-    pub(super) refused: Option<Fault>,
+    pub(super) refused: Option<Box<Fault>>,
     /// Why no further performance of it can be paid for, which an earlier run could: no price is known.
-    pub(super) unpriced: Option<Fault>,
-    pub(super) due: Option<Due>,
+    pub(super) unpriced: Option<Box<Fault>>,
     /// Its `called` entry, or the entry that its next performance is behind.
     pub(super) seq: Seq,
     pub(super) phase: Phase,
@@ -74,8 +77,6 @@ pub(super) struct Flight {
     pub(super) performances: u32,
     pub(super) measured: Option<Payload>,
     pub(super) reserved: Option<Reserved>,
-    /// The tier that answers, if it is not the one that was asked.
-    pub(super) tier: Option<String>,
     /// What an earlier run was answered, for a run in development.
     pub(super) take: Option<Arc<Take>>,
     pub(super) begun: Begun,
@@ -91,21 +92,18 @@ pub(super) struct Begun {
 }
 
 impl Flight {
-    pub(super) fn new(call: Call, seq: Seq, due: Option<Due>, now: Timestamp) -> Self {
+    /// Begins with a call that the guest has made, recorded at `seq`.
+    pub(super) fn new(call: Call, called: Arc<Called>, seq: Seq, now: Timestamp) -> Self {
         let begun = Begun {
             wall: now,
             guest: call.guest_time,
         };
         Self {
-            function: call.function,
-            class: call.class,
-            request: call.request,
-            options: call.options,
+            called,
             bound: call.bound,
             signal: call.signal,
             refused: call.refused,
             unpriced: None,
-            due,
             seq,
             phase: Phase::Started,
             open: true,
@@ -115,7 +113,6 @@ impl Flight {
             performances: 0,
             measured: None,
             reserved: None,
-            tier: None,
             take: None,
             begun,
         }
@@ -129,7 +126,7 @@ impl Flight {
     /// Returns whether something about it goes on without anybody's help, so that the run is not idle.
     pub(super) fn is_busy(&self) -> bool {
         match &self.phase {
-            Phase::Started | Phase::Behind(_) | Phase::Pausing { .. } => self.open,
+            Phase::Started | Phase::Behind(_) | Phase::Pausing(_) => self.open,
             Phase::Measuring | Phase::Performing => true,
             // The first in line is on its way, or parked.
             Phase::InLine | Phase::Waiting | Phase::Parked | Phase::Answered | Phase::Closed => false,
@@ -137,12 +134,12 @@ impl Flight {
     }
 
     pub(super) fn changes_files(&self) -> bool {
-        matches!(self.function.kind(), Kind::FileChange { .. })
+        matches!(self.called.function.kind(), Kind::FileChange { .. })
     }
 
     /// Returns what has to be durable before a performance that is recorded at `seq`: looking at the world waits for nothing (rule J1).
     pub(super) fn behind(&self, seq: Seq) -> Phase {
-        match self.class {
+        match self.called.class {
             Class::Observe => Phase::Behind(Seq(0)),
             Class::Local | Class::Retryable | Class::AtMostOnce => Phase::Behind(seq),
         }
@@ -151,8 +148,8 @@ impl Flight {
     /// Returns when something is due about it without anybody's help.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         match &self.phase {
-            Phase::Waiting => self.due.map(|due| due.deadline),
-            Phase::Pausing { until, .. } => Some(*until),
+            Phase::Waiting => self.called.due.map(|due| due.deadline),
+            Phase::Pausing(pause) => Some(pause.until),
             _ => None,
         }
         .filter(|_| self.open && !self.cancelled)
@@ -160,7 +157,7 @@ impl Flight {
 
     /// Returns whether something has to be measured before its next performance.
     pub(super) fn wants_measuring(&self) -> bool {
-        let kind = self.function.kind();
+        let kind = self.called.function.kind();
         self.measured.is_none() && matches!(kind, Kind::FileChange { measured: true } | Kind::Skill)
     }
 
@@ -176,7 +173,7 @@ impl Flight {
                 .clone()
                 .expect("a wait for a signal has its name: checked when it was started")
         };
-        match (&self.phase, self.function.kind()) {
+        match (&self.phase, self.called.function.kind()) {
             (Phase::Parked, _) => Some(Wait::Decision),
             (Phase::Waiting, Kind::Timer) => Some(Wait::Timer),
             (Phase::Waiting, Kind::Event) => Some(Wait::Event(signal())),
@@ -194,15 +191,11 @@ impl Flight {
         Ticket {
             run: run.clone(),
             number,
-            function: self.function,
-            class: self.class,
-            request: self.request.clone(),
-            options: self.options.clone(),
+            called: Arc::clone(&self.called),
             measured: self.measured.clone(),
             reserved: self.reserved.as_ref().map(|reserved| reserved.cost),
             attempt: self.performances + 1,
             in_doubt: self.performances > 0,
-            tier: self.tier.clone(),
         }
     }
 }

@@ -119,7 +119,7 @@ impl Agenda {
         match flight.phase {
             Phase::Started if flight.open => drop(self.started.insert(number)),
             Phase::Behind(seq) if flight.open => drop(self.behind.insert((seq, number))),
-            Phase::Waiting if flight.function.kind() == Kind::Notes => drop(self.notes.insert(number)),
+            Phase::Waiting if flight.called.function.kind() == Kind::Notes => drop(self.notes.insert(number)),
             Phase::Waiting | Phase::Parked => drop(self.waits.insert(number)),
             _ => {}
         }
@@ -134,7 +134,7 @@ impl Agenda {
         match flight.phase {
             Phase::Started if flight.open => drop(self.started.remove(&number)),
             Phase::Behind(seq) if flight.open => drop(self.behind.remove(&(seq, number))),
-            Phase::Waiting if flight.function.kind() == Kind::Notes => drop(self.notes.remove(&number)),
+            Phase::Waiting if flight.called.function.kind() == Kind::Notes => drop(self.notes.remove(&number)),
             Phase::Waiting | Phase::Parked => drop(self.waits.remove(&number)),
             _ => {}
         }

@@ -1,5 +1,7 @@
 //! What the guest did since it was last given something, compared with the journal (rule G2).
 
+use std::sync::Arc;
+
 use super::budget::Admission;
 use super::ending::Refusal;
 use super::event::{Act, Call, End, Slice};
@@ -122,15 +124,15 @@ impl Machine {
                 // What is recorded of it stands; it is not performed again without a price where there has to be one, as in a copy that was given a budget of money.
                 let unpriced = self.price(&mut call, recorded.called.tier.as_deref()).err();
                 let written = self.written_before(&call, &recorded.called, recorded.at);
-                let mut flight = again(&recorded, call, self.now);
-                flight.unpriced = unpriced;
+                let mut flight = again(recorded, call, self.now);
+                flight.unpriced = unpriced.map(Box::new);
                 self.count_written(written);
                 flight
             }
             None => self.start_new(call),
         };
         flight.take = take;
-        let refusal = self.cancel.refuses(flight.function, &flight.options);
+        let refusal = self.cancel.refuses(flight.called.function, &flight.called.options);
         self.flights.insert(number, flight);
         if refusal == Refusal::Refused {
             self.refuse(number);
@@ -150,25 +152,24 @@ impl Machine {
             true => self.admit(&mut call),
             false => Admission::default(),
         };
-        let called = Called {
+        let called = Arc::new(Called {
             number: call.number,
             function: call.function,
             request: call.request.clone(),
-            options: call.options.clone(),
+            options: std::mem::take(&mut call.options),
             class: call.class,
             after: self.consumed,
             reserved: admission.reserved.as_ref().map(|reserved| reserved.cost),
             reserved_day: admission.reserved.as_ref().and_then(|reserved| reserved.day),
             over: admission.over,
-            tier: admission.tier.clone(),
+            tier: admission.tier,
             due,
-        };
-        let seq = self.append(Entry::Called(Box::new(called)));
-        let mut flight = Flight::new(call, seq, due, self.now);
+        });
+        let seq = self.append(Entry::Called(Arc::clone(&called)));
+        let mut flight = Flight::new(call, called, seq, self.now);
         flight.reserved = admission.reserved;
-        flight.tier = admission.tier;
-        if admission.refused.is_some() {
-            flight.refused = admission.refused;
+        if let Some(fault) = admission.refused {
+            flight.refused = Some(Box::new(fault));
         }
         flight
     }
@@ -192,22 +193,19 @@ impl Machine {
 }
 
 /// A call that the journal holds: started again by a replayed guest.
-fn again(recorded: &Recorded, call: Call, now: Timestamp) -> Flight {
+fn again(recorded: Recorded, call: Call, now: Timestamp) -> Flight {
     let call_is_metered = call.bound.is_some() || call.function.kind() == Kind::Skill;
-    let mut flight = Flight::new(call, recorded.seq, recorded.called.due, now);
+    let (over, was_reserved) = (recorded.called.over, recorded.called.reserved.is_some());
     // Recovery goes by what was recorded, not by what the options say today (rule G2).
-    flight.class = recorded.called.class;
-    flight.options = recorded.called.options.clone();
-    flight.measured = recorded.measured.clone();
-    flight.reserved = recorded.reserved.clone();
-    flight.tier = recorded.called.tier.clone();
+    let mut flight = Flight::new(call, recorded.called, recorded.seq, now);
+    flight.measured = recorded.measured;
+    flight.reserved = recorded.reserved;
     flight.performances = recorded.performances;
     flight.anew = recorded.anew;
     flight.in_doubt = !recorded.answered;
-    let over = recorded.called.over;
-    if over.is_some() || (call_is_metered && recorded.called.reserved.is_none()) {
+    if over.is_some() || (call_is_metered && !was_reserved) {
         // It was recorded as refused, or without a reservation, so it was never performed: a budget had no room, and a crash lost the answer that says so (rule B1).
-        flight.refused.get_or_insert_with(|| refused_before(over));
+        flight.refused.get_or_insert_with(|| Box::new(refused_before(over)));
     }
     if recorded.answered {
         flight.phase = Phase::Answered;

@@ -5,6 +5,7 @@
 //! [`Past`] is what a machine has of it: entries that were read, and whose turn has not come.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use super::budget::{Meters, Reserved, weight};
 use super::{Machine, in_turn};
@@ -57,7 +58,7 @@ pub enum LoadError {
 pub(super) struct Recorded {
     pub(super) seq: Seq,
     pub(super) at: Timestamp,
-    pub(super) called: Called,
+    pub(super) called: Arc<Called>,
     pub(super) answered: bool,
     pub(super) measured: Option<Payload>,
     /// How often it was performed, or may have been, by this run or by the one that it begins with a copy of.
@@ -69,11 +70,11 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    fn new(seq: Seq, at: Timestamp, called: &Called) -> Self {
+    fn new(seq: Seq, at: Timestamp, called: &Arc<Called>) -> Self {
         Self {
             seq,
             at,
-            called: called.clone(),
+            called: Arc::clone(called),
             answered: false,
             measured: None,
             performances: 1,
@@ -87,8 +88,8 @@ impl Recorded {
 #[derive(Debug)]
 pub struct Survey {
     begun: Option<Begun>,
-    /// The entries from the first on, as far as they are kept.
-    kept: Vec<Record>,
+    /// The entries from the first on, as far as they are kept, in the parts in which they were read.
+    kept: Vec<Vec<Record>>,
     kept_bytes: u64,
     kept_bytes_max: u64,
 }
@@ -138,11 +139,11 @@ impl Survey {
     /// If it cannot be replayed.
     pub fn of(records: Vec<Record>) -> Result<Self, LoadError> {
         let mut survey = Self::default();
-        for record in records {
-            survey.look(&record)?;
-            // What is in memory already is not read again.
-            survey.kept.push(record);
+        for record in &records {
+            survey.look(record)?;
         }
+        // What is in memory already is not read again.
+        survey.kept.push(records);
         survey.begun.is_some().then_some(survey).ok_or(LoadError::NotStarted)
     }
 
@@ -150,14 +151,15 @@ impl Survey {
     ///
     /// # Errors
     /// If what was taken in cannot be replayed.
-    pub fn add(&mut self, records: Vec<Record>) -> Result<(), LoadError> {
-        for record in records {
-            self.look(&record)?;
-            self.kept_bytes = self.kept_bytes.saturating_add(weight(&record));
-            if self.kept_bytes <= self.kept_bytes_max {
-                self.kept.push(record);
-            }
+    pub fn add(&mut self, mut records: Vec<Record>) -> Result<(), LoadError> {
+        let mut kept = 0;
+        for record in &records {
+            self.look(record)?;
+            self.kept_bytes = self.kept_bytes.saturating_add(weight(record));
+            kept += usize::from(self.kept_bytes <= self.kept_bytes_max);
         }
+        records.truncate(kept);
+        self.kept.push(records);
         Ok(())
     }
 
@@ -195,7 +197,7 @@ impl Survey {
 
     /// Returns the calls among the entries that are kept. Those of the others are found when they are read again.
     pub fn calls_kept(&self) -> impl Iterator<Item = &Called> {
-        self.kept.iter().filter_map(|record| match &record.entry {
+        self.kept.iter().flatten().filter_map(|record| match &record.entry {
             Entry::Called(called) => Some(&**called),
             _ => None,
         })
@@ -234,9 +236,8 @@ impl Survey {
                 None => begun.seq_next,
             },
         };
-        if !self.kept.is_empty() {
-            past.read(self.kept)
-                .expect("what is kept was gone through in this order");
+        for records in self.kept.into_iter().filter(|records| !records.is_empty()) {
+            past.read(records).expect("what is kept was gone through in this order");
         }
         in_turn(&mut past.outcomes);
         Ok(Machine::at_the_beginning(super::Origin {
@@ -356,7 +357,7 @@ impl Begun {
         Ok(())
     }
 
-    fn add_call(&mut self, record: &Record, called: &Called) -> Result<(), String> {
+    fn add_call(&mut self, record: &Record, called: &Arc<Called>) -> Result<(), String> {
         let expected = Number(self.calls);
         if called.number != expected {
             return Err(format!("call #{} stands where call #{expected} belongs", called.number));

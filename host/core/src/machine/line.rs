@@ -61,7 +61,7 @@ impl Machine {
             flight.phase == Phase::Measuring,
             "only what is being measured was measured"
         );
-        if flight.function.kind() == Kind::Skill {
+        if flight.called.function.kind() == Kind::Skill {
             return self.launched(number, result);
         }
         if !flight.open || flight.cancelled {

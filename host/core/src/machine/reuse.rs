@@ -53,7 +53,7 @@ impl Machine {
 
     /// Returns whether a person is asked before a call is begun.
     pub(super) fn asks_first(&self, flight: &Flight) -> bool {
-        self.playback.is_some() && flight.class == Class::AtMostOnce
+        self.playback.is_some() && flight.called.class == Class::AtMostOnce
     }
 
     /// Returns when an answer that comes now is to come for the guest.
@@ -71,15 +71,15 @@ impl Machine {
 /// Returns whether a call may be answered from a recording. Reading is done again, as what is read may have changed; so is changing files, which the run's folder
 /// has to show.
 fn is_reused(flight: &Flight) -> bool {
-    let by_itself = match flight.function.kind() {
-        Kind::Effect => flight.function == Function::MODEL_COMPLETE,
+    let by_itself = match flight.called.function.kind() {
+        Kind::Effect => flight.called.function == Function::MODEL_COMPLETE,
         // A skill that was called has done its work, and been paid for it.
         Kind::Timer | Kind::Event | Kind::Question | Kind::Skill => true,
         Kind::FileChange { .. } | Kind::Post | Kind::Tick | Kind::Notes => false,
     };
-    let is_effect = flight.function.kind() == Kind::Effect;
+    let is_effect = flight.called.function.kind() == Kind::Effect;
     flight.refused.is_none()
-        && match flight.options.reuse {
+        && match flight.called.options.reuse {
             Reuse::Auto => by_itself,
             Reuse::Fresh => false,
             Reuse::Pure => by_itself || is_effect,

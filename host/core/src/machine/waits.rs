@@ -44,9 +44,9 @@ impl Machine {
             return;
         };
         let wait = flight.wait().expect("a wait waits for something");
-        let deadline = flight.due.map(|due| due.deadline);
-        let question = match flight.function.kind() {
-            Kind::Question => flight.request.read::<Question>().ok(),
+        let deadline = flight.called.due.map(|due| due.deadline);
+        let question = match flight.called.function.kind() {
+            Kind::Question => flight.called.request.read::<Question>().ok(),
             _ => None,
         };
         self.local(Local::OpenWait { number, wait, deadline });
@@ -68,10 +68,11 @@ impl Machine {
             return;
         };
         let what = flight
+            .called
             .options
             .label
             .clone()
-            .unwrap_or_else(|| flight.function.name().to_owned());
+            .unwrap_or_else(|| flight.called.function.name().to_owned());
         if self.is_decided(number) {
             return;
         }
@@ -135,13 +136,13 @@ impl Machine {
         let Some(flight) = self.flights.get(number) else {
             return;
         };
-        if let Phase::Pausing { fault, spent, .. } = &flight.phase {
-            let (fault, spent) = (fault.clone(), *spent);
+        if let Phase::Pausing(pause) = &flight.phase {
+            let (fault, spent) = (pause.fault.clone(), pause.spent);
             return self.perform_again(number, Why::Failure, Some(fault), spent);
         }
         let at = self.time_of_answer(number);
-        let at = flight.due.map_or(at, |due| at.max(due.guest));
-        let kind = flight.function.kind();
+        let at = flight.called.due.map_or(at, |due| at.max(due.guest));
+        let kind = flight.called.function.kind();
         if kind == Kind::Skill {
             self.cancel_child(number);
         }

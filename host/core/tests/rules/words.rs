@@ -1,5 +1,6 @@
 //! The words of a story: what is written in its rows, and how actions and entries read in them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use skillhost_core::budget::{Budget, Cost, Over};
@@ -61,6 +62,7 @@ pub(crate) fn refuse(number: Number, durable: &mut [Record]) -> Over {
     let record = durable.iter_mut().rfind(of).unwrap();
     let wanted = match &mut record.entry {
         Entry::Called(called) => {
+            let called = Arc::make_mut(called);
             called.over = Some(Budget::Tokens);
             called.reserved.take()
         }
@@ -168,7 +170,9 @@ pub(crate) fn call(words: &Words<'_>, number: Number, guest_time: Timestamp) -> 
         lasts: words.amount("for").map(Duration::from_micros),
         signal,
         guest_time: words.amount("at").map_or(guest_time, Timestamp),
-        refused: words.has("malformed").then(|| Fault::new(Fault::INVALID, "malformed")),
+        refused: words
+            .has("malformed")
+            .then(|| Box::new(Fault::new(Fault::INVALID, "malformed"))),
     }
 }
 
@@ -177,7 +181,7 @@ pub(crate) fn entry(words: &Words<'_>, rest: &str, called: u64) -> Entry {
     match words.first() {
         "called" => {
             let call = call(&Words::of(rest), Number(called), Timestamp(1_000));
-            Entry::Called(Box::new(Called {
+            Entry::Called(Arc::new(Called {
                 number: words.amount("number").map_or(call.number, Number),
                 function: call.function,
                 request: call.request,

@@ -77,19 +77,20 @@ pub(super) fn insert_entry_as(
     };
     let message = messages.map(|messages| put_messages(db, messages)).transpose()?;
     let message_at = messages.map(|messages| count(messages.at() as u64));
+    let columns = entry.columns();
     let sql = "insert into entries (run, seq, at, kind, number, function, class, label, resource, after, body, payload, blob, message, message_at, seal)
         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     db.prepare_cached(sql)?.execute(params![
         run,
         count(entry.seq.0),
         time(entry.at),
-        entry.kind,
-        entry.number.map(count),
-        entry.function,
-        entry.class,
-        entry.label,
+        columns.kind,
+        columns.number,
+        columns.function,
+        columns.class,
+        columns.label,
         entry.resource,
-        entry.after.map(count),
+        columns.after,
         body,
         payload,
         blob,

@@ -4,6 +4,7 @@
 //! read once and written once in it, however many calls are in the batch; without any, nothing is read or written.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use skillhost_core::budget::{Cost, DayAccount, DayNews, DaySpent, Over};
@@ -128,7 +129,7 @@ fn amount(amount: u64) -> i64 {
 pub(super) fn without_reservation(row: &EntryRow) -> (String, Draft) {
     let mut entry = form::entry(&row.columns(), &row.body).expect("it was made of an entry");
     refuse(&mut entry);
-    let (body, _) = form::body(&mut entry);
+    let body = form::body(&entry);
     let draft = row.draft_with(&body);
     (body, draft)
 }
@@ -136,7 +137,10 @@ pub(super) fn without_reservation(row: &EntryRow) -> (String, Draft) {
 /// Takes the reservation out of an entry whose performance has no room. It does not say of which budget: the run's own has room, and goes on being told of.
 pub(crate) fn refuse(entry: &mut Entry) {
     match entry {
-        Entry::Called(called) => (called.reserved, called.reserved_day) = (None, None),
+        Entry::Called(called) => {
+            let called = Arc::make_mut(called);
+            (called.reserved, called.reserved_day) = (None, None);
+        }
         Entry::Retried(retried) => (retried.reserved, retried.reserved_day) = (None, None),
         other => unreachable!(
             "a {} entry has no reservation: the machine puts one beside its entry",

@@ -7,7 +7,7 @@
 //! The payload is neither here nor there: in its place is `"@payload"`.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use rusqlite::Row;
 use serde::{Deserialize, Serialize};
@@ -113,17 +113,14 @@ impl From<Amounts> for Cost {
     }
 }
 
-/// Returns the body of an entry whose payload was taken out. Its label is taken out, too: that is a column.
-pub(super) fn body(entry: &mut Entry) -> (String, Option<String>) {
-    let (body, label) = match entry {
-        Entry::Called(called) => {
-            let label = called.options.label.take();
-            (serde_json::to_string(&CalledBody::of(called)), label)
-        }
-        Entry::Returned(returned) => (serde_json::to_string(&ReturnedBody::of(returned)), None),
-        other => (serde_json::to_string(other), None),
+/// Returns the body of an entry whose payload was taken out, unless it is a call's or an outcome's, whose bodies leave theirs out.
+pub(super) fn body(entry: &Entry) -> String {
+    let body = match entry {
+        Entry::Called(called) => serde_json::to_string(&CalledBody::of(called)),
+        Entry::Returned(returned) => serde_json::to_string(&ReturnedBody::of(returned)),
+        other => serde_json::to_string(other),
     };
-    (body.expect("an entry serialises"), label)
+    body.expect("an entry serialises")
 }
 
 /// Returns the class as its column has it.
@@ -168,7 +165,7 @@ fn called(columns: &Columns<'_>, body: CalledBody<'_>) -> Result<Entry, String> 
     };
     let mut options = body.options.map(Cow::into_owned).unwrap_or_default();
     options.label = columns.label.map(str::to_owned);
-    Ok(Entry::Called(Box::new(Called {
+    Ok(Entry::Called(Arc::new(Called {
         number: Number(there(columns.number, "number")?.unsigned_abs()),
         function,
         request: PLACEHOLDER.clone(),
@@ -199,6 +196,16 @@ fn there<T>(column: Option<T>, name: &str) -> Result<T, String> {
     column.ok_or_else(|| format!("its column `{name}` is empty"))
 }
 
+/// Returns what options say beside the label, which is a column, if they say anything.
+fn beside_the_label(options: &CallOptions) -> Option<CallOptions> {
+    let rest = CallOptions {
+        label: None,
+        extra: options.extra.clone(),
+        ..*options
+    };
+    (rest != CallOptions::default()).then_some(rest)
+}
+
 impl<'a> CalledBody<'a> {
     fn of(called: &'a Called) -> Self {
         // A member that is added is to be said here or in a column.
@@ -218,7 +225,7 @@ impl<'a> CalledBody<'a> {
         Self {
             reserved: reserved.map(Amounts::from),
             reserved_day: *reserved_day,
-            options: (*options != CallOptions::default()).then_some(Cow::Borrowed(options)),
+            options: beside_the_label(options).map(Cow::Owned),
             over: *over,
             tier: tier.as_deref().map(Cow::Borrowed),
             due: *due,

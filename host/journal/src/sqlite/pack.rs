@@ -8,12 +8,13 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use skillhost_core::effect::Function;
-use skillhost_core::entry::{Entry, How, Record};
+use skillhost_core::entry::{Called, Entry, How, Record};
 use skillhost_core::id::{Digest, Seq};
 use skillhost_core::machine::{Line, Local, Status, Successor, Write};
 use skillhost_core::outcome::Outcome;
@@ -65,11 +66,9 @@ pub(super) struct EntryRow {
     pub(super) at: Timestamp,
     pub(super) kind: &'static str,
     pub(super) number: Option<u64>,
-    pub(super) function: Option<&'static str>,
-    pub(super) class: Option<&'static str>,
-    pub(super) label: Option<String>,
+    /// The call that it is the entry of.
+    pub(super) called: Option<Arc<Called>>,
     pub(super) resource: Option<String>,
-    pub(super) after: Option<u64>,
     pub(super) body: String,
     pub(super) payload: Stored,
     pub(super) draft: Draft,
@@ -79,13 +78,14 @@ pub(super) struct EntryRow {
 impl EntryRow {
     /// Returns what the columns say of the entry.
     pub(super) fn columns(&self) -> Columns<'_> {
+        let called = self.called.as_deref();
         Columns {
             kind: self.kind,
             number: self.number.map(count),
-            function: self.function,
-            class: self.class,
-            label: self.label.as_deref(),
-            after: self.after.map(count),
+            function: called.map(|called| called.function.name()),
+            class: called.and_then(form::class),
+            label: called.and_then(|called| called.options.label.as_deref()),
+            after: called.map(|called| count(called.after)),
         }
     }
 
@@ -230,12 +230,12 @@ fn line_to_json(line: &Line) -> String {
 /// Turns an entry into its row.
 pub(super) fn pack_entry(record: Record) -> EntryRow {
     let Record { seq, at, mut entry } = record;
-    let payload = payload_mut(&mut entry).map(|place| std::mem::replace(place, PLACEHOLDER.clone()));
-    let (body, label) = form::body(&mut entry);
-    let called = match &entry {
-        Entry::Called(called) => Some(called),
-        _ => None,
+    let payload = match &entry {
+        // The body of a call does not hold its request, and the machine has the call, too.
+        Entry::Called(called) => Some(called.request.clone()),
+        _ => payload_mut(&mut entry).map(|place| std::mem::replace(place, PLACEHOLDER.clone())),
     };
+    let body = form::body(&entry);
     let change = match &entry {
         Entry::Finished(finished) => Some(Change::Finished(status_of(&finished.how))),
         Entry::Repinned { bundle, component } => Some(Change::Repinned {
@@ -244,24 +244,24 @@ pub(super) fn pack_entry(record: Record) -> EntryRow {
         }),
         _ => None,
     };
+    let (kind, number) = (entry.kind(), entry.number());
+    let called = match entry {
+        Entry::Called(called) => Some(called),
+        _ => None,
+    };
+    let is_conversation = |called: &Arc<Called>| called.function == Function::MODEL_COMPLETE;
     let mut row = EntryRow {
         seq,
         at,
-        kind: entry.kind(),
-        number: entry.number().map(|number| number.0),
-        function: called.map(|called| called.function.name()),
-        class: called.and_then(|called| form::class(called)),
-        label,
-        resource: called.and(payload.as_ref()).and_then(resource),
-        after: called.map(|called| called.after),
+        kind,
+        number: number.map(|number| number.0),
+        resource: called.as_ref().and_then(|called| resource(&called.request)),
         body,
         payload: match payload {
             None => Stored::None,
-            Some(payload) => store(
-                payload,
-                called.is_some_and(|called| called.function == Function::MODEL_COMPLETE),
-            ),
+            Some(payload) => store(payload, called.as_ref().is_some_and(is_conversation)),
         },
+        called,
         draft: Draft::default(),
         change,
     };
@@ -273,7 +273,7 @@ pub(super) fn pack_entry(record: Record) -> EntryRow {
 pub(super) fn payload_mut(entry: &mut Entry) -> Option<&mut Payload> {
     match entry {
         Entry::Started(started) => Some(&mut started.input),
-        Entry::Called(called) => Some(&mut called.request),
+        Entry::Called(called) => Some(&mut Arc::make_mut(called).request),
         Entry::Prepared { measured, .. } => Some(measured),
         Entry::Returned(returned) => match &mut returned.outcome {
             Outcome::Ok(payload) => Some(payload),

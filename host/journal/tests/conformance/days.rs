@@ -1,5 +1,7 @@
 //! What a skill may spend in a day, all its runs together (rule B1): decided by the commit.
 
+use std::sync::Arc;
+
 use futures::executor::block_on;
 use skillhost_core::budget::{Budget, Cost, DayAccount, DayNews};
 use skillhost_core::entry::{Called, Entry, Retried, Why};
@@ -56,10 +58,10 @@ fn asks(seq: u64, number: u64) -> [Write; 2] {
 
 fn reserved(number: u64) -> Entry {
     match called(number, json("\"ask\"")) {
-        Entry::Called(called) => Entry::Called(Box::new(Called {
+        Entry::Called(called) => Entry::Called(Arc::new(Called {
             reserved: Some(tokens(60)),
             reserved_day: Some(7),
-            ..*called
+            ..Called::clone(&called)
         })),
         other => other,
     }

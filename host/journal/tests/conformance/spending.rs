@@ -1,5 +1,7 @@
 //! What was spent on models, by performance.
 
+use std::sync::Arc;
+
 use skillhost_core::budget::Cost;
 use skillhost_core::entry::{By, Called, Entry, Retried, Returned, Why};
 use skillhost_core::id::{Number, SkillName};
@@ -30,9 +32,9 @@ fn asks(number: u64, model: &str, reserved: Option<u64>) -> Entry {
         "why ".repeat(500)
     );
     match called(number, json(&request)) {
-        Entry::Called(called) => Entry::Called(Box::new(Called {
+        Entry::Called(called) => Entry::Called(Arc::new(Called {
             reserved: reserved.map(cost),
-            ..*called
+            ..Called::clone(&called)
         })),
         other => other,
     }

@@ -1,5 +1,7 @@
 //! A day's account that several processes spend from.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use skillhost_core::budget::{Account, Cost, DayAccount, DayNews};
@@ -53,9 +55,9 @@ impl Spender {
         let Entry::Called(call) = called(number.0, json("\"ask\"")) else {
             unreachable!("it is a call")
         };
-        let call = Entry::Called(Box::new(Called {
+        let call = Entry::Called(Arc::new(Called {
             reserved: Some(bound),
-            ..*call
+            ..Called::clone(&call)
         }));
         let seq = self.writer.next().0;
         append(&mut self.writer, [Write::Local(reserve), entry(seq, call)]).unwrap();

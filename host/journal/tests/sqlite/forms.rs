@@ -1,5 +1,7 @@
 //! The rows of calls and outcomes: they say nothing twice, are bound by their seals, and those of former formats are read as they were written.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -79,7 +81,7 @@ fn any_call() -> impl Strategy<Value = Entry> {
     )
         .prop_map(
             |((number, after, function), class, options, reserved, over, tier, due)| {
-                Entry::Called(Box::new(Called {
+                Entry::Called(Arc::new(Called {
                     number: Number(number),
                     function,
                     request: json("{\"path\":\"run/a\"}"),
@@ -254,7 +256,7 @@ fn one_of_each(stage: &Stage) -> (RunId, RunWriter) {
             spent: Some(cost(5)),
             by: By::Person(Some("ada".to_owned())),
         }),
-        Entry::Called(Box::new(Called {
+        Entry::Called(Arc::new(Called {
             reserved: Some(cost(9)),
             options: CallOptions {
                 label: None,
@@ -262,7 +264,7 @@ fn one_of_each(stage: &Stage) -> (RunId, RunWriter) {
                 ..CallOptions::default()
             },
             class: Class::AtMostOnce,
-            ..*whole
+            ..Called::clone(&whole)
         })),
         returned(2, Payload::null()),
         finished(How::Done(json("\"done\""))),
@@ -465,7 +467,13 @@ fn the_view_for_people_knows_the_class_of_every_function() {
             unreachable!("it is a call")
         };
         let class = function.spec().class;
-        entry(number + 1, Entry::Called(Box::new(Called { class, ..*call })))
+        entry(
+            number + 1,
+            Entry::Called(Arc::new(Called {
+                class,
+                ..Called::clone(&call)
+            })),
+        )
     });
     append(&mut writer, calls).unwrap();
     let db = shell(&database(&stage));
@@ -496,9 +504,9 @@ fn what_was_spent_is_read_of_former_rows_as_of_those_of_today() {
         microdollars: 11,
         ..cost(100)
     };
-    let asked = Entry::Called(Box::new(Called {
+    let asked = Entry::Called(Arc::new(Called {
         reserved: Some(reserved),
-        ..*asked
+        ..Called::clone(&asked)
     }));
     append(&mut writer, [entry(1, asked)]).unwrap();
     let spending = || {
@@ -553,7 +561,7 @@ fn small_call(number: u64) -> Entry {
         output_schema: None,
         extra: None,
     };
-    Entry::Called(Box::new(Called {
+    Entry::Called(Arc::new(Called {
         number: Number(number),
         function: Function::MODEL_COMPLETE,
         request: Payload::of(&request),

@@ -156,7 +156,7 @@ pub(crate) fn called(number: u64, request: Payload) -> Entry {
 }
 
 pub(crate) fn call(number: u64, function: Function, request: Payload) -> Entry {
-    Entry::Called(Box::new(Called {
+    Entry::Called(Arc::new(Called {
         number: Number(number),
         function,
         request,

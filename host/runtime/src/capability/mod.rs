@@ -57,7 +57,7 @@ pub(crate) struct Draft {
     pub(crate) only_reads: bool,
     pub(crate) lasts: Option<Duration>,
     pub(crate) signal: Option<SignalName>,
-    pub(crate) refused: Option<Fault>,
+    pub(crate) refused: Option<Box<Fault>>,
 }
 
 impl Draft {
@@ -84,7 +84,9 @@ impl Draft {
 
     /// Notes why it cannot be carried out; the first reason counts.
     pub(crate) fn refuse(mut self, fault: Option<Fault>) -> Self {
-        self.refused = self.refused.or(fault);
+        if self.refused.is_none() {
+            self.refused = fault.map(Box::new);
+        }
         self
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
+use std::sync::Arc;
 
 use skillhost_core::calls::files::{self as calls, Bytes};
 use skillhost_core::copy::Copy;
@@ -70,7 +71,7 @@ fn records(rows: &str) -> Vec<Record> {
                 (function, Payload::of(&calls::Write { path, contents }))
             }
         };
-        entries.push(Entry::Called(Box::new(Called {
+        entries.push(Entry::Called(Arc::new(Called {
             number: Number(number),
             function,
             request,
