@@ -7,10 +7,12 @@
 //! Whatever the form, reading gives the payload's text back byte for byte: that text is what a replay compares.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer as _};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use skillhost_core::effect::Function;
@@ -291,13 +293,33 @@ pub(super) fn payload_mut(entry: &mut Entry) -> Option<&mut Payload> {
 
 /// Returns what a request touches, as far as its members say so.
 fn resource(request: &Payload) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Named<'a> {
-        #[serde(borrow, alias = "model", alias = "name")]
-        path: Option<Cow<'a, str>>,
+    let mut found = None;
+    let mut request = serde_json::Deserializer::from_str(request.as_str());
+    // That nothing is read behind it comes back as an error, and a request that is not of this shape touches nothing that is known.
+    request.deserialize_map(Named(&mut found)).ok();
+    found
+}
+
+/// Looks for the member that names what a request touches. It stands at the head of requests, and a conversation that follows it is long.
+struct Named<'a>(&'a mut Option<String>);
+
+impl<'de> Visitor<'de> for Named<'_> {
+    type Value = ();
+
+    fn expecting(&self, words: &mut fmt::Formatter<'_>) -> fmt::Result {
+        words.write_str("a request")
     }
-    let named: Named<'_> = serde_json::from_str(request.as_str()).ok()?;
-    named.path.map(Cow::into_owned)
+
+    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<(), M::Error> {
+        while let Some(member) = members.next_key::<Cow<'_, str>>()? {
+            if ["path", "model", "name"].contains(&member.as_ref()) {
+                *self.0 = members.next_value()?;
+                return Ok(());
+            }
+            members.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
 }
 
 fn store(payload: Payload, conversation: bool) -> Stored {

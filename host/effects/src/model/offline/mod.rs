@@ -68,7 +68,9 @@ impl Offline {
 
     /// Takes note of a call, so that those after it know whether they are the first, second or third of their kind.
     pub(super) fn note(&self, number: Number, request: &Payload, label: Option<&str>) {
-        let Some(script) = self.script.as_deref() else { return };
+        let Some(script) = self.script.as_deref().filter(|script| script.counts()) else {
+            return;
+        };
         // A malformed request is answered with a fault when it is performed; it is no occurrence of anything.
         let Ok(parsed) = request.read::<Request>() else { return };
         if let Some((rule, _)) = script.find(&Heard::new(&parsed, request, label)) {
@@ -116,7 +118,10 @@ impl Offline {
         let Some((rule, captures)) = script.find(&heard) else {
             return Err(unscripted(&heard));
         };
-        let occurrence = self.occurrence(rule, asked.number);
+        let occurrence = match script.rules[rule].counts() {
+            true => self.occurrence(rule, asked.number),
+            false => 0,
+        };
         let turn = script.rules[rule].turn(occurrence).ok_or_else(|| {
             let message = format!(
                 "`offline.toml` has {} answers for calls like this one, and this is the call after; add one to its `turns`, or leave out `repeat = false`",

@@ -195,6 +195,11 @@ impl Script {
         self.features.clone().unwrap_or_else(all)
     }
 
+    /// Returns whether the answer to a call may depend on the calls before it.
+    pub(super) fn counts(&self) -> bool {
+        self.rules.iter().any(Rule::counts)
+    }
+
     /// Counts the calls that each reply answers, in the order of the file. The calls come in the order of their numbers, with their labels.
     pub fn uses<'a>(&self, calls: impl IntoIterator<Item = (&'a Payload, Option<&'a str>)>) -> Vec<Use> {
         let mut uses: Vec<Use> = self
@@ -234,6 +239,11 @@ impl Rule {
 
     pub(super) fn turns(&self) -> usize {
         self.turns.len()
+    }
+
+    /// Returns whether its answer depends on how many calls it answered before.
+    pub(super) fn counts(&self) -> bool {
+        self.turns.len() > 1 || !self.repeat
     }
 
     fn matches(&self, asked: &Heard<'_>) -> Option<Captures> {
