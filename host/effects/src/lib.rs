@@ -82,11 +82,15 @@ impl Effects {
     pub async fn perform(&self, ticket: Ticket, watch: &Watch) -> Ended {
         let changes_files = matches!(ticket.function().kind(), Kind::FileChange { .. });
         let sees_to_it = [Function::PROCESS_RUN, Function::HTTP_SEND].contains(&ticket.function());
-        let Some(timeout) = ticket.options().timeout().filter(|_| !changes_files && !sees_to_it) else {
-            return self.dispatch(ticket, watch).await;
-        };
-        let ended = tokio::time::timeout(timeout, self.dispatch(ticket, watch)).await;
-        ended.unwrap_or_else(|_| timed_out(timeout))
+        let timeout = ticket.options().timeout().filter(|_| !changes_files && !sees_to_it);
+        let performed = self.dispatch(ticket, watch);
+        match timeout {
+            None => performed.await,
+            Some(timeout) => {
+                let ended = tokio::time::timeout(timeout, performed).await;
+                ended.unwrap_or_else(|_| timed_out(timeout))
+            }
+        }
     }
 
     async fn dispatch(&self, ticket: Ticket, watch: &Watch) -> Ended {
@@ -94,11 +98,12 @@ impl Effects {
         if function == Function::MODEL_COMPLETE {
             return self.0.model.perform(&ticket, watch).await;
         }
+        // Each on a place of its own, as what all of them need together is what every performance would be given.
         if function == Function::PROCESS_RUN {
-            return self.0.programs.perform(&ticket, &self.0.mounts, watch).await;
+            return Box::pin(self.0.programs.perform(&ticket, &self.0.mounts, watch)).await;
         }
         if function == Function::HTTP_SEND {
-            return self.0.sites.perform(&ticket, watch).await;
+            return Box::pin(self.0.sites.perform(&ticket, watch)).await;
         }
         #[cfg(feature = "test-capability")]
         if function == Function::TEST_ACT {

@@ -1,6 +1,6 @@
 //! What is under way for a run: barriers, measurements, performances. They live on the task that drives the run, and end with it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use futures::future::{AbortHandle, Abortable, BoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -18,7 +18,7 @@ use crate::failpoints;
 #[derive(Default)]
 pub(super) struct Flying {
     under_way: FuturesUnordered<BoxFuture<'static, Result<Event, DriveError>>>,
-    abort: HashMap<Number, AbortHandle>,
+    abort: BTreeMap<Number, AbortHandle>,
 }
 
 impl Flying {

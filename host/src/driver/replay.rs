@@ -165,10 +165,10 @@ async fn go_through(
         check_result(check, &mut slice);
         let end = slice.end.clone();
         let continues = continues_otherwise(&end, next);
-        let mut heard_now = heard(machine.handle(now(), Event::Guest(slice)), finished);
+        let mut heard_now = tell(&mut machine, Event::Guest(slice), finished);
         while let Heard::Read(from) = heard_now {
             match read(from) {
-                Ok(records) => heard_now = heard(machine.handle(now(), Event::Read(records)), finished),
+                Ok(records) => heard_now = tell(&mut machine, Event::Read(records), finished),
                 Err(error) => return Ok(Replayed::Broken(format!("its journal could not be read: {error}"))),
             }
         }
@@ -231,8 +231,16 @@ enum Heard {
     Nothing,
 }
 
-fn heard(actions: Vec<Action>, finished: Option<&How>) -> Heard {
-    for action in actions {
+/// Tells the machine what happened, and returns what it wants.
+fn tell(machine: &mut Machine, event: Event, finished: Option<&How>) -> Heard {
+    let mut actions = machine.handle(now(), event);
+    let heard = heard(&mut actions, finished);
+    machine.take_back(actions);
+    heard
+}
+
+fn heard(actions: &mut Vec<Action>, finished: Option<&How>) -> Heard {
+    for action in actions.drain(..) {
         match action {
             Action::Deliver(delivery) => return Heard::Deliver(delivery),
             Action::Read(from) => return Heard::Read(from),

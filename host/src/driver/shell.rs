@@ -370,7 +370,8 @@ impl<'a> Shell<'a> {
         let mut step = Step::Wait;
         let mut unread = None;
         self.parts.machine.computed(self.computed_ms);
-        for action in self.parts.machine.handle(self.parts.outside.now(), event) {
+        let mut actions = self.parts.machine.handle(self.parts.outside.now(), event);
+        for action in actions.drain(..) {
             match action {
                 Action::Read(from) => unread = Some(from),
                 Action::Write(writes) => self.write(writes)?,
@@ -393,6 +394,7 @@ impl<'a> Shell<'a> {
                 Action::Stop(stop) => step = Step::Stop(stop),
             }
         }
+        self.parts.machine.take_back(actions);
         if self.parts.machine.is_live() && !std::mem::replace(&mut self.was_live, true) {
             self.parts.observer.on(Seen::Live);
         }

@@ -276,6 +276,12 @@ impl Machine {
         std::mem::take(&mut self.actions)
     }
 
+    /// Takes back a list of actions that were all carried out, so that the next are listed in it: there is one for each event, and the memory of a new one costs more than what is in it.
+    pub fn take_back(&mut self, mut carried_out: Vec<Action>) {
+        carried_out.clear();
+        self.actions = carried_out;
+    }
+
     /// Returns whether the guest does something for the first time, not again.
     pub fn is_live(&self) -> bool {
         self.live

@@ -20,6 +20,7 @@ mod sse;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -178,9 +179,10 @@ impl Backend {
 
     async fn complete(&self, asked: &Asked<'_>) -> Result<Reply, Miss> {
         match self {
-            Self::Anthropic(anthropic) => anthropic.complete(asked).await,
-            Self::OpenAi(openai) => openai.complete(asked).await,
-            Self::ClaudeCli(cli) => cli.complete(asked).await,
+            // Each on a place of its own: a script needs little, and answers often.
+            Self::Anthropic(anthropic) => Box::pin(anthropic.complete(asked)).await,
+            Self::OpenAi(openai) => Box::pin(openai.complete(asked)).await,
+            Self::ClaudeCli(cli) => Box::pin(cli.complete(asked)).await,
             Self::Offline(offline) => offline.complete(asked).await,
         }
     }
@@ -341,14 +343,18 @@ impl Provider {
 
     /// Asks, once one of the provider's slots is free.
     pub(crate) async fn complete(&self, asked: &Asked<'_>) -> Result<Reply, Miss> {
-        asked.watch.report(asked.number, Progress::Queued);
+        let report = |progress| {
+            // A script that is to take its time says so itself.
+            if !matches!(self.opened.backend, Backend::Offline(_)) {
+                asked.watch.report(asked.number, progress);
+            }
+        };
+        report(Progress::Queued);
         let _slot = match &self.opened.slots {
             Some(slots) => Some(slots.acquire().await.expect("the semaphore is never closed")),
             None => None,
         };
-        asked
-            .watch
-            .report(asked.number, Progress::Started { attempt: asked.attempt });
+        report(Progress::Started { attempt: asked.attempt });
         let answer = self.opened.backend.complete(asked).await;
         match asked.class {
             // What a provider did by itself is not done again because its answer was lost.
@@ -365,11 +371,28 @@ fn read(ticket: &Ticket) -> Result<Request, Miss> {
 
 /// Estimates tokens at four bytes each, where nobody counts them.
 fn estimate(request: &Payload, content: &[Block]) -> Usage {
-    let written: usize = content.iter().map(|block| Payload::of(block).as_str().len()).sum();
+    let mut written = Length(0);
+    for block in content {
+        serde_json::to_writer(&mut written, block).expect("a block serialises");
+    }
     Usage {
         input: request.as_str().len().div_ceil(4) as u64,
-        output: written.div_ceil(4) as u64,
+        output: written.0.div_ceil(4) as u64,
         ..Usage::default()
+    }
+}
+
+/// Counts the bytes that are written to it.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -44,7 +44,7 @@ const CONTENT_BYTES_MAX: usize = 1 << 30;
 
 /// A write in the form of its rows.
 pub(super) enum Packed {
-    Entry(Box<EntryRow>),
+    Entry(EntryRow),
     Line {
         after: u64,
         ordinal: u64,
@@ -196,7 +196,7 @@ impl Messages {
 /// Turns a write into its rows.
 pub(super) fn pack(write: Write) -> Packed {
     match write {
-        Write::Entry(record) => Packed::Entry(Box::new(pack_entry(record))),
+        Write::Entry(record) => Packed::Entry(pack_entry(record)),
         Write::Line {
             after,
             ordinal,

@@ -3,7 +3,7 @@
 //! No WebAssembly here, and nothing that waits: host functions note here what the guest does, the driver notes what is delivered, and both ask whether the guest
 //! can go on. Start with [`Desk::start`], [`Desk::deliver`] and [`Desk::can_go_on`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skillhost_core::effect::{Class, Function};
@@ -65,8 +65,8 @@ pub(crate) struct Desk {
     acts: Vec<Act>,
     act_bytes: usize,
     started: u32,
-    calls: HashMap<u32, Open>,
-    sets: HashMap<u32, Set>,
+    calls: BTreeMap<u32, Open>,
+    sets: BTreeMap<u32, Set>,
     sets_made: u32,
     deliveries: u64,
     waiting: Option<Waiting>,
@@ -105,8 +105,8 @@ impl Desk {
             acts: Vec::new(),
             act_bytes: 0,
             started: 0,
-            calls: HashMap::new(),
-            sets: HashMap::new(),
+            calls: BTreeMap::new(),
+            sets: BTreeMap::new(),
             sets_made: 0,
             deliveries: 0,
             waiting: None,

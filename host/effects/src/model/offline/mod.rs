@@ -13,6 +13,7 @@ use skillhost_core::payload::Payload;
 use skillhost_core::retry::FaultKind;
 
 use super::{Asked, Miss, estimate};
+use crate::watch::Progress;
 use script::{Heard, ScriptedError, Turn};
 use template::Captures;
 
@@ -81,6 +82,8 @@ impl Offline {
     pub(super) async fn complete(&self, asked: &Asked<'_>) -> Result<Reply, Miss> {
         let (answer, delay) = self.answer(asked, asked.attempt);
         if !delay.is_zero() {
+            let started = Progress::Started { attempt: asked.attempt };
+            asked.watch.report(asked.number, started);
             tokio::time::sleep(delay.min(DELAY_MAX)).await;
         }
         answer
