@@ -3,7 +3,8 @@
 //! Those that choose and reach a model provider are named beside their use, in [`skillhost_effects::model::variable`], and are captured here with the rest.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use skillhost_effects::model;
 
@@ -55,9 +56,20 @@ impl Environment {
 
 /// Returns what starts this program once more, also when the file that was started is another one by now.
 pub fn own_program() -> PathBuf {
-    match cfg!(target_os = "linux") {
+    let named = std::env::current_exe().unwrap_or_default();
+    match cfg!(target_os = "linux") && !is_run_by_another(&named) {
         true => PathBuf::from("/proc/self/exe"),
-        false => std::env::current_exe().unwrap_or_default(),
+        false => named,
+    }
+}
+
+/// Returns whether the process is another program's, which carries this one out: valgrind does so, and says of itself that it is this one.
+fn is_run_by_another(named: &Path) -> bool {
+    let file = |path: &Path| std::fs::metadata(path).map(|about| (about.dev(), about.ino()));
+    match (file(Path::new("/proc/self/exe")), file(named)) {
+        (Ok(running), Ok(named)) => running != named,
+        // What was started is gone, as happens at an upgrade.
+        _ => false,
     }
 }
 

@@ -13,6 +13,7 @@
     reason = "a program for a person at a terminal, that has nothing to lose"
 )]
 
+mod counts;
 mod daemon;
 mod growth;
 mod launch;
@@ -68,6 +69,12 @@ struct Cli {
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
+    /// Count instructions instead, and compare them with what this file has
+    #[arg(long)]
+    counts: Option<PathBuf>,
+    /// Write the counts into that file
+    #[arg(long, requires = "counts")]
+    record: bool,
     /// Measure these parts only: launch, lone, reads, bursts, fan-out, http, replay, waiting or growth
     parts: Vec<String>,
 }
@@ -102,6 +109,12 @@ fn main() -> ExitCode {
         let names: Vec<_> = PARTS.iter().map(|(name, _)| *name).collect();
         eprintln!("error: there is no part `{part}`: {}", names.join(", "));
         return ExitCode::FAILURE;
+    }
+    if let Some(recorded) = &cli.counts {
+        return match counts::count(&setting, recorded, cli.record) {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        };
     }
     eprintln!("the machine itself ...");
     let mut report = Report::default();

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use skillhost_toolchain::Choice;
 
-use crate::{guests, step};
+use crate::{guests, step, workspace};
 
 /// Measures, and prints the table.
 pub(crate) fn measure(choice: Choice, repeats: usize, json: bool, parts: &[String]) -> Result<(), String> {
@@ -12,6 +12,14 @@ pub(crate) fn measure(choice: Choice, repeats: usize, json: bool, parts: &[Strin
     bench.args(["--repeats", &repeats.to_string()]);
     bench.args(json.then_some("--json")).args(parts);
     step::run("what skillhost does", &mut bench)
+}
+
+/// Counts instructions, and compares them with those that are recorded, or records them.
+pub(crate) fn count(choice: Choice, record: bool) -> Result<(), String> {
+    let mut bench = built(choice)?;
+    bench.arg("--counts").arg(workspace().join("tests/bench/counts.json"));
+    bench.args(record.then_some("--record"));
+    step::run("what it takes, in instructions", &mut bench)
 }
 
 /// Builds everything, and returns the program that measures.

@@ -45,6 +45,12 @@ enum Command {
         /// Measure these parts only: launch, lone, reads, bursts, fan-out, http, replay, waiting or growth
         parts: Vec<String>,
     },
+    /// Count the instructions of launches, calls and replays, and compare them with those that are recorded; callgrind counts
+    Counts {
+        /// Record them
+        #[arg(long)]
+        record: bool,
+    },
     /// Build everything, run hello-world, kill deep-research in its middle and let it finish
     Demo,
     /// Give whatever reads what others write inputs that nobody thought of
@@ -121,6 +127,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
         Command::Bench { repeats, json, parts } => bench::measure(cli.guest_toolchain, *repeats, *json, parts),
+        Command::Counts { record } => bench::count(cli.guest_toolchain, *record),
         Command::Demo => demo::show_all(cli.guest_toolchain),
         Command::Fuzz { target, seconds, seed } => test::fuzz(target.as_deref(), *seconds, *seed),
         Command::Golden => test::golden(cli.guest_toolchain),
