@@ -24,7 +24,7 @@ use crate::installed::{Describe, Edition, Instead, Shelf};
 use crate::mounts::Ground;
 use crate::skills::Library;
 use crate::terminal::{self, Terminal};
-use crate::{daemon, describe, descriptors, limits};
+use crate::{daemon, describe, descriptors, limits, zone};
 
 /// A component that takes longer than this to compile is announced.
 const COMPILING_SILENT: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ impl Context {
         Ok(Self {
             home: Home::find(&environment)?,
             installed: Library::find(global.skills_dir.as_deref(), &environment)?,
-            zone: TimeZone::system(),
+            zone: zone::of_user(),
             json: global.json,
             environment,
             terminal,

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use skillhost_core::calls::signals::Question;
 use skillhost_core::entry::Entry;
 use skillhost_core::id::{Number, RunId, Seq};
@@ -18,6 +17,7 @@ use super::lock;
 use crate::home::Home;
 use crate::inbox_file;
 use crate::notify::{Notice, Notifier};
+use crate::zone;
 
 /// How long telling may be behind.
 const BEHIND_MAX: Duration = Duration::from_millis(500);
@@ -111,7 +111,7 @@ impl Herald {
     /// Tells what is noted.
     pub(super) fn tell(&self, journal: &dyn Journal, is_watched: impl Fn(&RunId) -> bool) {
         let seen = self.take();
-        if let Err(error) = inbox_file::refresh(&self.home, journal, &TimeZone::system()) {
+        if let Err(error) = inbox_file::refresh(&self.home, journal, &zone::of_user()) {
             tracing::error!("{error}");
         }
         for (run, sight, told) in seen {
