@@ -158,8 +158,14 @@ impl Survey {
             self.kept_bytes = self.kept_bytes.saturating_add(weight(record));
             kept += usize::from(self.kept_bytes <= self.kept_bytes_max);
         }
-        records.truncate(kept);
-        self.kept.push(records);
+        if kept < records.len() {
+            // The room of what is not kept is given back, too: a long journal has many such parts.
+            records.truncate(kept);
+            records.shrink_to_fit();
+        }
+        if kept > 0 {
+            self.kept.push(records);
+        }
         Ok(())
     }
 
