@@ -72,11 +72,11 @@ impl Herald {
         }
     }
 
-    /// Notes that a run is driven from now on, and which of its calls wait for somebody who was told.
+    /// Notes that a run is driven from now on, and which of its calls wait for somebody who was told, as far as the journal shows:
+    /// it does not show what is noted and still to be told.
     pub(super) fn attend(&self, run: &RunId, calls: BTreeSet<Number>) {
         let mut told = lock(&self.told);
-        let told = told.entry(run.clone()).or_default();
-        told.calls.extend(calls);
+        let told = told.entry(run.clone()).or_insert_with(|| Told { calls, gone: false });
         told.gone = false;
     }
 
@@ -200,4 +200,38 @@ fn is_called(journal: &dyn Journal, row: &RunRow) -> Result<bool, JournalError> 
 fn question(journal: &dyn Journal, run: &RunId, number: Number) -> Result<Option<Question>, JournalError> {
     let mut calls = journal.calls(run, &[number].into())?;
     Ok(calls.remove(&number).and_then(|called| called.request.read().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+    use crate::env::Environment;
+
+    const RUN: &str = "01jd3k6v8m4t9qwertzuiopas1";
+
+    /// Returns the calls that were told of already when what is noted is told.
+    fn told(herald: &Herald) -> Vec<BTreeSet<Number>> {
+        herald.take().into_iter().map(|(_, _, told)| told).collect()
+    }
+
+    #[test]
+    fn what_is_still_to_be_told_is_not_taken_for_told_when_its_run_comes_back() {
+        let home = Home::find(&Environment::current()).unwrap();
+        let (herald, run) = (Herald::silent(&home), RunId::parse(RUN).unwrap());
+        let question = BTreeSet::from([Number(3)]);
+        herald.attend(&run, BTreeSet::new());
+        herald.note(&run, Sight::Waits);
+        // Somebody rang, before it has left and after.
+        herald.attend(&run, question.clone());
+        herald.let_go(&run);
+        herald.attend(&run, question.clone());
+        assert_eq!(told(&herald), [BTreeSet::new()]);
+        herald.let_go(&run);
+        // What nothing is noted of is as the journal shows it.
+        herald.attend(&run, question.clone());
+        herald.note(&run, Sight::Waits);
+        assert_eq!(told(&herald), [question]);
+    }
 }
