@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use skillhost_core::id::{Digest, SkillName};
 use skillhost_journal::{Bundle, BundleFile};
 
+use crate::digest_cache::{DigestCache, Files, Found};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::home::read_regular;
+use crate::home::{open_regular, read_regular, read_whole};
 use crate::skills::{COMPONENT, Installed, steadily};
 
 /// The largest component, in bytes.
@@ -47,19 +48,22 @@ pub struct Scan {
     /// The component, if it was built and is not in the folder.
     built: Option<Vec<u8>>,
     bundle: Bundle,
+    found: Files,
 }
 
 impl Scan {
     /// Reads the folder of a skill.
     pub fn of(skill: &Installed) -> Result<Self> {
-        steadily(&skill.folder, || Self::once(skill))
+        Self::but_for(skill, &DigestCache::default())
     }
 
-    fn once(skill: &Installed) -> Result<Self> {
-        let mut walk = Walk {
-            skill,
-            files: Vec::new(),
-        };
+    /// Reads what of the folder of a skill is not known yet.
+    pub fn but_for(skill: &Installed, known: &DigestCache) -> Result<Self> {
+        steadily(&skill.folder, || Self::once(skill, known))
+    }
+
+    fn once(skill: &Installed, known: &DigestCache) -> Result<Self> {
+        let mut walk = Walk::of(skill, known);
         walk.file(&skill.component, COMPONENT_BYTES_MAX)?;
         Self::rest(walk, None)
     }
@@ -71,11 +75,9 @@ impl Scan {
             folder: folder.to_owned(),
             component: COMPONENT.to_owned(),
         };
-        let mut walk = Walk {
-            skill: &skill,
-            files: Vec::new(),
-        };
-        walk.push(COMPONENT, &built);
+        let known = DigestCache::default();
+        let mut walk = Walk::of(&skill, &known);
+        walk.push(COMPONENT, Digest::of(&built), built.len() as u64);
         Self::rest(walk, Some(built))
     }
 
@@ -91,6 +93,7 @@ impl Scan {
             component: COMPONENT.to_owned(),
             built: Some(built),
             bundle: Bundle::new([file])?,
+            found: Files::new(),
         })
     }
 
@@ -113,7 +116,13 @@ impl Scan {
             component: skill.component.clone(),
             built,
             bundle,
+            found: walk.found,
         })
+    }
+
+    /// Has it known what was found, as it could be used: the next look need not read what is as it was.
+    pub fn keep_in(&self, known: &DigestCache) {
+        known.keep(&self.found);
     }
 
     /// Returns the list of files.
@@ -172,10 +181,21 @@ fn exists(path: &Path) -> bool {
 
 struct Walk<'a> {
     skill: &'a Installed,
+    known: &'a DigestCache,
     files: Vec<BundleFile>,
+    found: Files,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn of(skill: &'a Installed, known: &'a DigestCache) -> Self {
+        Self {
+            skill,
+            known,
+            files: Vec::new(),
+            found: Files::new(),
+        }
+    }
+
     fn folder(&mut self, path: &str, depth: usize) -> Result<()> {
         let full = self.inside(path)?;
         if !full.is_dir() {
@@ -206,17 +226,27 @@ impl Walk<'_> {
             return Err(self.refused(format!("it has more than {} files", Bundle::FILES_MAX)));
         }
         let full = self.inside(path)?;
-        let content = read_regular(&full, bytes_max).map_err(|e| self.unreadable(path, &e))?;
-        self.push(path, &content);
-        Ok(())
+        self.look(path, &full, bytes_max).map_err(|e| self.unreadable(path, &e))
     }
 
-    fn push(&mut self, path: &str, content: &[u8]) {
-        self.files.push(BundleFile {
-            path: path.to_owned(),
-            digest: Digest::of(content),
-            size: content.len() as u64,
-        });
+    fn push(&mut self, path: &str, digest: Digest, size: u64) {
+        let path = path.to_owned();
+        self.files.push(BundleFile { path, digest, size });
+    }
+
+    /// Reads a file, unless it is known what it holds.
+    fn look(&mut self, path: &str, full: &Path, bytes_max: u64) -> io::Result<()> {
+        let (file, metadata) = open_regular(full, bytes_max)?;
+        let (digest, size) = match self.known.digest(path, &metadata) {
+            Some(digest) => (digest, metadata.len()),
+            None => {
+                let content = read_whole(&file, &metadata, bytes_max)?;
+                (Digest::of(&content), content.len() as u64)
+            }
+        };
+        self.found.insert(path.to_owned(), Found::new(&metadata, digest));
+        self.push(path, digest, size);
+        Ok(())
     }
 
     /// Returns where a path really leads, which has to be inside the folder.

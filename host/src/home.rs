@@ -1,6 +1,6 @@
 //! Where skillhost keeps what it keeps: one folder of the user's own, which nobody else may look into.
 
-use std::fs::{DirBuilder, File, Permissions};
+use std::fs::{DirBuilder, File, Metadata, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -122,6 +122,11 @@ impl Home {
     /// Returns the folder of compiled components.
     pub fn compiled(&self) -> PathBuf {
         self.user.join("compiled")
+    }
+
+    /// Returns the folder of what is known of files that did not change.
+    pub fn digests(&self) -> PathBuf {
+        self.user.join("digests")
     }
 
     /// Returns the folder of the SDKs that were unpacked for those who write skills.
@@ -255,6 +260,12 @@ pub fn rewrite(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Reads a regular file of at most `bytes_max`. Anything else, such as a pipe that never ends, is refused before it is read.
 pub fn read_regular(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let (file, metadata) = open_regular(path, bytes_max)?;
+    read_whole(&file, &metadata, bytes_max)
+}
+
+/// Opens a regular file of at most `bytes_max`, and returns how it was then.
+pub fn open_regular(path: &Path, bytes_max: u64) -> io::Result<(File, Metadata)> {
     // Opening a pipe without a writer would wait for one.
     let file = File::options()
         .read(true)
@@ -264,21 +275,27 @@ pub fn read_regular(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    let too_large = || {
-        io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it is larger than {bytes_max} bytes"),
-        )
-    };
-    if metadata.len() > bytes_max {
-        return Err(too_large());
+    match metadata.len() > bytes_max {
+        true => Err(too_large(bytes_max)),
+        false => Ok((file, metadata)),
     }
+}
+
+/// Reads such a file, which may have grown since.
+pub fn read_whole(file: &File, metadata: &Metadata, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
     file.take(bytes_max + 1).read_to_end(&mut content)?;
     match content.len() as u64 > bytes_max {
-        true => Err(too_large()),
+        true => Err(too_large(bytes_max)),
         false => Ok(content),
     }
+}
+
+fn too_large(bytes_max: u64) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        format!("it is larger than {bytes_max} bytes"),
+    )
 }
 
 /// Returns the rights of what is at `path` that others than its owner have.

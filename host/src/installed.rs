@@ -5,6 +5,7 @@
 //! anybody launches it.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use skillhost_core::id::{Digest, SkillName};
@@ -14,6 +15,7 @@ use skillhost_runtime::Description;
 
 use crate::bundle::{SCRIPT, Scan};
 use crate::describe::{input_schema, output_schema};
+use crate::digest_cache::DigestCache;
 use crate::driver::now;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
@@ -67,6 +69,8 @@ pub struct Shelf<'a> {
     pub journal: &'a Arc<dyn Journal>,
     /// The folder of skills.
     pub skills: &'a Library,
+    /// The folder of what is known of files that did not change.
+    pub digests: PathBuf,
     /// How a component's description is had.
     pub describe: &'a Describe<'a>,
 }
@@ -103,7 +107,9 @@ impl Shelf<'_> {
     pub fn settle(&self, name: &str) -> Result<Settled> {
         let mut looks = 1;
         loop {
-            match self.look(name) {
+            // What was believed unchanged may be what was not.
+            let is_trusting = looks == 1;
+            match self.look(name, is_trusting) {
                 Err(error) if is_changing(&error) && looks < LOOKS_MAX => looks += 1,
                 looked => return looked,
             }
@@ -116,13 +122,19 @@ impl Shelf<'_> {
         for row in self.journal.installed()? {
             let is_here = row.place.folder == self.skills.root();
             if is_here && !names.iter().any(|name| name == row.place.skill.as_str()) {
-                self.journal.uninstall(&row.place)?;
+                self.forget(&row.place)?;
             }
         }
         Ok(names)
     }
 
-    fn look(&self, name: &str) -> Result<Settled> {
+    fn forget(&self, place: &SkillPlace) -> Result<()> {
+        DigestCache::anew(&self.digests, place).forget();
+        self.journal.uninstall(place)?;
+        Ok(())
+    }
+
+    fn look(&self, name: &str, is_trusting: bool) -> Result<Settled> {
         let Ok(skill) = SkillName::parse(name) else {
             return Err(self.skills.get(name).err().unwrap_or_else(|| unknown(name)));
         };
@@ -132,29 +144,42 @@ impl Shelf<'_> {
         };
         let row = self.journal.installed_in(&place)?;
         let found = self.skills.get(name);
-        let error = match found.and_then(|found| self.edition(&found, &place, row.as_ref())) {
+        let known = match is_trusting {
+            true => DigestCache::open(&self.digests, &place),
+            false => DigestCache::anew(&self.digests, &place),
+        };
+        let error = match found.and_then(|found| self.edition(&found, &known, &place, row.as_ref())) {
             Ok(edition) => return Ok(Settled { edition, instead: None }),
             Err(error) => error,
         };
         match row {
             Some(_) if error.code == skills::UNKNOWN => {
-                self.journal.uninstall(&place)?;
+                self.forget(&place)?;
                 Err(error)
             }
+            // It may not be what was believed of it.
+            Some(_) if is_trusting && is_changing(&error) => Err(error),
             Some(row) if is_of_the_skill(&error) => self.instead(row, error),
             _ => Err(error),
         }
     }
 
     /// Loads what lies in the folder, and makes it what is installed.
-    fn edition(&self, found: &Installed, place: &SkillPlace, row: Option<&InstalledRow>) -> Result<Edition> {
-        let scan = Arc::new(Scan::of(found)?);
+    fn edition(
+        &self,
+        found: &Installed,
+        known: &DigestCache,
+        place: &SkillPlace,
+        row: Option<&InstalledRow>,
+    ) -> Result<Edition> {
+        let scan = Arc::new(Scan::but_for(found, known)?);
         let edition = Edition::of(&found.name, &scan, self.describe)?;
         if row.is_none_or(|row| row.bundle != edition.bundle || row.problem.is_some()) {
             let component = edition.component;
             self.journal
                 .install(place, scan.bundle(), &component, now(), &|file| scan.read(file))?;
         }
+        scan.keep_in(known);
         Ok(edition)
     }
 

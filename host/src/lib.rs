@@ -14,6 +14,7 @@ pub mod config;
 pub mod daemon;
 pub mod describe;
 pub mod descriptors;
+pub mod digest_cache;
 pub mod driver;
 pub mod env;
 pub mod error;

@@ -268,6 +268,7 @@ impl Session<'_> {
         Shelf {
             journal: &self.journal,
             skills: &self.context.installed,
+            digests: self.context.home.digests(),
             describe,
         }
     }

@@ -15,6 +15,7 @@ use super::context::Context;
 use super::list::status;
 use super::report::{Envelope, Report, Rows};
 use super::since;
+use crate::digest_cache::DigestCache;
 use crate::error::{CliError, Result};
 use crate::terminal;
 use crate::timeline::count;
@@ -227,6 +228,7 @@ fn forgotten(journal: &SqliteJournal, runs: &[RunId], context: &Context) -> Resu
     failpoint::hit(failpoints::REMOVED);
     for row in journal.installed()? {
         if !row.place.folder.join(row.place.skill.as_str()).exists() {
+            DigestCache::anew(&context.home.digests(), &row.place).forget();
             journal.uninstall(&row.place)?;
         }
     }

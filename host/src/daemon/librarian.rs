@@ -21,6 +21,7 @@ use crate::bundle::takes_folder;
 use crate::describe;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
+use crate::home::Home;
 use crate::installed::{self, Bytes, Instead, Settled, Shelf};
 use crate::skills::{self, Library};
 use crate::watch_files::{Changes, Tree, Watch};
@@ -74,6 +75,8 @@ pub type SkillStates = BTreeMap<String, SkillState>;
 pub(super) struct Librarian {
     journal: Arc<dyn Journal>,
     loader: Loader,
+    /// The folder of what is known of files that did not change.
+    digests: PathBuf,
     requests: mpsc::Sender<Ask>,
     /// The daemon's own folder of skills first.
     followed: Mutex<Vec<Followed>>,
@@ -117,11 +120,12 @@ impl Followed {
 
 impl Librarian {
     /// Makes one, and the task that does its work ([`Tending::tend`]).
-    pub(super) fn new(journal: Arc<dyn Journal>, loader: Loader, own: &Library) -> (Arc<Self>, Tending) {
+    pub(super) fn new(journal: Arc<dyn Journal>, loader: Loader, home: &Home, own: &Library) -> (Arc<Self>, Tending) {
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
         let librarian = Arc::new(Self {
             journal,
             loader,
+            digests: home.digests(),
             requests: sender,
             followed: Mutex::new(vec![Followed::new(own)]),
             polls: Mutex::default(),
@@ -361,6 +365,7 @@ impl Tending {
             work(&Shelf {
                 journal: &librarian.journal,
                 skills: &library,
+                digests: librarian.digests.clone(),
                 describe: &describe,
             })
         });

@@ -158,7 +158,7 @@ fn loader(home: &Home, config: &Config) -> Result<Loader> {
 async fn live(home: &Home, library: &Library, roster: Arc<Roster>, loader: Loader, tenure: Tenure) -> Result<()> {
     let listener = server::listen(home).map_err(|e| unusable(home, &e))?;
     let (ends, mut ended) = watch::channel(false);
-    let (librarian, tending) = Librarian::new(Arc::clone(roster.journal()), loader, library);
+    let (librarian, tending) = Librarian::new(Arc::clone(roster.journal()), loader, home, library);
     let server = Arc::new(Server {
         roster: Arc::clone(&roster),
         librarian,

@@ -182,6 +182,7 @@ impl Nursery {
         let shelf = Shelf {
             journal: &self.journal,
             skills: &Library::at(Path::new(folder)),
+            digests: self.home.digests(),
             describe: &describe,
         };
         let settled = shelf.settle(name).map_err(|error| self.refused(error))?;

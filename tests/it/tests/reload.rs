@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Stdio};
 use std::time::Instant;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use skillhost::digest_cache::Found;
 use skillhost_core::entry::Entry;
 use skillhost_core::id::{Digest, LaunchId, RunId, Seq, SignalName};
 use skillhost_core::machine::{Command as Told, Machine, Status};
@@ -211,6 +212,38 @@ fn what_changes_while_no_daemon_is_there_is_seen_by_a_launch_and_by_the_next_dae
     place.kill_daemon();
     drop_in(&place, "steps", &variant("steps", 2));
     follower.expect("mended", "steps");
+}
+
+#[test]
+fn a_component_that_is_as_it_was_is_not_read_and_what_is_not_true_of_it_is_found_out() {
+    let place = Place::new(PROGRAM, &["steps"]);
+    let launched = || launched(&place, &["steps", "--here", "--n", "0"]).component;
+    let first = launched();
+    drop_in(&place, "steps", &variant("steps", 1));
+    let second = launched();
+    assert_ne!(first, second);
+    let folder = place.skills().join("steps");
+    let name = Digest::of(folder.as_os_str().as_encoded_bytes()).short();
+    let kept = place.state().digests().join(format!("{name}.json"));
+    let believe = |digest: Digest| {
+        let metadata = fs::metadata(component_of(&place, "steps")).unwrap();
+        let files = json!({"skill.wasm": Found::new(&metadata, digest)});
+        fs::create_dir_all(place.state().digests()).unwrap();
+        fs::write(
+            &kept,
+            json!({"version": 1, "skill": folder, "files": files}).to_string(),
+        )
+        .unwrap();
+    };
+    // If it were read, it would be seen to be the second.
+    believe(first);
+    assert_eq!(launched(), first);
+    believe(Digest::of(b"what nobody has"));
+    assert_eq!(launched(), second);
+    assert_eq!(launched(), second);
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(place.run(&["launch", "steps", "--here"]).status.code(), Some(INVALID));
+    assert!(!kept.exists());
 }
 
 #[test]
