@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use skillhost_core::id::Digest;
 use skillhost_journal::SkillPlace;
 
-use crate::home::make_folder;
+use crate::home::write_derived;
 
 /// For how long a file has to have been as it is, in seconds: the coarsest times that filesystems keep are 2 seconds apart (FAT).
 const SETTLED_SECONDS: i64 = 2;
@@ -138,14 +139,8 @@ impl DigestCache {
     }
 }
 
-/// Writes it anew, so that nobody sees half of it. After a power cut it may be empty: then it is as if it were not there.
-fn write(path: &Path, kept: &Kept) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    make_folder(folder)?;
-    let file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer(&file, kept)?;
-    file.persist(path)?;
-    Ok(())
+fn write(path: &Path, kept: &Kept) -> io::Result<()> {
+    write_derived(path, &serde_json::to_vec(kept)?)
 }
 
 #[cfg(test)]

@@ -36,13 +36,17 @@ const LAUNCH: &str = "launch";
 ///
 /// A field takes the next word as its value, unless that begins with `--`; so `--name Ada`, `--count -3`, `--deep` (which is `true`) and `--text=--x` all say what they
 /// seem to. After `--` no word is a flag.
-pub fn split(mut command: Command, words: Vec<OsString>) -> Result<(Vec<OsString>, Vec<Given>)> {
-    // Adds what clap adds by itself: `--help`, and to each command the flags of all.
-    command.build();
-    let Some(at) = position_of_launch(&command, &words) else {
+pub fn split(command: &Command, words: Vec<OsString>) -> Result<(Vec<OsString>, Vec<Given>)> {
+    let Some(at) = position_of_launch(command, &words) else {
         return Ok((words, Vec::new()));
     };
     let launch = command.find_subcommand(LAUNCH).expect("there is a command `launch`");
+    let mut alone = Command::new(command.get_name().to_owned())
+        .args(command.get_arguments().cloned())
+        .subcommand(launch.clone());
+    // Adds what clap adds by itself: `--help`, and the flags of all commands; of all of them, that would take longer than all the rest.
+    alone.build();
+    let launch = alone.find_subcommand(LAUNCH).expect("there is a command `launch`");
     let known: Vec<&Arg> = launch.get_arguments().collect();
     let mut words = words.into_iter();
     let mut kept: Vec<OsString> = words.by_ref().take(at + 1).collect();
@@ -142,7 +146,7 @@ mod tests {
 
     fn sorted(line: &str) -> String {
         let words = line.split(' ').map(OsString::from).collect();
-        let (kept, fields) = split(Cli::command(), words).unwrap();
+        let (kept, fields) = split(&Cli::command(), words).unwrap();
         let kept: Vec<_> = kept.iter().map(|word| word.to_str().unwrap()).collect();
         let fields: Vec<_> = fields
             .iter()

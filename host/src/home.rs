@@ -225,10 +225,13 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     replace(path, content, None)
 }
 
+fn folder_of(path: &Path) -> io::Result<&Path> {
+    path.parent()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
 fn replace(path: &Path, content: &[u8], rights: Option<Permissions>) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let folder = folder_of(path)?;
     make_folder(folder)?;
     // `tempfile` makes files with mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -240,6 +243,17 @@ fn replace(path: &Path, content: &[u8], rights: Option<Permissions>) -> io::Resu
     file.as_file().sync_all()?;
     file.persist(path)?;
     File::open(folder)?.sync_all()
+}
+
+/// Replaces a file that is made of something else, so that nobody ever sees half of it, readable by its owner alone. Nothing waits for the disk: after a power cut
+/// the file may be empty or gone, and is made again.
+pub fn write_derived(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = folder_of(path)?;
+    make_folder(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(content)?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// Replaces a file that is the user's and not ours: where it really is, if the path is a link, and with the rights that it has; a new one may be read by others.

@@ -9,7 +9,7 @@ use skillhost_journal::{InboxFilter, InboxRow, Journal};
 
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::home::{Home, read_regular, write_whole};
+use crate::home::{Home, read_regular, write_derived};
 use crate::terminal::{plain, plain_line};
 
 /// The most entries that the file shows.
@@ -29,7 +29,7 @@ pub fn refresh(home: &Home, journal: &dyn Journal, zone: &TimeZone) -> Result<()
     if read_regular(&path, BYTES_MAX).is_ok_and(|old| old == text.as_bytes()) {
         return Ok(());
     }
-    write_whole(&path, text.as_bytes()).map_err(|e| {
+    write_derived(&path, text.as_bytes()).map_err(|e| {
         CliError::new(
             Exit::Storage,
             "inbox_not_written",

@@ -62,12 +62,17 @@ impl Schema {
                 .build(&root)
                 .map_err(|e| format!("it is not a JSON Schema: {e}"))
         };
-        let validator = deeply(|| burden::check(&root).and_then(|()| build())).flatten()?;
+        let known = || burden::check(&root).and_then(|()| build());
+        // In this order: what refers is looked for by going through all of it.
+        let is_shallow = is_shallow(&root, SHALLOW_MAX) && !refers(&root);
+        let validator = match is_shallow {
+            true => known()?,
+            false => deeply(known).flatten()?,
+        };
         Ok(Self {
-            // In this order: what refers is looked for by going through all of it.
-            is_shallow: is_shallow(&root, SHALLOW_MAX) && !refers(&root),
             root,
             validator,
+            is_shallow,
         })
     }
 
@@ -554,5 +559,23 @@ mod tests {
         );
         let error = check_result(&schema, &Payload::parse("{}").unwrap()).unwrap_err();
         assert_eq!(error, "field `greeting` is missing");
+    }
+
+    #[test]
+    fn what_is_shallow_needs_no_more_stack_than_half_of_what_a_thread_has() {
+        for wrap in [
+            |inner: Value| json!({"items": inner}),
+            |inner: Value| json!({"not": inner}),
+            |inner: Value| json!({"anyOf": [inner, {"type": "null"}]}),
+            |inner: Value| json!({"properties": {"more": inner}, "required": ["more"]}),
+        ] {
+            let mut deepest = json!({"type": "string", "pattern": "^a*$"});
+            while is_shallow(&wrap(deepest.clone()), SHALLOW_MAX) {
+                deepest = wrap(deepest);
+            }
+            let thread = std::thread::Builder::new().stack_size(1 << 20);
+            let parsed = thread.spawn(move || Schema::of(deepest).map(|schema| schema.is_shallow));
+            assert_eq!(parsed.unwrap().join().unwrap(), Ok(true));
+        }
     }
 }

@@ -129,13 +129,14 @@ enum Misunderstood {
 }
 
 fn parse(words: Vec<OsString>) -> Result<(Cli, Vec<Given>), Misunderstood> {
-    let (words, given) = fields::split(Cli::command(), words).map_err(Misunderstood::Error)?;
+    let command = Cli::command();
+    let (words, given) = fields::split(&command, words).map_err(Misunderstood::Error)?;
     let named = words
         .get(1)
         .and_then(|word| word.to_str())
         .filter(|word| !word.starts_with('-'))
         .map(str::to_owned);
-    let matches = Cli::command().try_get_matches_from(words);
+    let matches = command.try_get_matches_from(words);
     let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
     match cli {
         Ok(cli) => Ok((cli, given)),
