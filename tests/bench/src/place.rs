@@ -52,9 +52,22 @@ impl Place {
                 std::fs::write(into.join("offline.toml"), SCRIPT).unwrap();
             }
         }
-        // Whoever looks first compiles; that is not what is measured.
+        // Whoever looks first compiles; that is not what is measured. And a skill is launched that has been there for a while.
         place.run(&["skills"]);
+        while !place.is_settled(installed.len()) {
+            std::thread::sleep(Duration::from_millis(100));
+            place.run(&["skills"]);
+        }
         place
+    }
+
+    /// Returns whether it is known of as many components what they hold, so that no launch reads them again.
+    fn is_settled(&self, skills: usize) -> bool {
+        let kept = std::fs::read_dir(self.home().join("digests"));
+        let kept = kept.into_iter().flatten().flatten();
+        let known =
+            kept.filter(|kept| std::fs::read_to_string(kept.path()).is_ok_and(|text| text.contains("skill.wasm")));
+        known.count() == skills
     }
 
     /// Has the runs ask a provider at this address.
