@@ -20,8 +20,10 @@ use super::check;
 use super::error::LoadError;
 use crate::engine::{Compiler, Engine, EngineConfig};
 
-/// The exit code of a process that was given a component which does not compile.
-const REFUSED: u8 = 1;
+/// The exit code of a process that was given a component which does not compile. No program ends so that failed at something else (`EX_DATAERR` of `sysexits.h`).
+const REFUSED: u8 = 65;
+/// The exit code of one that failed at something else (`EX_SOFTWARE`).
+const FAILED: u8 = 70;
 /// The most that is heard of why.
 const REASON_BYTES_MAX: u64 = 64 << 10;
 
@@ -153,22 +155,32 @@ fn word(compiler: Compiler) -> &'static str {
 /// Returns the exit code of the process.
 #[allow(clippy::print_stderr, reason = "that is where it is heard")]
 pub fn main(words: &[OsString]) -> u8 {
-    let compiled = config(words).and_then(|config| {
-        let engine = Engine::new(&config).map_err(|error| error.to_string())?;
-        let mut bytes = Vec::new();
-        let input = io::stdin().lock().take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut bytes);
-        input.map_err(|error| error.to_string())?;
-        let code = engine.wasmtime().precompile_component(&bytes);
-        let code = code.map_err(|error| format!("{error:#}"))?;
-        io::stdout().lock().write_all(&code).map_err(|error| error.to_string())
-    });
-    match compiled {
+    let told = match given(words) {
+        Ok((engine, bytes)) => match engine.wasmtime().precompile_component(&bytes) {
+            Ok(code) => io::stdout()
+                .lock()
+                .write_all(&code)
+                .map_err(|error| (FAILED, error.to_string())),
+            Err(error) => Err((REFUSED, format!("{error:#}"))),
+        },
+        Err(reason) => Err((FAILED, reason)),
+    };
+    match told {
         Ok(()) => 0,
-        Err(reason) => {
+        Err((exit, reason)) => {
             eprintln!("{reason}");
-            REFUSED
+            exit
         }
     }
+}
+
+/// Returns what is to be compiled, and for which engine.
+fn given(words: &[OsString]) -> Result<(Engine, Vec<u8>), String> {
+    let engine = Engine::new(&config(words)?).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    let input = io::stdin().lock().take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut bytes);
+    input.map_err(|error| error.to_string())?;
+    Ok((engine, bytes))
 }
 
 fn config(words: &[OsString]) -> Result<EngineConfig, String> {
@@ -183,4 +195,34 @@ fn config(words: &[OsString]) -> Result<EngineConfig, String> {
         stack_bytes_max: stack.parse().map_err(|_| "that is no number of bytes")?,
         ..EngineConfig::one_run()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    /// Says why there is no code, if what compiles is this program.
+    fn refused(program: &str, words: &[&str]) -> LoadError {
+        let program = CompilerProgram {
+            program: program.into(),
+            words: words.iter().map(OsString::from).collect(),
+            time_max: Duration::from_secs(300),
+            memory_bytes_max: 1 << 30,
+        };
+        compile_apart(&EngineConfig::one_run(), &program, b"\0asm").unwrap_err()
+    }
+
+    #[test]
+    fn a_component_is_at_fault_only_if_the_compiler_says_so() {
+        let no = refused("sh", &["-c", "echo no such feature >&2; exit 65"]);
+        assert!(matches!(no, LoadError::Invalid { .. }), "{no}");
+        let failed = refused("sh", &["-c", "echo cannot start >&2; exit 1"]);
+        assert!(
+            matches!(&failed, LoadError::Compiler { reason } if reason.contains("cannot start")),
+            "{failed}"
+        );
+        assert!(matches!(refused("/nothing/here", &[]), LoadError::Read(_)));
+    }
 }
