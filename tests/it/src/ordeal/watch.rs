@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use skillhost_core::entry::Entry;
 use skillhost_core::id::Number;
+use skillhost_core::machine::Status;
 use skillhost_journal::{Journal as _, RunRow, SqliteJournal};
 
 use super::Ordeal;
@@ -22,7 +23,9 @@ pub(super) fn answers(ordeal: &Ordeal, journal: &SqliteJournal, rows: &[RunRow])
     for caller in callers.filter(|row| !row.status.is_final()) {
         for number in unanswered(journal, caller) {
             let called = journal.find_run(&format!("{}.{number}", caller.run));
-            let is_over = called.is_ok_and(|run| journal.run(&run).is_ok_and(|row| row.status.is_final()));
+            let standing = called.ok().and_then(|run| Some(journal.run(&run).ok()?.status));
+            // One that goes on in a new run did so between these two looks.
+            let is_over = standing.is_some_and(|status| status.is_final() && status != Status::Continued);
             // In this order: what is taken from the mailbox between the looks is recorded by the second.
             let has_mail = || journal.mail(&caller.run).is_ok_and(|mail| !mail.is_empty());
             let still_waits = || unanswered(journal, caller).contains(&number);
