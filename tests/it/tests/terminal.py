@@ -49,10 +49,14 @@ def give_up(*_):
     os._exit(97)
 
 
+# The command begins when it is known how the terminal was.
+known, tell = os.pipe()
 process, screen = pty.fork()
 if process == 0:
+    os.read(known, 1)
     os.execvp(words[cut + 1], words[cut + 1 :])
 before = termios.tcgetattr(screen)
+os.write(tell, b".")
 shown, seen = b"", 0
 # What does not come about within this time will not.
 signal.signal(signal.SIGALRM, give_up)
