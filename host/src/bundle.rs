@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use skillhost_core::id::{Digest, SkillName};
 use skillhost_journal::{Bundle, BundleFile};
@@ -48,6 +49,7 @@ pub struct Scan {
     /// The component, if it was built and is not in the folder.
     built: Option<Vec<u8>>,
     bundle: Bundle,
+    /// Of the files that were settled.
     found: Files,
 }
 
@@ -236,6 +238,7 @@ impl<'a> Walk<'a> {
 
     /// Reads a file, unless it is known what it holds.
     fn look(&mut self, path: &str, full: &Path, bytes_max: u64) -> io::Result<()> {
+        let at = SystemTime::now();
         let (file, metadata) = open_regular(full, bytes_max)?;
         let (digest, size) = match self.known.digest(path, &metadata) {
             Some(digest) => (digest, metadata.len()),
@@ -244,7 +247,10 @@ impl<'a> Walk<'a> {
                 (Digest::of(&content), content.len() as u64)
             }
         };
-        self.found.insert(path.to_owned(), Found::new(&metadata, digest));
+        let found = Found::new(&metadata, digest);
+        if found.is_settled(at) {
+            self.found.insert(path.to_owned(), found);
+        }
         self.push(path, digest, size);
         Ok(())
     }
@@ -275,6 +281,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]
 
     use std::os::unix::fs::symlink;
+    use std::time::Duration;
 
     use super::*;
 
@@ -423,5 +430,18 @@ mod tests {
                 .sentence()
                 .ends_with("it is larger than 8388608 bytes")
         );
+    }
+
+    #[test]
+    fn nothing_is_believed_of_a_file_that_was_just_written() {
+        let folder = Folder::with(&[("skill.wasm", "wasm")]);
+        let file = fs::File::options()
+            .write(true)
+            .open(folder.path().join("skill.wasm"))
+            .unwrap();
+        // However slow the machine is.
+        file.set_modified(SystemTime::now() + Duration::from_secs(3_600))
+            .unwrap();
+        assert!(folder.scan().unwrap().found.is_empty());
     }
 }

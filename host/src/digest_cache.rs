@@ -70,11 +70,11 @@ impl Found {
         }
     }
 
-    /// Returns whether a change since then would show.
-    fn is_settled(&self, now: SystemTime) -> bool {
-        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    /// Returns whether a change would show that came after this time, at which it was read or a little later.
+    pub fn is_settled(&self, at: SystemTime) -> bool {
+        let at = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let last = self.modified.0.max(self.changed.0);
-        i64::try_from(now).is_ok_and(|now| last.saturating_add(SETTLED_SECONDS) < now)
+        i64::try_from(at).is_ok_and(|at| last.saturating_add(SETTLED_SECONDS) < at)
     }
 }
 
@@ -108,22 +108,16 @@ impl DigestCache {
         (Found::new(metadata, known.digest) == *known).then_some(known.digest)
     }
 
-    /// Keeps what was found of the files, if that is news.
+    /// Keeps what was found of files that were settled when they were read, if that is news.
     pub fn keep(&self, found: &Files) {
         let Some(path) = &self.path else { return };
-        let now = SystemTime::now();
-        let files: Files = found
-            .iter()
-            .filter(|(_, found)| found.is_settled(now))
-            .map(|(path, found)| (path.clone(), *found))
-            .collect();
-        if self.known.as_ref() == Some(&files) {
+        if self.known.as_ref() == Some(found) {
             return;
         }
         let kept = Kept {
             version: VERSION,
             skill: self.skill.clone(),
-            files,
+            files: found.clone(),
         };
         if let Err(error) = write(path, &kept) {
             tracing::debug!(path = %path.display(), "digests could not be kept: {error}");
@@ -197,13 +191,8 @@ mod tests {
         }
 
         /// Keeps what the file is, as if nobody had touched it for long.
-        fn keep_as_settled(&self) {
-            let kept = Kept {
-                version: VERSION,
-                skill: self.cache().skill,
-                files: [(PATH.to_owned(), self.found())].into(),
-            };
-            write(self.cache().path.as_ref().unwrap(), &kept).unwrap();
+        fn keep(&self) {
+            self.cache().keep(&[(PATH.to_owned(), self.found())].into());
         }
     }
 
@@ -211,31 +200,33 @@ mod tests {
     fn a_file_that_is_as_it_was_is_known_and_one_that_changed_is_not_however_its_times_are_set() {
         let place = Place::new();
         assert_eq!(place.known(), None);
-        place.keep_as_settled();
+        place.keep();
         assert_eq!(place.known(), Some(Digest::of(b"first")));
-        let times = fs::metadata(place.file()).unwrap().modified().unwrap();
-        fs::write(place.file(), "other").unwrap();
-        let file = fs::File::options().write(true).open(place.file()).unwrap();
-        file.set_modified(times).unwrap();
+        let (before, times) = (place.found(), fs::metadata(place.file()).unwrap().modified().unwrap());
+        // Until the clock of the filesystem has gone on.
+        while place.found().changed == before.changed {
+            fs::write(place.file(), "other").unwrap();
+            let file = fs::File::options().write(true).open(place.file()).unwrap();
+            file.set_modified(times).unwrap();
+        }
+        assert_eq!(place.found().modified, before.modified);
         assert_eq!(place.known(), None);
     }
 
     #[test]
-    fn nothing_is_kept_of_a_file_that_may_change_without_a_trace() {
+    fn a_file_is_settled_when_its_last_change_is_some_seconds_behind_its_reading() {
         let place = Place::new();
         let found = place.found();
         let at = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(found.changed.0 + seconds).unwrap());
         for (seconds, is_settled) in [(-9, false), (0, false), (2, false), (3, true), (60, true)] {
             assert_eq!(found.is_settled(at(seconds)), is_settled, "{seconds}");
         }
-        place.cache().keep(&[(PATH.to_owned(), found)].into());
-        assert_eq!(place.known(), None);
     }
 
     #[test]
     fn what_nobody_can_read_is_as_if_it_were_not_there() {
         let place = Place::new();
-        place.keep_as_settled();
+        place.keep();
         let path = place.cache().path.unwrap();
         let whole = fs::read_to_string(&path).unwrap();
         let of_another = whole.replace(place.folder.path().to_str().unwrap(), "/elsewhere");
