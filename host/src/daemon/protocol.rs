@@ -15,8 +15,8 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrit
 use super::librarian::{SkillSight, SkillState, SkillStates};
 use crate::driver::Seen;
 
-/// The version of this protocol. A daemon of another one is asked nothing but to stop.
-pub(super) const PROTOCOL: u32 = 1;
+/// The version of this protocol, and of the journal's format that both sides go by: it is raised with either. A daemon of another one is asked nothing but to stop.
+pub(super) const PROTOCOL: u32 = 2;
 
 /// The longest line, in bytes.
 const LINE_BYTES_MAX: u64 = 1 << 20;

@@ -21,7 +21,7 @@ impl Daemon {
         let stream = UnixStream::connect(place.home().join("daemon.sock")).unwrap();
         let mut reader = BufReader::new(stream);
         let hello = line(&mut reader);
-        assert_eq!(hello["protocol"], 1, "{hello}");
+        assert_eq!(hello["protocol"], 2, "{hello}");
         let mut daemon = Self { reader, pid: 0 };
         let status = daemon.ask(&["status".into()]);
         daemon.pid = i32::try_from(status[0]["status"]["pid"].as_i64().unwrap()).unwrap();

@@ -7,6 +7,7 @@ use skillhost_core::time::Timestamp;
 
 use super::pack::{Change, Content, EntryRow, Messages, Next, Packed, Squeezed, Text, squeeze};
 use super::seal::Draft;
+use super::words;
 
 /// Returns a time as SQLite's integers hold it. Later ones than they reach become the last.
 pub(super) fn time(at: Timestamp) -> i64 {
@@ -84,9 +85,9 @@ pub(super) fn insert_entry_as(
         run,
         count(entry.seq.0),
         time(entry.at),
-        columns.kind,
+        words::short(columns.kind),
         columns.number,
-        columns.function,
+        columns.function.map(words::short),
         columns.class,
         columns.label,
         entry.resource,

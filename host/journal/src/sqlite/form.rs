@@ -1,8 +1,9 @@
 //! What the columns of an entry's row say, and what is left for its body.
 //!
-//! A journal is calls and their outcomes, so of these two kinds the body holds only what no column does, and nothing of what is nearly always so: `{"reserved":[1,8268]}` of a call,
-//! `{"spent":[1,23]}` of its outcome, `{}` where there is nothing to add. The body of all other kinds is the whole entry, as it was of these in formats 1 to 4; such rows are read as they are, and
-//! told apart by how their body begins, because no member of a short one is named like a kind.
+//! A journal is calls and their outcomes, so of these two kinds the body holds only what no column does, and nothing of what is nearly always so. Of most that are left the amounts alone: `[1,8268]`
+//! is what was reserved for a call, `[1,23]` what its outcome cost, `{}` says nothing, and `{"reserved":[1,8268],"tier":"small"}` more. Format 5 wrote `{"reserved":[1,8268]}` for the first.
+//! The body of all other kinds is the whole entry, as it was of these in formats 1 to 4; such rows are read as they are, and told apart by how their body begins, because no member of a short one is
+//! named like a kind.
 //!
 //! The payload is neither here nor there: in its place is `"@payload"`.
 
@@ -18,6 +19,8 @@ use skillhost_core::entry::{By, Called, Due, Entry, Returned};
 use skillhost_core::id::Number;
 use skillhost_core::outcome::{Fault, Outcome};
 use skillhost_core::payload::Payload;
+
+use super::words;
 
 /// Stands in an entry in the place of its payload.
 pub(super) static PLACEHOLDER: LazyLock<Payload> =
@@ -43,9 +46,9 @@ impl<'a> Columns<'a> {
     pub(super) fn read(row: &'a Row<'_>, first: usize) -> rusqlite::Result<Self> {
         let text = |index| Ok::<_, rusqlite::Error>(row.get_ref(first + index)?.as_str_or_null()?);
         Ok(Self {
-            kind: row.get_ref(first)?.as_str()?,
+            kind: words::long(row.get_ref(first)?.as_str()?),
             number: row.get(first + 1)?,
-            function: text(2)?,
+            function: text(2)?.map(words::long),
             class: text(3)?,
             label: text(4)?,
             after: row.get(first + 5)?,
@@ -54,7 +57,7 @@ impl<'a> Columns<'a> {
 }
 
 /// What the columns of a call do not say.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct CalledBody<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reserved: Option<Amounts>,
@@ -72,7 +75,7 @@ struct CalledBody<'a> {
 }
 
 /// What the columns of an outcome do not say.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct ReturnedBody<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     spent: Option<Amounts>,
@@ -116,8 +119,8 @@ impl From<Amounts> for Cost {
 /// Returns the body of an entry whose payload was taken out, unless it is a call's or an outcome's, whose bodies leave theirs out.
 pub(super) fn body(entry: &Entry) -> String {
     let body = match entry {
-        Entry::Called(called) => serde_json::to_string(&CalledBody::of(called)),
-        Entry::Returned(returned) => serde_json::to_string(&ReturnedBody::of(returned)),
+        Entry::Called(called) => CalledBody::of(called).to_json(),
+        Entry::Returned(returned) => ReturnedBody::of(returned).to_json(),
         other => serde_json::to_string(other),
     };
     body.expect("an entry serialises")
@@ -137,8 +140,8 @@ pub(super) fn is_whole(kind: &str, body: &str) -> bool {
 pub(super) fn entry(columns: &Columns<'_>, body: &str) -> Result<Entry, String> {
     let parsed = match columns.kind {
         _ if is_whole(columns.kind, body) => return whole(columns, body),
-        "called" => serde_json::from_str(body).map(|body| called(columns, body)),
-        _ => serde_json::from_str(body).map(|body| returned(columns, body)),
+        "called" => CalledBody::parse(body).map(|body| called(columns, body)),
+        _ => ReturnedBody::parse(body).map(|body| returned(columns, body)),
     };
     parsed.map_err(|error| no_body(&error))?
 }
@@ -196,6 +199,11 @@ fn there<T>(column: Option<T>, name: &str) -> Result<T, String> {
     column.ok_or_else(|| format!("its column `{name}` is empty"))
 }
 
+/// Returns whether the body of a call or an outcome is nothing but its amounts.
+fn is_amounts(body: &str) -> bool {
+    body.starts_with('[')
+}
+
 /// Returns what options say beside the label, which is a column, if they say anything.
 fn beside_the_label(options: &CallOptions) -> Option<CallOptions> {
     let rest = CallOptions {
@@ -231,6 +239,30 @@ impl<'a> CalledBody<'a> {
             due: *due,
         }
     }
+
+    fn to_json(&self) -> serde_json::Result<String> {
+        match self {
+            Self {
+                reserved: Some(amounts),
+                reserved_day: None,
+                options: None,
+                over: None,
+                tier: None,
+                due: None,
+            } => serde_json::to_string(amounts),
+            _ => serde_json::to_string(self),
+        }
+    }
+
+    fn parse(body: &'a str) -> serde_json::Result<Self> {
+        match is_amounts(body) {
+            false => serde_json::from_str(body),
+            true => Ok(Self {
+                reserved: Some(serde_json::from_str(body)?),
+                ..Self::default()
+            }),
+        }
+    }
 }
 
 impl<'a> ReturnedBody<'a> {
@@ -248,6 +280,27 @@ impl<'a> ReturnedBody<'a> {
                 Outcome::Ok(_) => None,
                 Outcome::Err(fault) => Some(Cow::Borrowed(fault)),
             },
+        }
+    }
+
+    fn to_json(&self) -> serde_json::Result<String> {
+        match self {
+            Self {
+                spent: Some(amounts),
+                by: None,
+                err: None,
+            } => serde_json::to_string(amounts),
+            _ => serde_json::to_string(self),
+        }
+    }
+
+    fn parse(body: &'a str) -> serde_json::Result<Self> {
+        match is_amounts(body) {
+            false => serde_json::from_str(body),
+            true => Ok(Self {
+                spent: Some(serde_json::from_str(body)?),
+                ..Self::default()
+            }),
         }
     }
 }

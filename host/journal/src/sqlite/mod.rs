@@ -21,6 +21,7 @@ mod schema;
 mod seal;
 mod spending;
 mod upkeep;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,6 @@
 //! What was spent on models, read from the columns and the bodies of entries: payloads stay where they are.
 
 use rusqlite::{Connection, params};
-use skillhost_core::effect::Function;
 use skillhost_core::id::SkillName;
 
 use super::NotDone;
@@ -16,7 +15,9 @@ const PAGE: i64 = 20_000;
 /// In the order in which they were written. An answer that does not say what was spent leaves what was reserved.
 const ENTRIES: &str = "select id, run, at, resource, body, kind, number, function, class, label, after from entries
     where id > ?1 and id <= ?1 + ?2 and (?3 is null or run in (select key from runs where skill = ?3))
-        and (kind in ('started', 'retried') or (kind = 'called' and function = ?4) or (kind = 'returned' and instr(body, '\"spent\"')))
+        and (kind in ('started', 'retried')
+            or (kind in ('c', 'called') and function in ('m', 'model.complete'))
+            or (kind in ('r', 'returned') and (substr(body, 1, 1) = '[' or instr(body, '\"spent\"'))))
     order by id";
 
 pub(super) fn all(db: &Connection, skill: Option<&SkillName>, each: &mut dyn FnMut(Spending)) -> Result<(), NotDone> {
@@ -25,8 +26,7 @@ pub(super) fn all(db: &Connection, skill: Option<&SkillName>, each: &mut dyn FnM
     let mut find = db.prepare_cached(ENTRIES)?;
     let mut after = 0;
     while after < last {
-        let function = Function::MODEL_COMPLETE.name();
-        let mut rows = find.query(params![after, PAGE, skill.map(SkillName::as_str), function])?;
+        let mut rows = find.query(params![after, PAGE, skill.map(SkillName::as_str)])?;
         while let Some(row) = rows.next()? {
             let (id, run): (i64, i64) = (row.get(0)?, row.get(1)?);
             let body = row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?;

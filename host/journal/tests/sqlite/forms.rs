@@ -150,7 +150,7 @@ fn every_call_and_outcome_reads_back_as_it_was_written_in_the_form_of_today_and_
     )
     .unwrap();
     assert_eq!(stage.journal.all_records(&run).unwrap()[1..], records);
-    let repeated = "select count(*) from entries where kind in ('called', 'returned')
+    let repeated = "select count(*) from entries where kind in ('c', 'r')
         and (body like '{\"called\"%' or body like '%\"number\"%\"function\"%' or body like '%\"outcome\"%')";
     let repeats: i64 = shell(&path).query_row(repeated, [], |row| row.get(0)).unwrap();
     assert_eq!(repeats, 0);
@@ -158,7 +158,7 @@ fn every_call_and_outcome_reads_back_as_it_was_written_in_the_form_of_today_and_
     assert_eq!(stage.journal.all_records(&run).unwrap()[1..], records);
 }
 
-/// Writes a run's rows as formats 3 and 4 did: the body is the whole entry, every call has its class, and the seal is eight bytes of a SHA-256.
+/// Writes a run's rows as formats 3 and 4 did: words are written out, the body is the whole entry, every call has its class, and the seal is eight bytes of a SHA-256.
 fn make_former(db: &Connection, records: &[Record]) {
     let key = 1_i64;
     for record in records {
@@ -175,14 +175,14 @@ fn make_former(db: &Connection, records: &[Record]) {
             *place = "@payload".into();
         }
         let body = value.to_string();
-        let class = match &record.entry {
-            Entry::Called(called) => Some(called.class.as_str()),
-            _ => None,
+        let (function, class) = match &record.entry {
+            Entry::Called(called) => (Some(called.function.name()), Some(called.class.as_str())),
+            _ => (None, None),
         };
         let seal = former_seal(db, key, record, &body);
         db.execute(
-            "update entries set body = ?, class = ?, seal = ? where run = ? and seq = ?",
-            params![body, class, seal, key, seq],
+            "update entries set kind = ?, function = ?, body = ?, class = ?, seal = ? where run = ? and seq = ?",
+            params![record.entry.kind(), function, body, class, seal, key, seq],
         )
         .unwrap();
     }
@@ -432,7 +432,7 @@ fn a_row_says_nothing_twice_and_a_person_can_read_it() {
         rows.collect::<Result<_, _>>().unwrap()
     };
     assert_eq!(
-        rows("select body from entries where kind in ('called', 'returned') order by seq"),
+        rows("select body from journal where kind in ('called', 'returned') order by seq"),
         [
             "{}",
             "{}",
@@ -444,16 +444,16 @@ fn a_row_says_nothing_twice_and_a_person_can_read_it() {
     );
     assert_eq!(
         rows(
-            "select ifnull(class, '-') || ' ' || function || ' ' || ifnull(label, '-') from entries where kind = 'called' order by seq"
+            "select ifnull(class, '-') || ' ' || function || ' ' || ifnull(label, '-') from entries where kind = 'c' order by seq"
         ),
-        ["- model.complete call 0", "- model.complete call 1", "- http.send -"],
+        ["- m call 0", "- m call 1", "- h -"],
     );
     assert_eq!(
-        rows("select class || ' ' || function from journal where kind = 'called' order by seq"),
+        rows("select kind || ' ' || class || ' ' || function from journal where kind = 'called' order by seq"),
         [
-            "retryable model.complete",
-            "retryable model.complete",
-            "at-most-once http.send"
+            "called retryable model.complete",
+            "called retryable model.complete",
+            "called at-most-once http.send"
         ],
     );
 }
@@ -489,7 +489,13 @@ fn the_view_for_people_knows_the_class_of_every_function() {
         (function.name().to_owned(), Some(class))
     });
     // Rows leave the class out, so one that changed here would change in every journal.
-    assert_eq!(shown, known.collect::<Vec<_>>());
+    let known: Vec<_> = known.collect();
+    assert_eq!(shown, known);
+    // Before format 6 the words stood in the rows themselves.
+    let written_out = "update entries set kind = 'called', function = (select word from words where short = function) where kind = 'c'";
+    assert_eq!(db.execute(written_out, []).unwrap(), known.len());
+    let shown = find.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(shown.collect::<Result<Vec<_>, _>>().unwrap(), known);
 }
 
 #[test]
@@ -522,7 +528,12 @@ fn what_was_spent_is_read_of_former_rows_as_of_those_of_today() {
         before.contains(&(other, "haiku".to_owned(), Cost::ZERO, reserved)),
         "{before:?}"
     );
-    make_former(&shell(&database(&stage)), &stage.journal.all_records(&run).unwrap());
+    let db = shell(&database(&stage));
+    let as_format_5 = "update entries set kind = 'called', function = 'model.complete', body = replace(body, '[', '{\"reserved\":[') || '}' where kind = 'c' and body like '[%';
+        update entries set kind = 'returned', body = replace(body, '[', '{\"spent\":[') || '}' where kind = 'r' and body like '[%';";
+    db.execute_batch(as_format_5).unwrap();
+    assert_eq!(spending(), before);
+    make_former(&db, &stage.journal.all_records(&run).unwrap());
     assert_eq!(spending(), before);
 }
 
