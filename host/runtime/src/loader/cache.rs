@@ -1,8 +1,8 @@
 //! Keeps compiled code in a folder, so that a component is compiled once on a machine.
 //!
 //! A file is native code, and is trusted only as far as it can be verified: its name holds the component's digest and a hash of everything that the compiler's
-//! output depends on, and its content begins with a digest of that name and of the code. Whatever does not verify is removed and made anew. The folder is the user's
-//! alone; who can write there can run programs as the user anyway.
+//! output depends on, and its content begins with a hash of that name and of the code. Whatever does not verify is removed and made anew. The folder is the user's
+//! alone; who can write there can run programs as the user anyway, so the hash is for accidents: XXH3, which reads tens of megabytes, as Python's code has, in a few milliseconds.
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash, Hasher};
@@ -10,15 +10,15 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sha2::{Digest as _, Sha256};
 use skillhost_core::id::Digest;
+use twox_hash::XxHash3_64;
 use wasmtime::component::Component;
 
 use crate::engine::Engine;
 
 /// The first bytes of a file. Raised when its layout changes.
-const MAGIC: &[u8; 16] = b"skillhost code 1";
-const DIGEST_BYTES: usize = 32;
+const MAGIC: &[u8; 16] = b"skillhost code 2";
+const HASH_BYTES: usize = 8;
 /// What keeps `open` from following a link, and from waiting for whoever writes into a pipe.
 #[cfg(unix)]
 const NOT_THROUGH_LINKS: i32 = (rustix::fs::OFlags::NOFOLLOW.bits() | rustix::fs::OFlags::NONBLOCK.bits()) as i32;
@@ -97,8 +97,8 @@ impl Cache {
     }
 
     fn load(&self, engine: &Engine, component: Digest, file: &[u8]) -> Result<Component, String> {
-        let head = MAGIC.len() + DIGEST_BYTES;
-        let (Some(magic), Some(digest), Some(code)) =
+        let head = MAGIC.len() + HASH_BYTES;
+        let (Some(magic), Some(hash), Some(code)) =
             (file.get(..MAGIC.len()), file.get(MAGIC.len()..head), file.get(head..))
         else {
             return Err("the file is cut off".to_owned());
@@ -106,20 +106,17 @@ impl Cache {
         if magic != MAGIC {
             return Err("the file is of another format".to_owned());
         }
-        if digest != self.digest(component, code).as_slice() {
-            return Err("the digest does not match".to_owned());
+        if hash != self.hash(component, code) {
+            return Err("the hash does not match".to_owned());
         }
-        // The digest just verified covers both the code and the key, which names this component and everything that this engine's compiler depends on, its exact
+        // The hash just verified covers both the code and the key, which names this component and everything that this engine's compiler depends on, its exact
         // version included. It lies in a folder, and in a file, that only this user can write.
         deserialize(engine, code)
     }
 
-    fn digest(&self, component: Digest, code: &[u8]) -> [u8; DIGEST_BYTES] {
-        let mut hasher = Sha256::new();
-        hasher.update(self.key(component).as_bytes());
-        hasher.update([0]);
-        hasher.update(code);
-        hasher.finalize().into()
+    fn hash(&self, component: Digest, code: &[u8]) -> [u8; HASH_BYTES] {
+        let of_key = XxHash3_64::oneshot(self.key(component).as_bytes());
+        XxHash3_64::oneshot_with_seed(of_key, code).to_le_bytes()
     }
 
     /// Writes a file whole or not at all: others read it only once it has its name.
@@ -132,7 +129,7 @@ impl Cache {
         let written = (|| {
             let mut file = create_private(&temporary)?;
             file.write_all(MAGIC)?;
-            file.write_all(&self.digest(component, code))?;
+            file.write_all(&self.hash(component, code))?;
             file.write_all(code)?;
             file.sync_all()?;
             fs::rename(&temporary, self.path(component))
@@ -211,23 +208,12 @@ fn no_other_writes(_metadata: &fs::Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// Hashes everything that the compiler's output depends on. The hasher is SHA-256, so that the name is the same in every process.
+/// Hashes everything that the compiler's output depends on, to the same text in every process.
 fn engine_key(engine: &Engine) -> String {
-    struct Hashed(Sha256);
-    impl Hasher for Hashed {
-        fn write(&mut self, bytes: &[u8]) {
-            self.0.update((bytes.len() as u64).to_le_bytes());
-            self.0.update(bytes);
-        }
-        fn finish(&self) -> u64 {
-            // The whole digest is used instead; nothing asks for this.
-            0
-        }
-    }
-    let mut hashed = Hashed(Sha256::new());
-    engine.wasmtime().precompile_compatibility_hash().hash(&mut hashed);
-    engine.profile().hash(&mut hashed);
-    hex::encode(&hashed.0.finalize()[..8])
+    let mut hasher = XxHash3_64::default();
+    engine.wasmtime().precompile_compatibility_hash().hash(&mut hasher);
+    engine.profile().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 #[cfg(unix)]
