@@ -56,7 +56,7 @@ pub struct CallLine {
     /// How often it was performed.
     pub attempts: u32,
     /// Why it was performed again, in order.
-    pub again: Vec<(Why, Option<Fault>)>,
+    pub again: Vec<(Why, Option<Box<Fault>>)>,
     /// The tokens that were spent on it, as far as they are known.
     pub tokens: u64,
     /// The money that was, in millionths of a dollar, as far as prices are known.

@@ -474,7 +474,7 @@ pub struct Retried {
     pub why: Why,
     /// The fault that made it necessary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fault: Option<Fault>,
+    pub fault: Option<Box<Fault>>,
     /// What the performance before it spent, if that is known; it replaces what was reserved for that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spent: Option<Cost>,

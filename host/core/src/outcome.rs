@@ -12,7 +12,7 @@ pub enum Outcome {
     /// What the function returns, in the shape that [`crate::calls`] gives it.
     Ok(Payload),
     /// Why it does not.
-    Err(Fault),
+    Err(Box<Fault>),
 }
 
 impl Outcome {
@@ -23,7 +23,7 @@ impl Outcome {
 
     /// Returns a fault with a message.
     pub fn fault(code: &str, message: impl Into<String>) -> Self {
-        Self::Err(Fault::new(code, message))
+        Fault::new(code, message).into()
     }
 
     /// Returns the outcome of a call that the run's cancellation ended (rule C1).
@@ -37,6 +37,12 @@ impl Outcome {
             Self::Ok(_) => None,
             Self::Err(fault) => Some(&fault.code),
         }
+    }
+}
+
+impl From<Fault> for Outcome {
+    fn from(fault: Fault) -> Self {
+        Self::Err(Box::new(fault))
     }
 }
 

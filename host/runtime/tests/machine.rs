@@ -254,7 +254,7 @@ async fn malformed_requests_are_recorded_like_any_other_with_what_they_are_answe
     let mut guest = guest;
     for number in 1..=4 {
         let refused = guest.calls[number as usize].refused.clone().unwrap();
-        guest.answer(number, Outcome::Err(*refused)).await;
+        guest.answer(number, Outcome::Err(refused)).await;
     }
     let seen = guest.seen();
     assert!(

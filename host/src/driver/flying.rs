@@ -56,7 +56,7 @@ impl Flying {
         let launched = effects.launch(ticket);
         self.under_way.push(Box::pin(async move {
             let refused = |fault| Ended::Returned {
-                outcome: Outcome::Err(fault),
+                outcome: Outcome::from(fault),
                 spent: None,
                 again: None,
             };

@@ -330,7 +330,7 @@ impl<'a> Attempt<'a> {
 
     fn by_scenario(&self, ticket: &Ticket, place: usize) -> Ended {
         returned(match &self.scenario.effects[place].outcome {
-            Err(fault) => Outcome::Err(fault.clone()),
+            Err(fault) => fault.clone().into(),
             Ok(value) => match by_hand(ticket.function(), value.clone(), None) {
                 Ok(payload) => Outcome::Ok(payload),
                 Err(reason) => {

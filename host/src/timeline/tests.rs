@@ -108,7 +108,7 @@ impl Story {
             Entry::Retried(Retried {
                 number: Number(number),
                 why,
-                fault: Some(Fault::new(code, "busy")),
+                fault: Some(Box::new(Fault::new(code, "busy"))),
                 spent: None,
                 reserved: None,
                 reserved_day: None,

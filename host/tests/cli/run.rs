@@ -262,7 +262,7 @@ pub(crate) fn done(machine: &Machine) {
             total: Some(2),
         },
     );
-    let fault = Some(Fault::new("overloaded", "busy"));
+    let fault = Some(Box::new(Fault::new("overloaded", "busy")));
     author.entry(
         900,
         Entry::Retried(Retried {
@@ -316,7 +316,7 @@ pub(crate) fn broken(machine: &Machine) {
     author.asked(0, "plan");
     author.answered(0, 2_100, 1_203);
     author.asked(1, "report");
-    author.returned(1, 900, Outcome::Err(Fault::new("overloaded", "busy")), 0);
+    author.returned(1, 900, Outcome::fault("overloaded", "busy"), 0);
     let failure = Failure {
         code: "overloaded".to_owned(),
         message: "no report: busy".to_owned(),

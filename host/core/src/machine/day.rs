@@ -70,7 +70,7 @@ impl Machine {
             .is_some_and(|flight| !flight.in_flight() && flight.open)
         {
             let fault = over.fault_of_day(skill);
-            self.answer(number, Outcome::Err(fault), Some(Cost::ZERO), By::Effect);
+            self.answer(number, Outcome::from(fault), Some(Cost::ZERO), By::Effect);
         }
     }
 

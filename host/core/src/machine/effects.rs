@@ -29,7 +29,7 @@ impl Machine {
         let Some(flight) = self.flights.get(number) else {
             return;
         };
-        if let Some(fault) = flight.refused.as_deref().cloned() {
+        if let Some(fault) = flight.refused.clone() {
             return self.answer(number, Outcome::Err(fault), Some(Cost::ZERO), By::Effect);
         }
         match flight.called.function.kind() {
@@ -79,7 +79,7 @@ impl Machine {
         match flight.called.request.read::<inbox::Message>() {
             Err(error) => {
                 let fault = Fault::new(Fault::INVALID, format!("not a message for the inbox: {error}"));
-                self.answer(number, Outcome::Err(fault), None, By::Effect);
+                self.answer(number, Outcome::from(fault), None, By::Effect);
             }
             Ok(message) => {
                 self.answer(number, Outcome::done(), None, By::Effect);
@@ -95,13 +95,13 @@ impl Machine {
     }
 
     /// Records a further performance of a call; it takes place once that is durable (rule R2). `spent` is what the one before spent, if known.
-    pub(super) fn perform_again(&mut self, number: Number, why: Why, fault: Option<Fault>, spent: Option<Cost>) {
+    pub(super) fn perform_again(&mut self, number: Number, why: Why, fault: Option<Box<Fault>>, spent: Option<Cost>) {
         let Some(reserved) = self.flights.change(number, |flight| flight.reserved.take()) else {
             return;
         };
         self.settle(reserved, spent);
         match self.reserve_again(number) {
-            Err(fault) => self.answer(number, Outcome::Err(fault), spent, By::Effect),
+            Err(fault) => self.answer(number, Outcome::from(fault), spent, By::Effect),
             Ok(reserved) => self.retry(number, why, fault, spent, reserved),
         }
     }
@@ -111,7 +111,7 @@ impl Machine {
         &mut self,
         number: Number,
         why: Why,
-        fault: Option<Fault>,
+        fault: Option<Box<Fault>>,
         spent: Option<Cost>,
         reserved: Option<Reserved>,
     ) {

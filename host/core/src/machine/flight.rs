@@ -46,7 +46,7 @@ pub(super) struct Pause {
     /// When it is over.
     pub(super) until: Timestamp,
     /// Why the last performance failed.
-    pub(super) fault: Fault,
+    pub(super) fault: Box<Fault>,
     /// What it spent, if known.
     pub(super) spent: Option<Cost>,
 }

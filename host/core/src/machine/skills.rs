@@ -55,7 +55,7 @@ impl Machine {
                 // What was launched may have spent all that it had, and is told that nobody waits for it.
                 self.flights.change(number, |flight| flight.reserved = Some(reserved));
                 self.cancel_child(number);
-                self.answer(number, Outcome::Err(fault), None, By::Effect);
+                self.answer(number, Outcome::from(fault), None, By::Effect);
             }
         }
     }
@@ -176,7 +176,7 @@ impl Machine {
 
     fn fault(&self, message: String, code: &str, details: Option<&Payload>) -> Outcome {
         let details = details.and_then(|details| details.read::<serde_json::Value>().ok());
-        Outcome::Err(Fault {
+        Outcome::from(Fault {
             data: Some(json!({"run": self.run, "code": code, "details": details})),
             ..Fault::new(Fault::FAILED, message)
         })

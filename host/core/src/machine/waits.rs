@@ -317,7 +317,7 @@ impl Machine {
             }
             Decision::Skip => {
                 let fault = Fault::new(Fault::SKIPPED, "a person decided that this is not to be done");
-                self.answer(number, Outcome::Err(fault), None, By::Person(by));
+                self.answer(number, Outcome::from(fault), None, By::Person(by));
             }
             Decision::Answer(value) => self.answer(number, Outcome::Ok(value), None, By::Person(by)),
         }

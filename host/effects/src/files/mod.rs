@@ -231,7 +231,7 @@ impl Mounts {
 /// Says how a call ends that was not carried out, or of which nobody can say whether it was.
 fn ended_without(unsure: Unsure) -> Ended {
     match unsure {
-        Unsure::Fault(fault) => returned(Outcome::Err(fault)),
+        Unsure::Fault(fault) => returned(fault.into()),
         Unsure::InDoubt(why) => Ended::InDoubt(why),
     }
 }

@@ -165,7 +165,7 @@ impl Sites {
             Ok(response) => (Outcome::Ok(Payload::of(&redacted(response, &redactor))), false),
             Err(Miss { fault, may_pass }) => {
                 let message = redactor.text(fault.message);
-                (Outcome::Err(Fault { message, ..fault }), may_pass)
+                (Outcome::from(Fault { message, ..fault }), may_pass)
             }
         };
         let again = (may_pass && ticket.class() != Class::AtMostOnce).then_some(Again {

@@ -138,7 +138,7 @@ async fn perform(sites: Sites, ticket: &Ticket) -> (Result<Response, Fault>, boo
         Ended::Returned { outcome, again, .. } => {
             let answer = match outcome {
                 Outcome::Ok(response) => Ok(response.read().unwrap()),
-                Outcome::Err(fault) => Err(fault),
+                Outcome::Err(fault) => Err(*fault),
             };
             (answer, again.is_some())
         }

@@ -334,7 +334,7 @@ impl Provider {
                 again: None,
             },
             Err(miss) => Ended::Returned {
-                outcome: Outcome::Err(*miss.fault),
+                outcome: Outcome::Err(miss.fault),
                 spent: miss.spent,
                 again: miss.again,
             },

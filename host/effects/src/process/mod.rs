@@ -119,7 +119,7 @@ impl Programs {
     pub(crate) async fn perform(&self, ticket: &Ticket, mounts: &Mounts, watch: &Watch) -> Performed {
         let outcome = match self.run(ticket, mounts, watch).await {
             Ok(ended) => Outcome::Ok(Payload::of(&ended)),
-            Err(fault) => Outcome::Err(fault),
+            Err(fault) => fault.into(),
         };
         Performed::Returned {
             outcome,

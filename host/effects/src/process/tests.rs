@@ -99,7 +99,7 @@ impl Bench {
             Performed::Returned {
                 outcome: Outcome::Err(fault),
                 ..
-            } => Err(fault),
+            } => Err(*fault),
             other => panic!("{other:?}"),
         }
     }

@@ -188,7 +188,7 @@ fn returned(columns: &Columns<'_>, body: ReturnedBody<'_>) -> Result<Entry, Stri
         number: Number(there(columns.number, "number")?.unsigned_abs()),
         outcome: match body.err {
             None => Outcome::Ok(PLACEHOLDER.clone()),
-            Some(fault) => Outcome::Err(fault.into_owned()),
+            Some(fault) => fault.into_owned().into(),
         },
         spent: body.spent.map(Cost::from),
         by: body.by.map(Cow::into_owned).unwrap_or_default(),

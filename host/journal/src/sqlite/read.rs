@@ -1,5 +1,6 @@
-//! Reads entries and lines back, and believes nothing that it reads.
+//! Reads entries and lines back, and believes nothing that it reads, unless a seal vouches for it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use rusqlite::{Connection, Row, params};
@@ -75,14 +76,17 @@ fn read_part(
     conversations: &mut Conversations,
     records: &mut Vec<Record>,
 ) -> Result<usize, NotDone> {
-    let sql =
-        "select seq, at, body, seal, payload, blob, digest, bytes, form, content, message, message_at, kind, number, function, class, label, after
-        from entries left join blobs on blobs.key = entries.blob where run = ? and seq >= ? order by seq limit ?";
+    let sql = "select seq, at, kind, number, function, class, label, after, body, payload, blob, message, message_at, seal from entries
+        where run = ? and seq >= ? order by seq limit ?";
     let mut find = db.prepare_cached(sql)?;
     let from = i64::try_from(part.from.0).unwrap_or(i64::MAX);
     let mut rows = find.query(params![key, from, limit(part.most)])?;
     let mut seq = part.from;
     let (mut found, mut bytes) = (0, 0);
+    if part.from > Seq(0) {
+        // The run is a long one. What grows step by step is copied at each into new memory, which the system clears first.
+        records.reserve(part.most.min(PAGE));
+    }
     while let Some(row) = rows.next()? {
         let record = read_entry(db, row, seq, (run, key), conversations).map(|(record, length)| {
             bytes += length;
@@ -127,6 +131,43 @@ impl From<String> for Bad {
     }
 }
 
+/// The row of an entry. Each column is read once: that costs as much as finding the row.
+struct Stored<'a> {
+    seq: i64,
+    at: i64,
+    columns: Columns<'a>,
+    body: &'a str,
+    /// The payload, or what is around its messages, if it is short.
+    text: Option<&'a str>,
+    /// Where it is if it is long.
+    blob: Option<i64>,
+    message: Option<i64>,
+    message_at: Option<i64>,
+    seal: Option<i64>,
+}
+
+impl<'a> Stored<'a> {
+    fn read(row: &'a Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: row.get(0)?,
+            at: row.get(1)?,
+            columns: Columns::read(row, 2)?,
+            body: row.get_ref(8)?.as_str()?,
+            text: row.get_ref(9)?.as_str_or_null()?,
+            blob: row.get(10)?,
+            message: row.get(11)?,
+            message_at: row.get(12)?,
+            seal: row.get(13)?,
+        })
+    }
+}
+
+/// A content that was found to be the one of its digest.
+struct Content {
+    digest: Digest,
+    text: String,
+}
+
 fn read_entry(
     db: &Connection,
     row: &Row<'_>,
@@ -134,13 +175,11 @@ fn read_entry(
     (run, key): (&RunId, i64),
     conversations: &mut Conversations,
 ) -> Result<(Record, usize), Bad> {
-    let seq: i64 = row.get(0)?;
-    if seq != count(expected.0) {
+    let row = Stored::read(row)?;
+    if row.seq != count(expected.0) {
         return Err(Bad::Entry("it is missing".to_owned()));
     }
-    let columns = Columns::read(row, 12)?;
-    let body = row.get_ref(2)?.as_str().map_err(|error| error.to_string())?;
-    let mut entry = form::entry(&columns, body)?;
+    let mut entry = form::entry(&row.columns, row.body)?;
     match &entry {
         Entry::Started(started) if expected != Seq(0) || started.run != *run => {
             return Err(Bad::Entry(format!("it begins run `{}`", started.run)));
@@ -149,98 +188,105 @@ fn read_entry(
         _ if expected == Seq(0) => return Err(Bad::Entry("a journal does not begin with it".to_owned())),
         _ => {}
     }
-    let payload = read_payload(db, row, conversations)?;
-    let length = payload.as_ref().map_or(0, |payload| payload.as_str().len());
+    let content = row.blob.map(|blob| content(db, blob)).transpose()?;
+    if let Some(last) = row.message {
+        conversations.fetch(db, last)?;
+    }
+    let text = payload_text(&row, content.as_ref(), conversations)?;
+    let length = text.as_ref().map_or(0, |text| text.len());
+    let sealed = check_seal(&row, key, content.as_ref(), conversations);
+    let payload = match (text, &sealed) {
+        (None, _) => None,
+        // What is as it was written is JSON, as it was then.
+        (Some(text), Ok(true)) => Some(Payload::restored(&text)),
+        (Some(text), _) => Some(Payload::parse(&text).map_err(|error| format!("its payload is not JSON: {error}"))?),
+    };
     match (payload_mut(&mut entry), payload) {
         (Some(place), Some(payload)) => *place = payload,
         (None, None) => {}
         (Some(_), None) => return Err(Bad::Entry("its payload is missing".to_owned())),
         (None, Some(_)) => return Err(Bad::Entry("it has a payload that does not belong to it".to_owned())),
     }
-    check_seal(row, key, columns, body, conversations)?;
+    sealed?;
     let record = Record {
         seq: expected,
-        at: stamp(row.get(1)?),
+        at: stamp(row.at),
         entry,
     };
     Ok((record, length))
 }
 
-/// Checks that the row is the one that was written for this run. Its contents and messages were found to be those of their digests.
+/// Checks that the row is the one that was written for this run, and returns whether its seal says so: rows of before format 3 have none. Its contents and messages were found to be those
+/// of their digests.
 fn check_seal(
-    row: &Row<'_>,
+    row: &Stored<'_>,
     run: i64,
-    columns: Columns<'_>,
-    body: &str,
+    content: Option<&Content>,
     conversations: &Conversations,
-) -> Result<(), Bad> {
+) -> Result<bool, Bad> {
     // Rows of formats 1 to 4 have such a body, and so may those of today: of kinds that stayed as they were.
-    let may_be_former = form::is_whole(columns.kind, body);
-    let seal = match row.get::<_, Option<i64>>(3)? {
-        Some(seal) => seal,
-        None if may_be_former => return Ok(()),
-        None => return Err(Bad::Entry("it has no seal".to_owned())),
+    let may_be_former = || form::is_whole(row.columns.kind, row.body);
+    let Some(seal) = row.seal else {
+        return match may_be_former() {
+            true => Ok(false),
+            false => Err(Bad::Entry("it has no seal".to_owned())),
+        };
     };
-    let text = row.get_ref(4)?.as_str_or_null().map_err(|error| error.to_string())?;
-    let digest = row.get::<_, Option<[u8; 32]>>(6)?.map(Digest::from);
-    let last = row
-        .get::<_, Option<i64>>(10)?
-        .and_then(|last| conversations.read.get(&last));
+    let last = row.message.and_then(|last| conversations.read.get(&last));
     let sealed = Sealed {
-        seq: row.get(0)?,
-        at: row.get(1)?,
-        columns,
-        body,
-        payload: match (text, &digest) {
+        seq: row.seq,
+        at: row.at,
+        columns: row.columns,
+        body: row.body,
+        payload: match (row.text, content) {
             (Some(text), _) => seal::Payload::Inline(text),
-            (None, Some(digest)) => seal::Payload::Content(digest),
+            (None, Some(content)) => seal::Payload::Content(&content.digest),
             (None, None) => seal::Payload::None,
         },
-        messages: last.map(|last| &last.digest).zip(row.get(11)?),
+        messages: last.map(|last| &last.digest).zip(row.message_at),
     };
-    let is_right = sealed.draft().of_run(run) == seal || (may_be_former && sealed.former(run) == seal);
+    let is_right = sealed.draft().of_run(run) == seal || (may_be_former() && sealed.former(run) == seal);
     match is_right || planted::is(Bug::SealUnchecked) {
-        true => Ok(()),
+        true => Ok(is_right),
         false => Err(Bad::Entry("it is not what was written".to_owned())),
     }
 }
 
-fn read_payload(db: &Connection, row: &Row<'_>, conversations: &mut Conversations) -> Result<Option<Payload>, Bad> {
-    let content;
-    let messages = match (row.get::<_, Option<i64>>(10)?, row.get::<_, Option<i64>>(11)?) {
-        (None, None) => None,
-        (Some(last), Some(at)) => Some((last, usize::try_from(at).ok())),
-        (Some(_), None) | (None, Some(_)) => return Err(Bad::Entry("its messages have no place in it".to_owned())),
-    };
-    let envelope = match (
-        row.get_ref(4)?.as_str_or_null().map_err(|error| error.to_string())?,
-        row.get::<_, Option<i64>>(5)?,
-    ) {
-        (Some(text), None) => text,
+/// Returns the text of the payload, if the row has one.
+fn payload_text<'a>(
+    row: &Stored<'a>,
+    content: Option<&'a Content>,
+    conversations: &mut Conversations,
+) -> Result<Option<Cow<'a, str>>, Bad> {
+    let envelope = match (row.text, content) {
         (Some(_), Some(_)) => return Err(Bad::Entry("it has two payloads".to_owned())),
-        (None, None) if messages.is_some() => return Err(Bad::Entry("its payload is missing".to_owned())),
-        (None, None) => return Ok(None),
-        (None, Some(_)) => {
-            let Some(digest) = row.get::<_, Option<[u8; 32]>>(6)? else {
-                return Err(Bad::Entry("the content that it refers to is missing".to_owned()));
-            };
-            let form = row.get_ref(8)?.as_str().map_err(|error| error.to_string())?;
-            let squeezed = row.get_ref(9)?.as_blob().map_err(|error| error.to_string())?;
-            content = verified_text(&Digest::from(digest), form, row.get(7)?, squeezed)?;
-            content.as_str()
+        (text, content) => text.or(content.map(|content| content.text.as_str())),
+    };
+    match (envelope, row.message, row.message_at) {
+        (_, Some(_), None) | (_, None, Some(_)) => Err(Bad::Entry("its messages have no place in it".to_owned())),
+        (None, Some(_), Some(_)) => Err(Bad::Entry("its payload is missing".to_owned())),
+        (envelope, None, None) => Ok(envelope.map(Cow::Borrowed)),
+        (Some(envelope), Some(last), Some(at)) => {
+            let messages = conversations.messages_up_to(last);
+            let at = usize::try_from(at).ok();
+            let text = at.and_then(|at| join(envelope, at, &messages));
+            let text = text.ok_or_else(|| "its messages have no place in it".to_owned())?;
+            Ok(Some(Cow::Owned(text)))
         }
-    };
-    let Some((last, at)) = messages else {
-        return Ok(Some(parse_payload(envelope)?));
-    };
-    let messages = conversations.messages_up_to(db, last)?;
-    let text = at.and_then(|at| join(envelope, at, &messages));
-    let text = text.ok_or_else(|| "its messages have no place in it".to_owned())?;
-    Ok(Some(parse_payload(&text)?))
+    }
 }
 
-fn parse_payload(text: &str) -> Result<Payload, String> {
-    Payload::parse(text).map_err(|error| format!("its payload is not JSON: {error}"))
+fn content(db: &Connection, key: i64) -> Result<Content, Bad> {
+    let mut find = db.prepare_cached("select digest, bytes, form, content from blobs where key = ?")?;
+    let mut rows = find.query([key])?;
+    let Some(row) = rows.next()? else {
+        return Err(Bad::Entry("the content that it refers to is missing".to_owned()));
+    };
+    let digest = Digest::from(row.get::<_, [u8; 32]>(0)?);
+    let form = row.get_ref(2)?.as_str().map_err(|error| error.to_string())?;
+    let squeezed = row.get_ref(3)?.as_blob().map_err(|error| error.to_string())?;
+    let text = verified_text(&digest, form, row.get(1)?, squeezed)?;
+    Ok(Content { digest, text })
 }
 
 /// Returns a stored text, if it is the one of this digest.
@@ -267,9 +313,8 @@ struct Message {
 }
 
 impl Conversations {
-    /// Returns the texts of a message and all before it.
-    fn messages_up_to(&mut self, db: &Connection, last: i64) -> Result<Vec<&str>, Bad> {
-        self.fetch(db, last)?;
+    /// Returns the texts of a message, which was fetched, and all before it.
+    fn messages_up_to(&mut self, last: i64) -> Vec<&str> {
         self.forget_others(last);
         let mut texts = Vec::new();
         let mut at = Some(last);
@@ -278,7 +323,7 @@ impl Conversations {
             at = message.previous;
         }
         texts.reverse();
-        Ok(texts)
+        texts
     }
 
     /// Keeps the memory bounded in which the messages of a run are that has many conversations.
@@ -296,6 +341,7 @@ impl Conversations {
         self.read = kept;
     }
 
+    /// Reads a message and all before it, as far as they are not at hand.
     fn fetch(&mut self, db: &Connection, last: i64) -> Result<(), Bad> {
         let sql = "select digest, previous, bytes, form, content from messages where key = ?";
         let mut find = db.prepare_cached(sql)?;

@@ -69,7 +69,7 @@ fn every_kind_of_entry_is_read_back_as_it_was(stage: &Stage) {
         Entry::Retried(Retried {
             number: Number(0),
             why: Why::Failure,
-            fault: Some(Fault::new(Fault::OVERLOADED, "busy")),
+            fault: Some(Box::new(Fault::new(Fault::OVERLOADED, "busy"))),
             spent: None,
             reserved: None,
             reserved_day: None,

@@ -104,7 +104,7 @@ fn any_call() -> impl Strategy<Value = Entry> {
 fn any_outcome() -> impl Strategy<Value = Entry> {
     let outcome = prop_oneof![
         any_word().prop_map(|word| Outcome::Ok(Payload::of(&word))),
-        (any_word(), any_word(), prop::option::of(any_word())).prop_map(|(code, message, data)| Outcome::Err(Fault {
+        (any_word(), any_word(), prop::option::of(any_word())).prop_map(|(code, message, data)| Outcome::from(Fault {
             code,
             message,
             data: data.map(serde_json::Value::from),

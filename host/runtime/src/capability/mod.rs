@@ -150,7 +150,7 @@ impl State {
     ) -> wasmtime::Result<Result<T, Fault>> {
         self.wait_for(Waiting::Call(number)).await;
         match self.desk.lock().take(number)? {
-            Outcome::Err(fault) => Ok(Err(fault)),
+            Outcome::Err(fault) => Ok(Err(*fault)),
             Outcome::Ok(payload) => match payload.read() {
                 Ok(answer) => Ok(Ok(answer)),
                 // Never a wrong answer: what cannot be read ends the attempt.
