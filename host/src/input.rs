@@ -37,7 +37,7 @@ pub struct About<'a> {
     /// `the input of skill `x``.
     pub what: &'a str,
     /// Flags that a misspelt field may have been meant to be.
-    pub flags: &'a [String],
+    pub flags: fn() -> Vec<String>,
     /// How its fields are given.
     pub spelling: Spelling,
 }
@@ -237,12 +237,14 @@ fn check_known(name: &str, schema: &Schema, about: About<'_>) -> Result<()> {
         return Ok(());
     }
     let error = CliError::invalid("unknown_field", format!("{} has no field `{name}`", about.what));
-    let flags = about.flags.iter().map(String::as_str);
-    Err(match nearest(name, fields.iter().copied().chain(flags)) {
-        Some(near) if fields.contains(&near) => error.hint(format!("did you mean `{near}`?")),
-        Some(flag) => error.hint(format!("did you mean the flag `--{flag}`?")),
-        None => error.maybe_hint(usage(schema, about.spelling)),
-    })
+    let flags = (about.flags)();
+    Err(
+        match nearest(name, fields.iter().copied().chain(flags.iter().map(String::as_str))) {
+            Some(near) if fields.contains(&near) => error.hint(format!("did you mean `{near}`?")),
+            Some(flag) => error.hint(format!("did you mean the flag `--{flag}`?")),
+            None => error.maybe_hint(usage(schema, about.spelling)),
+        },
+    )
 }
 
 /// Returns which fields there are, those first that must be given.
@@ -406,7 +408,7 @@ mod tests {
         };
         let about = About {
             what: "the input of skill `x`",
-            flags: &["await".to_owned()],
+            flags: || vec!["await".to_owned()],
             spelling: Spelling::Flag,
         };
         words.read(&mut stdin.as_bytes())?.assemble(&schema(), about)

@@ -296,7 +296,7 @@ fn scenario(case: &Case, name: &str, subject: &Subject<'_>) -> Result<Result<Sce
     }
     let about = About {
         what: "the input",
-        flags: &[],
+        flags: Vec::new,
         spelling: Spelling::Word,
     };
     let input = match Raw::of(case.input.clone()).assemble(subject.input, about) {

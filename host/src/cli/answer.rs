@@ -78,7 +78,7 @@ fn value_of(question: &Question, raw: &Raw) -> Result<Value> {
         &schema_of(question)?,
         About {
             what: &what,
-            flags: &[],
+            flags: Vec::new,
             spelling: Spelling::Word,
         },
     )

@@ -187,7 +187,7 @@ fn input(text: &str, session: &Session<'_>, row: &RunRow, copy: &mut Copy) -> Re
     let what = format!("the input of skill `{}`", row.skill);
     let about = About {
         what: &what,
-        flags: &[],
+        flags: Vec::new,
         spelling: Spelling::Word,
     };
     let mut input = raw.assemble(&schema, about)?;

@@ -90,13 +90,12 @@ fn check_same(session: &Session<'_>, row: &RunRow, args: &LaunchArgs, raw: &Raw)
         .map_err(|e| CliError::of(Exit::Internal, "internal", &e).hint(REPORT))?;
     let description = pinned_description(session, row)?;
     let schema = input_schema(&row.skill, &description)?;
-    let flags = flags();
     let what = format!("the input of skill `{}`", row.skill);
     let input = raw.assemble(
         &schema,
         About {
             what: &what,
-            flags: &flags,
+            flags,
             spelling: Spelling::Flag,
         },
     );

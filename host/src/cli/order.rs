@@ -48,13 +48,12 @@ impl Order<'_> {
         let skill = &edition.skill;
         let schema = input_schema(skill, &edition.description)?;
         let what = format!("the input of skill `{skill}`");
-        let flags = match self.spelling {
-            Spelling::Flag => launch::flags(),
-            Spelling::Word => Vec::new(),
-        };
         let about = About {
             what: &what,
-            flags: &flags,
+            flags: match self.spelling {
+                Spelling::Flag => launch::flags,
+                Spelling::Word => Vec::new,
+            },
             spelling: self.spelling,
         };
         let mut input = self.raw.assemble(&schema, about)?;

@@ -163,7 +163,7 @@ pub(super) fn json_input(text: Option<&str>, stdin: &mut dyn Read) -> Result<Val
         &anything,
         About {
             what: "the value",
-            flags: &[],
+            flags: Vec::new,
             spelling: Spelling::Word,
         },
     )
