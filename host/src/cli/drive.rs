@@ -60,7 +60,8 @@ pub(super) fn drive(session: &Session<'_>, run: &RunId, how: Drive) -> Result<Re
             }
         }
     };
-    if how.here || how.wait {
+    // The daemon does it for what it drives.
+    if how.here {
         session.context.refresh_inbox(journal);
     }
     let gone_on = gone_on?;

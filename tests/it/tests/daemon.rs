@@ -365,6 +365,15 @@ fn a_daemon_of_another_version_is_replaced_when_it_has_nothing_to_do() {
 }
 
 #[test]
+fn the_inbox_file_has_what_the_daemon_drove_without_another_command() {
+    let place = Place::new(PROGRAM, &["steps"]);
+    let done = place.json(&["launch", "steps", "--id", "it", "--n", "1", "--await"]);
+    assert_eq!(done["status"], "done");
+    let file = place.home().join("INBOX.md");
+    place.until(|| std::fs::read_to_string(&file).is_ok_and(|text| text.contains("steps")));
+}
+
+#[test]
 fn a_busy_daemon_of_another_protocol_is_left_and_told_of() {
     let place = Place::new(PROGRAM, &["steps"]);
     let old = other_daemon(&place, 7, r#""busy""#);
