@@ -56,6 +56,28 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// What the columns do not say, written as its amounts alone if it is nothing else.
+trait Body<'a>: Serialize + Deserialize<'a> {
+    fn of_amounts(amounts: Amounts) -> Self;
+
+    /// Returns the amounts, if they are all that it says.
+    fn amounts_alone(&self) -> Option<&Amounts>;
+
+    fn to_json(&self) -> serde_json::Result<String> {
+        match self.amounts_alone() {
+            Some(amounts) => serde_json::to_string(amounts),
+            None => serde_json::to_string(self),
+        }
+    }
+
+    fn parse(text: &'a str) -> serde_json::Result<Self> {
+        match text.starts_with('[') {
+            true => serde_json::from_str(text).map(Self::of_amounts),
+            false => serde_json::from_str(text),
+        }
+    }
+}
+
 /// What the columns of a call do not say.
 #[derive(Default, Serialize, Deserialize)]
 struct CalledBody<'a> {
@@ -199,11 +221,6 @@ fn there<T>(column: Option<T>, name: &str) -> Result<T, String> {
     column.ok_or_else(|| format!("its column `{name}` is empty"))
 }
 
-/// Returns whether the body of a call or an outcome is nothing but its amounts.
-fn is_amounts(body: &str) -> bool {
-    body.starts_with('[')
-}
-
 /// Returns what options say beside the label, which is a column, if they say anything.
 fn beside_the_label(options: &CallOptions) -> Option<CallOptions> {
     let rest = CallOptions {
@@ -239,28 +256,27 @@ impl<'a> CalledBody<'a> {
             due: *due,
         }
     }
+}
 
-    fn to_json(&self) -> serde_json::Result<String> {
+impl<'a> Body<'a> for CalledBody<'a> {
+    fn of_amounts(amounts: Amounts) -> Self {
+        Self {
+            reserved: Some(amounts),
+            ..Self::default()
+        }
+    }
+
+    fn amounts_alone(&self) -> Option<&Amounts> {
         match self {
             Self {
-                reserved: Some(amounts),
+                reserved,
                 reserved_day: None,
                 options: None,
                 over: None,
                 tier: None,
                 due: None,
-            } => serde_json::to_string(amounts),
-            _ => serde_json::to_string(self),
-        }
-    }
-
-    fn parse(body: &'a str) -> serde_json::Result<Self> {
-        match is_amounts(body) {
-            false => serde_json::from_str(body),
-            true => Ok(Self {
-                reserved: Some(serde_json::from_str(body)?),
-                ..Self::default()
-            }),
+            } => reserved.as_ref(),
+            _ => None,
         }
     }
 }
@@ -282,25 +298,24 @@ impl<'a> ReturnedBody<'a> {
             },
         }
     }
+}
 
-    fn to_json(&self) -> serde_json::Result<String> {
-        match self {
-            Self {
-                spent: Some(amounts),
-                by: None,
-                err: None,
-            } => serde_json::to_string(amounts),
-            _ => serde_json::to_string(self),
+impl<'a> Body<'a> for ReturnedBody<'a> {
+    fn of_amounts(amounts: Amounts) -> Self {
+        Self {
+            spent: Some(amounts),
+            ..Self::default()
         }
     }
 
-    fn parse(body: &'a str) -> serde_json::Result<Self> {
-        match is_amounts(body) {
-            false => serde_json::from_str(body),
-            true => Ok(Self {
-                spent: Some(serde_json::from_str(body)?),
-                ..Self::default()
-            }),
+    fn amounts_alone(&self) -> Option<&Amounts> {
+        match self {
+            Self {
+                spent,
+                by: None,
+                err: None,
+            } => spent.as_ref(),
+            _ => None,
         }
     }
 }
