@@ -132,7 +132,7 @@ impl From<String> for Bad {
 }
 
 /// The row of an entry. Each column is read once: that costs as much as finding the row.
-struct Stored<'a> {
+struct FoundRow<'a> {
     seq: i64,
     at: i64,
     columns: Columns<'a>,
@@ -146,7 +146,7 @@ struct Stored<'a> {
     seal: Option<i64>,
 }
 
-impl<'a> Stored<'a> {
+impl<'a> FoundRow<'a> {
     fn read(row: &'a Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             seq: row.get(0)?,
@@ -163,7 +163,7 @@ impl<'a> Stored<'a> {
 }
 
 /// A content that was found to be the one of its digest.
-struct Content {
+struct FoundContent {
     digest: Digest,
     text: String,
 }
@@ -175,7 +175,7 @@ fn read_entry(
     (run, key): (&RunId, i64),
     conversations: &mut Conversations,
 ) -> Result<(Record, usize), Bad> {
-    let row = Stored::read(row)?;
+    let row = FoundRow::read(row)?;
     if row.seq != count(expected.0) {
         return Err(Bad::Entry("it is missing".to_owned()));
     }
@@ -219,9 +219,9 @@ fn read_entry(
 /// Checks that the row is the one that was written for this run, and returns whether its seal says so: rows of before format 3 have none. Its contents and messages were found to be those
 /// of their digests.
 fn check_seal(
-    row: &Stored<'_>,
+    row: &FoundRow<'_>,
     run: i64,
-    content: Option<&Content>,
+    content: Option<&FoundContent>,
     conversations: &Conversations,
 ) -> Result<bool, Bad> {
     // Rows of formats 1 to 4 have such a body, and so may those of today: of kinds that stayed as they were.
@@ -254,8 +254,8 @@ fn check_seal(
 
 /// Returns the text of the payload, if the row has one.
 fn payload_text<'a>(
-    row: &Stored<'a>,
-    content: Option<&'a Content>,
+    row: &FoundRow<'a>,
+    content: Option<&'a FoundContent>,
     conversations: &mut Conversations,
 ) -> Result<Option<Cow<'a, str>>, Bad> {
     let envelope = match (row.text, content) {
@@ -276,7 +276,7 @@ fn payload_text<'a>(
     }
 }
 
-fn content(db: &Connection, key: i64) -> Result<Content, Bad> {
+fn content(db: &Connection, key: i64) -> Result<FoundContent, Bad> {
     let mut find = db.prepare_cached("select digest, bytes, form, content from blobs where key = ?")?;
     let mut rows = find.query([key])?;
     let Some(row) = rows.next()? else {
@@ -286,7 +286,7 @@ fn content(db: &Connection, key: i64) -> Result<Content, Bad> {
     let form = row.get_ref(2)?.as_str().map_err(|error| error.to_string())?;
     let squeezed = row.get_ref(3)?.as_blob().map_err(|error| error.to_string())?;
     let text = verified_text(&digest, form, row.get(1)?, squeezed)?;
-    Ok(Content { digest, text })
+    Ok(FoundContent { digest, text })
 }
 
 /// Returns a stored text, if it is the one of this digest.

@@ -2,7 +2,7 @@
 //!
 //! A file is native code, and is trusted only as far as it can be verified: its name holds the component's digest and a hash of everything that the compiler's
 //! output depends on, and its content begins with a hash of that name and of the code. Whatever does not verify is removed and made anew. The folder is the user's
-//! alone; who can write there can run programs as the user anyway, so the hash is for accidents: XXH3, which reads tens of megabytes, as Python's code has, in a few milliseconds.
+//! alone; who can write there can run programs as the user anyway, so the hash is for accidents: XXH3, because all of a file is hashed each time it is loaded.
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash, Hasher};
