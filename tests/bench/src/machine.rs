@@ -87,14 +87,14 @@ impl Machine {
         Self { commits, version_ms }
     }
 
-    /// Returns a bar for a rate, scaled to this machine. It is not raised: a faster disk makes no faster processor, and what the bars are for is bound by that.
+    /// Returns a bar for a rate of what waits for the disk, scaled to this one. It is not raised: a faster disk makes no faster processor, which bounds it then.
     pub(crate) fn at_least(&self, rate: f64) -> Bar {
-        Bar::AtLeast(rate * self.scale())
-    }
-
-    /// Returns by what bars that are rates are scaled.
-    pub(crate) fn scale(&self) -> f64 {
-        (self.commits / COMMITS_OF_THE_BARS).min(1.0)
+        let by = self.commits / COMMITS_OF_THE_BARS;
+        if by < 1.0 {
+            Bar::Scaled { rate, by }
+        } else {
+            Bar::AtLeast(rate)
+        }
     }
 
     /// Returns how long a commit takes, in milliseconds.

@@ -4,7 +4,7 @@
 //! did is timed by the entries of its journal, whose times it wrote itself. Figures that belong together are measured in turns, because a shared machine is not
 //! equally fast all the time; of each there are several, of which the table shows the median, the lowest and the highest.
 //!
-//! A bar that is a rate holds for a machine that commits 6,700 single rows a second; it is scaled by what is measured here.
+//! A rate of what waits for the disk is held to a bar for a machine that commits 6,700 single rows a second. On a slower disk the bar is scaled, and the table says so.
 
 #![allow(
     clippy::print_stdout,

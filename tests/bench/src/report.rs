@@ -68,6 +68,8 @@ pub(crate) enum Bar {
     AtMost(f64),
     /// At least this.
     AtLeast(f64),
+    /// At least the part `by` of `rate`, as the disk was slower than the one that the bar is stated for.
+    Scaled { rate: f64, by: f64 },
 }
 
 impl Report {
@@ -78,6 +80,7 @@ impl Report {
         let is_met = line.bar.map(|bar| match bar {
             Bar::AtMost(most) => median <= most,
             Bar::AtLeast(least) => median >= least,
+            Bar::Scaled { rate, by } => median >= rate * by,
         });
         let (unit, what) = (line.unit, &line.what);
         eprintln!("  {what}: {}{}", unit.show(median), unit.sign());
@@ -116,14 +119,22 @@ impl Report {
             let bar = figure.bar.map_or(String::new(), |bar| match bar {
                 Bar::AtMost(most) => format!("<= {}", unit.show(most)),
                 Bar::AtLeast(least) => format!(">= {}", unit.show(least)),
+                Bar::Scaled { rate, by } => format!(">= {}", unit.show(rate * by)),
             });
             let is_met = match figure.is_met {
                 None => "",
                 Some(true) => "met",
                 Some(false) => "MISSED",
             };
+            let scaled = match figure.bar {
+                Some(Bar::Scaled { rate, by }) => format!(", {by:.2} of {}", unit.show(rate)),
+                _ => String::new(),
+            };
             let median = format!("{}{}", unit.show(figure.median), unit.sign());
-            let line = format!("  {:<64} {median:>11} {spread:>21} {bar:>13} {is_met}", figure.what);
+            let line = format!(
+                "  {:<64} {median:>11} {spread:>21} {bar:>13} {is_met}{scaled}",
+                figure.what
+            );
             writeln!(table, "{}", line.trim_end()).unwrap();
             if let Some(note) = &figure.note {
                 writeln!(table, "      {note}").unwrap();
@@ -229,11 +240,17 @@ mod tests {
             vec![30_000.0, 900.0, 1_234_567.0],
         );
         assert!((median - 30_000.0).abs() < 1e-9);
+        let scaled = Bar::Scaled {
+            rate: 1_000.0,
+            by: 0.07,
+        };
+        report.add(line.clone().bar(scaled), vec![71.0]);
         report.add(line.bar(Bar::AtMost(10.0)).note("beside"), vec![20.0, 10.4]);
         let table = report.table();
         assert!(table.contains("30,000/s"), "{table}");
         assert!(table.contains("900 to 1,234,567"), "{table}");
-        assert!(table.contains(">= 1,000 met"), "{table}");
+        assert!(table.contains(">= 1,000 met\n"), "{table}");
+        assert!(table.contains(">= 70.0 met, 0.07 of 1,000\n"), "{table}");
         assert!(
             table.contains("15.2/s") && table.contains("<= 10.0 MISSED\n      beside"),
             "{table}"
