@@ -95,17 +95,32 @@ pub(super) struct Seen {
 struct Search {
     /// The database as it was at the beginning.
     version: u64,
+    /// What was made until then is told by nobody.
+    untold: Timestamp,
     /// How far it came.
     after: Option<RunId>,
     /// Whether something was passed over.
     left_out: bool,
 }
 
+impl Search {
+    fn of(version: u64, untold: Timestamp) -> Self {
+        Self {
+            version,
+            untold,
+            after: None,
+            left_out: false,
+        }
+    }
+}
+
 impl Seen {
     /// Sees what was interrupted before there was this daemon, the youngest too.
     pub(super) fn begin(roster: &Arc<Roster>) -> Result<Self, JournalError> {
         let mut seen = Self::default();
-        seen.search(roster, roster.journal().data_version()?, Duration::ZERO)?;
+        let version = roster.journal().data_version()?;
+        seen.search = Some(Search::of(version, roster.now()));
+        seen.search(roster, version, TOLD_WITHIN)?;
         // Mail has not been seen yet.
         seen.version = None;
         Ok(seen)
@@ -145,11 +160,8 @@ impl Seen {
         version: u64,
         told_within: Duration,
     ) -> Result<(), JournalError> {
-        let mut search = self.search.take().unwrap_or(Search {
-            version,
-            after: None,
-            left_out: false,
-        });
+        let resumed = self.search.take();
+        let mut search = resumed.unwrap_or_else(|| Search::of(version, Timestamp::default()));
         self.searched = Some(roster.worker().outside().uptime());
         loop {
             let found = roster.journal().running(search.after.as_ref(), FOUND_AT_ONCE)?;
@@ -164,7 +176,8 @@ impl Seen {
             {
                 // One of a time to come is not young: the clock was set back since.
                 let now = roster.now();
-                let is_young = epoch == Epoch(0) && created_at <= now && now.since(created_at) < told_within;
+                let is_new = epoch == Epoch(0) && (search.untold < created_at && created_at <= now);
+                let is_young = is_new && now.since(created_at) < told_within;
                 match is_young {
                     true => search.left_out = true,
                     false => match roster.offer(&run, Some(&skill)) {
