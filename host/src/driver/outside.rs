@@ -120,7 +120,7 @@ impl Player for Guest {
 
 /// Performs what tickets allow.
 pub trait Performer: Send + Sync {
-    /// Takes note of a call that the journal holds ([`Effects::note`]).
+    /// Takes note of a call that the journal holds ([`skillhost_effects::Effects::note`]).
     fn note(&self, called: &Called);
 
     /// Measures what has to be known before the call can be performed; or it could not be, and the call ends so.

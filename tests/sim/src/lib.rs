@@ -49,7 +49,7 @@
 //!
 //! Of real processes, bugs are planted by the environment of the program under test; `it::kills` shows that its ordeals notice them.
 //!
-//! A case that fails is made smaller ([`shrink`]), printed, and added to `seeds.txt`, which every later run of the tests tries.
+//! A case that fails is made smaller ([`shrink()`]), printed, and added to `seeds.txt`, which every later run of the tests tries.
 
 mod chance;
 mod check;
